@@ -1,0 +1,23 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace contrapunto {
+
+/// A loss to differentiate and the parts it was made of, for the log. A bare scalar tensor converts.
+struct LossTerms {
+  LossTerms(at::Tensor loss) : total(std::move(loss)) {}  // NOLINT: converting on purpose
+  LossTerms(at::Tensor loss, std::vector<std::pair<std::string, at::Tensor>> named)
+      : total(std::move(loss)), parts(std::move(named)) {}
+
+  at::Tensor total;                                         ///< [], float32.
+  std::vector<std::pair<std::string, at::Tensor>> parts;  ///< Scalars that need no gradient.
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Torch first: its headers pull in glog's CHECK, which would silently replace Catch's and abort the
+// process.
+#include <torch/torch.h>
+
+#ifdef CHECK
+#undef CHECK
+#endif
+
+#if __has_include(<catch2/catch.hpp>)
+#include <catch2/catch.hpp>
+#else
+#include <catch2/catch_all.hpp>
+using Catch::Approx;
+#endif
