@@ -111,6 +111,7 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
   stream.seekg(0);
   std::array<char, 8> prefix{};
   stream.read(prefix.data(), prefix.size());
+  TORCH_CHECK(stream, where, "cannot be read");
   std::uint64_t length = 0;
   std::memcpy(&length, prefix.data(), sizeof(length));
   TORCH_CHECK(length <= file_bytes - 8, where, "header of ", length, " bytes is longer than the ",
