@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/io/atomic_file.hpp"
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <string>
+
+#include "contrapunto/io/read_file.hpp"
+#include "io/temporary_folder.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+using contrapunto::test::TemporaryFolder;
+
+namespace {
+
+/// Lets no file of this process grow beyond `bytes`, as a full disk would.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit{bytes, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*handler_)(int);
+};
+
+std::string error_of(const auto& action) {
+  try {
+    action();
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("a file written atomically reads back and leaves nothing beside it", "[io][cpu]") {
+  const TemporaryFolder folder;
+  const std::string bytes("a\0b\nc", 5);
+  write_file_atomically(folder / "file", "older and longer");
+  write_file_atomically(folder / "file", bytes);
+  REQUIRE(read_file(folder / "file") == bytes);
+  write_file_atomically(folder / "empty", "");
+  REQUIRE(read_file(folder / "empty").empty());
+  REQUIRE(folder.names() == std::vector<std::string>{"empty", "file"});
+}
+
+TEST_CASE("a write that the disk refuses leaves the old file and names the path", "[io][cpu]") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "file", "old");
+  std::string message;
+  {
+    const FileSizeLimit limit(4096);
+    message = error_of([&] { write_file_atomically(folder / "file", std::string(100'000, 'x')); });
+  }
+  REQUIRE_THAT(message, Contains((folder / "file").string()) && Contains("File too large"));
+  REQUIRE(read_file(folder / "file") == "old");
+  REQUIRE(folder.names() == std::vector<std::string>{"file"});
+}
+
+TEST_CASE("a path that cannot be written is named with the system's reason", "[io][cpu]") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "file", "x");
+  REQUIRE_THAT(error_of([&] { write_file_atomically(folder / "missing/file", "x"); }),
+               Contains("missing/file") && Contains("No such file or directory"));
+  REQUIRE_THAT(error_of([&] { write_file_atomically(folder / "file/below", "x"); }),
+               Contains("file/below") && Contains("Not a directory"));
+
+  std::filesystem::create_directory(folder / "taken");
+  REQUIRE_THAT(error_of([&] { write_file_atomically(folder / "taken", "x"); }),
+               Contains("taken") && Contains("Is a directory"));
+  REQUIRE(folder.names() == std::vector<std::string>{"file", "taken"});
+}
+
+TEST_CASE("an atomic file that is never committed does not appear", "[io][cpu]") {
+  const TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "file");
+    file.write("half");
+    REQUIRE(folder.names().size() == 1);
+  }
+  REQUIRE(folder.names().empty());
+}
+
+TEST_CASE("reading a file that is not there says so", "[io][cpu]") {
+  const TemporaryFolder folder;
+  REQUIRE_THAT(error_of([&] { (void)read_file(folder / "nothing"); }),
+               Contains("nothing") && Contains("no such file"));
+}
