@@ -1,0 +1,143 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+
+#include "contrapunto/core/state.hpp"
+#include "contrapunto/io/atomic_directory.hpp"
+#include "contrapunto/io/read_file.hpp"
+#include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/version.hpp"
+
+namespace contrapunto {
+
+/// The format of checkpoints that this version writes, and the only one it reads.
+inline constexpr std::int64_t kCheckpointFormat = 1;
+
+namespace detail {
+
+inline constexpr const char* kCheckpointTensors = "state.safetensors";
+inline constexpr const char* kCheckpointScalars = "state.json";
+
+inline nlohmann::json scalar_to_json(const State::Scalar& scalar) {
+  if (const auto* real = std::get_if<double>(&scalar); real != nullptr && !std::isfinite(*real))
+    return {{"double", std::isnan(*real) ? "nan" : *real > 0 ? "inf" : "-inf"}};  // JSON has none.
+  return std::visit([](const auto& value) { return nlohmann::json(value); }, scalar);
+}
+
+inline State::Scalar scalar_from_json(const nlohmann::json& json, const std::string& where) {
+  if (json.is_number_integer()) return json.get<std::int64_t>();
+  if (json.is_number_float()) return json.get<double>();
+  if (json.is_string()) return json.get<std::string>();
+  const auto special = json.is_object() ? json.value("double", "") : std::string();
+  TORCH_CHECK(special == "nan" || special == "inf" || special == "-inf", where,
+              " is neither a number nor a text: ", json.dump());
+  if (special == "nan") return std::numeric_limits<double>::quiet_NaN();
+  return (special == "inf" ? 1 : -1) * std::numeric_limits<double>::infinity();
+}
+
+/// state.json of the checkpoint `path`, checked: right format, all parts there, and the tensor
+/// file as long as it was when written. `parts` holds the scalars by part.
+inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
+  const auto where = "checkpoint '" + path.string() + "': ";
+  TORCH_CHECK(std::filesystem::is_directory(path), where, "there is no such folder");
+  for (const auto* name : {kCheckpointScalars, kCheckpointTensors})
+    TORCH_CHECK(std::filesystem::is_regular_file(path / name), where, name,
+                " is missing, so the checkpoint is incomplete or this is no checkpoint");
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(read_file(path / kCheckpointScalars));
+  } catch (const nlohmann::json::exception& error) {
+    TORCH_CHECK(false, where, kCheckpointScalars, " is damaged: ", error.what());
+  }
+  TORCH_CHECK(json.is_object() && json.contains("format") && json["format"].is_number_integer(),
+              where, kCheckpointScalars, " names no format");
+  const auto format = json["format"].get<std::int64_t>();
+  TORCH_CHECK(format == kCheckpointFormat, where, "is of format ", format, ", this library (",
+              kVersion, ") reads format ", kCheckpointFormat,
+              json.contains("library") ? "; it was written by " + json["library"].dump() : "");
+  TORCH_CHECK(json.contains("parts") && json["parts"].is_object() &&
+                  json.contains("tensor_bytes") && json["tensor_bytes"].is_number_unsigned(),
+              where, kCheckpointScalars, " is damaged: parts or tensor_bytes are missing");
+  const auto expected = json["tensor_bytes"].get<std::uint64_t>();
+  const auto bytes = std::filesystem::file_size(path / kCheckpointTensors);
+  TORCH_CHECK(bytes == expected, where, kCheckpointTensors, " has ", bytes, " bytes instead of ",
+              expected, "; it was cut off or replaced");
+  return json;
+}
+
+inline std::map<std::string, State::Scalar> part_scalars(const nlohmann::json& part,
+                                                         const std::string& where) {
+  TORCH_CHECK(part.is_object(), where, " is not an object");
+  std::map<std::string, State::Scalar> scalars;
+  for (const auto& [name, value] : part.items())
+    scalars[name] = scalar_from_json(value, where + ", scalar '" + name + "'");
+  return scalars;
+}
+
+}  // namespace detail
+
+/// Writes the named parts of a run as the folder `path`: `state.safetensors` (tensors called
+/// `part/name`) and `state.json` (numbers and texts). Atomic: a crash leaves the older folder, or
+/// none. The bytes depend on nothing but `states` and the library version. A part's name has no
+/// '/'.
+inline void save_checkpoint(const std::filesystem::path& path,
+                            const std::map<std::string, State>& states) {
+  TensorMap tensors;
+  auto parts = nlohmann::json::object();
+  for (const auto& [part, state] : states) {
+    TORCH_CHECK(part.find('/') == std::string::npos, "save_checkpoint('", path.string(),
+                "'): the part's name '", part, "' must not contain '/'");
+    for (const auto& [name, tensor] : state.tensors) tensors.emplace(part + "/" + name, tensor);
+    parts[part] = nlohmann::json::object();
+    for (const auto& [name, scalar] : state.scalars)
+      parts[part][name] = detail::scalar_to_json(scalar);
+  }
+  AtomicDirectory directory(path);
+  write_safetensors(directory.path() / detail::kCheckpointTensors, tensors);
+  const nlohmann::json json{
+      {"format", kCheckpointFormat},
+      {"library", "contrapunto " + std::string(kVersion)},
+      {"parts", parts},
+      {"tensor_bytes", std::filesystem::file_size(directory.path() / detail::kCheckpointTensors)}};
+  std::string text;
+  try {
+    text = json.dump(1) + "\n";
+  } catch (const nlohmann::json::exception& error) {
+    TORCH_CHECK(false, "save_checkpoint('", path.string(),
+                "'): a name or a text is not valid UTF-8: ", error.what());
+  }
+  write_file_atomically(directory.path() / detail::kCheckpointScalars, text);
+  directory.commit();
+}
+
+/// The parts that `save_checkpoint` wrote, tensors on the CPU, every bit as it was. Raises, naming
+/// folder and file, when something is missing, was cut off or is of another format.
+[[nodiscard]] inline std::map<std::string, State> load_checkpoint(
+    const std::filesystem::path& path) {
+  const auto json = detail::read_checkpoint_json(path);
+  std::map<std::string, State> states;
+  for (const auto& [part, scalars] : json["parts"].items())
+    states[part].scalars =
+        detail::part_scalars(scalars, "checkpoint '" + path.string() + "': part '" + part + "'");
+  for (const auto& [name, tensor] : read_safetensors(path / detail::kCheckpointTensors)) {
+    const auto slash = name.find('/');
+    const auto state = states.find(name.substr(0, slash));
+    TORCH_CHECK(slash != std::string::npos && state != states.end(), "checkpoint '", path.string(),
+                "': tensor '", name, "' belongs to no part of ", detail::kCheckpointScalars);
+    state->second.tensors.emplace(name.substr(slash + 1), tensor);
+  }
+  return states;
+}
+
+}  // namespace contrapunto
