@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/cat.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "contrapunto/nn/attention.hpp"
+#include "contrapunto/nn/linear.hpp"
+
+namespace contrapunto {
+
+struct AttentionPool2dOptions {
+  std::int64_t grid = 7;      ///< Height and width of the feature map.
+  std::int64_t width = 2048;  ///< Channels of the feature map.
+  std::int64_t heads = 32;    ///< Must divide `width`.
+  std::int64_t output_dim = 1024;
+};
+
+/// Pooling of a feature map by attention whose query is the mean of the map, after learned
+/// positions were added. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+class AttentionPool2dImpl : public torch::nn::Module {
+ public:
+  explicit AttentionPool2dImpl(AttentionPool2dOptions options, const at::TensorOptions& where = {})
+      : width_(options.width), heads_(options.heads) {
+    TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "AttentionPool2d: width (", width_,
+                ") must be a multiple of heads (", heads_, ")");
+    const double std = 1.0 / std::sqrt(static_cast<double>(width_));
+    positional_embedding = register_parameter(
+        "positional_embedding",
+        detail::normal_tensor({options.grid * options.grid + 1, width_}, std, where));
+    const auto linear = [&](std::int64_t out) {
+      return Linear(LinearOptions{.in_features = width_, .out_features = out, .weight_std = std},
+                    where);
+    };
+    k_proj = register_module("k_proj", linear(width_));
+    q_proj = register_module("q_proj", linear(width_));
+    v_proj = register_module("v_proj", linear(width_));
+    c_proj = register_module("c_proj", linear(options.output_dim));
+  }
+
+  /// Feature map [B, width, grid, grid] to [B, output_dim]. Only the query that is returned is
+  /// computed. A map in channels-last memory is read without a copy.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& map) {
+    const auto batch = map.size(0);
+    const auto cells = map.flatten(2).transpose(1, 2);  // [B, grid^2, width]
+    auto tokens = at::cat({cells.mean(1, /*keepdim=*/true), cells}, 1);
+    tokens.add_(positional_embedding.to(tokens.scalar_type()));
+    const auto flat = tokens.flatten(0, 1);
+    const auto heads_of = [&](const at::Tensor& projected) {
+      return projected.view({batch, tokens.size(1), heads_, width_ / heads_});
+    };
+    return c_proj(detail::attend_once(q_proj(tokens.select(1, 0)), heads_of(k_proj(flat)),
+                                      heads_of(v_proj(flat))));
+  }
+
+  at::Tensor positional_embedding;  ///< [grid^2 + 1, width], the mean first.
+  Linear k_proj = nullptr;
+  Linear q_proj = nullptr;
+  Linear v_proj = nullptr;
+  Linear c_proj = nullptr;
+
+ private:
+  std::int64_t width_;
+  std::int64_t heads_;
+};
+TORCH_MODULE(AttentionPool2d);
+
+}  // namespace contrapunto

@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/batch_norm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+namespace contrapunto {
+
+/// Batch norm over [B, C, H, W] with the names of torch.nn.BatchNorm2d. Parameters and statistics
+/// stay in float32 when the model is turned to 16 bit; the output has the dtype of the input.
+/// Reference: Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
+class BatchNormImpl : public torch::nn::Module {
+ public:
+  explicit BatchNormImpl(std::int64_t channels, double first_weight = 1.0,
+                         const at::TensorOptions& where = {}) {
+    weight = register_parameter("weight", at::ones({channels}, where).mul_(first_weight));
+    bias = register_parameter("bias", at::zeros({channels}, where));
+    running_mean = register_buffer("running_mean", at::zeros({channels}, where));
+    running_var = register_buffer("running_var", at::ones({channels}, where));
+    num_batches_tracked =
+        register_buffer("num_batches_tracked", at::zeros({}, where.dtype(at::kLong)));
+  }
+
+  /// Uses the batch's statistics and updates the running ones while training and not frozen.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
+    const bool learn = is_training() && !frozen_;
+    if (learn) num_batches_tracked.add_(1);
+    const auto kind = running_mean.scalar_type();
+    return at::batch_norm(x, weight.to(kind), bias.to(kind), running_mean, running_var, learn,
+                          /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
+  }
+
+  /// From now on the running statistics are used and kept, in training too. There is no way back.
+  void freeze_statistics() { frozen_ = true; }
+  [[nodiscard]] bool frozen() const { return frozen_; }
+
+  using torch::nn::Module::to;
+  void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override {
+    torch::nn::Module::to(device, non_blocking);
+    to(dtype, non_blocking);
+  }
+  void to(at::ScalarType dtype, bool /*non_blocking*/ = false) override {
+    // A running mean with 8 bits cannot follow updates of a tenth; the counter is never a float.
+    const auto kept = dtype == at::kHalf || dtype == at::kBFloat16 ? at::kFloat : dtype;
+    for (auto* tensor : {&weight, &bias, &running_mean, &running_var})
+      tensor->set_data(tensor->to(kept));
+  }
+
+  at::Tensor weight;               ///< [C]
+  at::Tensor bias;                 ///< [C]
+  at::Tensor running_mean;         ///< [C]
+  at::Tensor running_var;          ///< [C], unbiased.
+  at::Tensor num_batches_tracked;  ///< [], int64.
+
+ private:
+  bool frozen_ = false;
+};
+TORCH_MODULE(BatchNorm);
+
+}  // namespace contrapunto

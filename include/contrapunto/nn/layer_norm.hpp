@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+
+namespace contrapunto {
+
+/// Layer norm over the last dimension with statistics in float32 whatever the dtypes of input and
+/// parameters (`weight`, `bias`, both [width]) are; the output has the dtype of the input, under
+/// autocast too. Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
+class LayerNormImpl : public torch::nn::Module {
+ public:
+  explicit LayerNormImpl(std::int64_t width, double eps = 1e-5, const at::TensorOptions& where = {})
+      : eps_(eps) {
+    weight = register_parameter("weight", at::ones({width}, where));
+    bias = register_parameter("bias", at::zeros({width}, where));
+  }
+
+  /// [..., width] to the same.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
+    // Autocast would widen the input, normalise in float32 and leave it so: three passes for one.
+    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+    const auto kind = x.scalar_type();
+    const bool kernel_mixes = x.is_cpu() && weight.scalar_type() == at::kFloat &&
+                              (kind == at::kBFloat16 || kind == at::kHalf);
+    if (kind == weight.scalar_type() || kernel_mixes)
+      return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
+    return at::layer_norm(x.to(at::kFloat), weight.sizes(), weight.to(at::kFloat),
+                          bias.to(at::kFloat), eps_)
+        .to(kind);
+  }
+
+  at::Tensor weight;  ///< [width]
+  at::Tensor bias;    ///< [width]
+
+ private:
+  double eps_;
+};
+TORCH_MODULE(LayerNorm);
+
+}  // namespace contrapunto

@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "contrapunto/nn/activation.hpp"
+#include "contrapunto/nn/linear.hpp"
+
+namespace contrapunto {
+
+struct MlpOptions {
+  std::int64_t width = 512;
+  std::int64_t hidden = 2048;
+  Activation activation = Activation::kGelu;
+  std::optional<double> c_fc_std;    ///< Normal; unset: uniform as torch.nn.Linear.
+  std::optional<double> c_proj_std;  ///< Normal; unset: uniform as torch.nn.Linear.
+  bool zero_bias = false;            ///< Unset: uniform as torch.nn.Linear.
+};
+
+/// Two linear maps, `c_fc` and `c_proj`, with an activation between them: [N, width] to the same.
+class MlpImpl : public torch::nn::Module {
+ public:
+  explicit MlpImpl(MlpOptions options, const at::TensorOptions& where = {})
+      : activation_(options.activation) {
+    c_fc = register_module("c_fc", Linear(LinearOptions{.in_features = options.width,
+                                                        .out_features = options.hidden,
+                                                        .weight_std = options.c_fc_std,
+                                                        .zero_bias = options.zero_bias},
+                                          where));
+    c_proj = register_module("c_proj", Linear(LinearOptions{.in_features = options.hidden,
+                                                            .out_features = options.width,
+                                                            .weight_std = options.c_proj_std,
+                                                            .zero_bias = options.zero_bias},
+                                              where));
+  }
+
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
+    return c_proj(activate(c_fc(x), activation_));
+  }
+
+  Linear c_fc = nullptr;
+  Linear c_proj = nullptr;
+
+ private:
+  Activation activation_;
+};
+TORCH_MODULE(Mlp);
+
+}  // namespace contrapunto

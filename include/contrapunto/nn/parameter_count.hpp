@@ -1,0 +1,18 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+
+namespace contrapunto {
+
+/// Numbers in all parameters of `module` and its children, trainable or not; buffers do not count.
+[[nodiscard]] inline std::int64_t parameter_count(const torch::nn::Module& module) {
+  std::int64_t count = 0;
+  for (const auto& parameter : module.parameters()) count += parameter.numel();
+  return count;
+}
+
+}  // namespace contrapunto

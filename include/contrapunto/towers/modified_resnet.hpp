@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/avg_pool2d.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "contrapunto/nn/attention_pool_2d.hpp"
+#include "contrapunto/nn/batch_norm.hpp"
+#include "contrapunto/nn/bottleneck.hpp"
+#include "contrapunto/nn/convolution.hpp"
+
+namespace contrapunto {
+
+struct ModifiedResNetOptions {
+  std::int64_t image_size = 224;                      ///< Pixels, a multiple of 32.
+  std::array<std::int64_t, 4> layers = {3, 4, 6, 3};  ///< Bottlenecks in each of the four stages.
+  std::int64_t width = 64;                            ///< Channels of the stem; even.
+  std::int64_t heads = 32;  ///< Of the attention pool; must divide 32 * width.
+  std::int64_t output_dim = 1024;
+
+  [[nodiscard]] std::int64_t grid() const { return image_size / 32; }
+};
+
+/// CLIP's ResNet with OpenCLIP's parameter names: a stem of three convolutions, average pools
+/// before strided convolutions, attention pooling. It computes in channels-last memory whatever it
+/// is given. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+class ModifiedResNetImpl : public torch::nn::Module {
+ public:
+  /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
+  explicit ModifiedResNetImpl(ModifiedResNetOptions options = {},
+                              const at::TensorOptions& where = {})
+      : o_(options) {
+    TORCH_CHECK(o_.image_size >= 32 && o_.image_size % 32 == 0, "ModifiedResNet: image_size (",
+                o_.image_size, ") must be a multiple of 32");
+    TORCH_CHECK(o_.width > 0 && o_.width % 2 == 0, "ModifiedResNet: width (", o_.width,
+                ") must be even");
+    const auto half = o_.width / 2;
+    const auto stem = [&](const char* index, std::int64_t in, std::int64_t out,
+                          std::int64_t stride) {
+      convolutions_.push_back(
+          register_module(std::string("conv") + index, Convolution(in, out, 3, stride, where)));
+      norms_.push_back(register_module(std::string("bn") + index, BatchNorm(out, 1.0, where)));
+    };
+    stem("1", 3, half, 2);
+    stem("2", half, half, 1);
+    stem("3", half, o_.width, 1);
+    auto in = o_.width;
+    for (std::int64_t stage = 0; stage < 4; ++stage) {
+      const auto list = register_module("layer" + std::to_string(stage + 1),
+                                        std::make_shared<torch::nn::Module>());
+      const auto planes = o_.width << stage;
+      for (std::int64_t i = 0; i < o_.layers[static_cast<std::size_t>(stage)]; ++i) {
+        const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
+        blocks_.push_back(
+            list->register_module(std::to_string(i), Bottleneck(in, planes, stride, where)));
+        in = planes * BottleneckImpl::kExpansion;
+      }
+    }
+    attnpool = register_module(
+        "attnpool",
+        AttentionPool2d(
+            AttentionPool2dOptions{
+                .grid = o_.grid(), .width = in, .heads = o_.heads, .output_dim = o_.output_dim},
+            where));
+  }
+
+  /// Images [B, 3, image_size, image_size], normalised, of any floating dtype and memory format, to
+  /// features [B, output_dim] that are not yet normalised. Raises for another size.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
+    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
+                    images.size(3) == o_.image_size,
+                "ModifiedResNet: images are ", images.sizes(), ", this tower takes [B, 3, ",
+                o_.image_size, ", ", o_.image_size,
+                "]; resize them, or build the tower with another image_size (loading resizes its "
+                "positions)");
+    TORCH_CHECK(images.is_floating_point(), "ModifiedResNet: images are ", images.scalar_type(),
+                ", not floating point; normalise them first, with normalize_images()");
+    auto x = images.to(convolutions_.front()->weight.scalar_type(), /*non_blocking=*/false,
+                       /*copy=*/false, at::MemoryFormat::ChannelsLast);
+    for (std::size_t i = 0; i < convolutions_.size(); ++i)
+      x = norms_[i](convolutions_[i](x)).relu_();
+    x = at::avg_pool2d(x, {2, 2});
+    for (auto& block : blocks_) x = block(x);
+    return attnpool(x);
+  }
+
+  /// Freezes all parameters but those of the last `unlocked_groups` groups, counted from the head:
+  /// stem, layer1 to layer4, attention pool. With `freeze_batch_norm_statistics` the batch norms of
+  /// frozen groups keep their running statistics from now on.
+  void lock(std::int64_t unlocked_groups = 0, bool freeze_batch_norm_statistics = false) {
+    const std::int64_t groups = 6;
+    const auto first = groups - std::min(unlocked_groups, groups);
+    for (auto& item : named_parameters())
+      item.value().set_requires_grad(group_of(item.key()) >= first);
+    if (!freeze_batch_norm_statistics) return;
+    for (auto& item : named_modules())
+      if (auto* norm = item.value()->as<BatchNormImpl>(); norm && group_of(item.key()) < first)
+        norm->freeze_statistics();
+  }
+
+  [[nodiscard]] const ModifiedResNetOptions& options() const { return o_; }
+
+  AttentionPool2d attnpool = nullptr;
+
+ private:
+  static std::int64_t group_of(const std::string& name) {
+    if (name.starts_with("attnpool")) return 5;
+    return name.starts_with("layer") ? name[5] - '0' : 0;
+  }
+
+  ModifiedResNetOptions o_;
+  std::vector<Convolution> convolutions_;
+  std::vector<BatchNorm> norms_;
+  std::vector<Bottleneck> blocks_;
+};
+TORCH_MODULE(ModifiedResNet);
+
+}  // namespace contrapunto

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+
+#include "contrapunto/io/read_file.hpp"
+#include "contrapunto/towers/model_config.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+/// Takes values out of a JSON object and raises for a key that nobody asked for: a typo in a file
+/// would otherwise train another model than the one meant.
+class JsonFields {
+ public:
+  JsonFields(nlohmann::json object, std::string where)
+      : object_(std::move(object)), where_(std::move(where)) {
+    TORCH_CHECK(object_.is_object(), where_, ": expected a JSON object");
+  }
+
+  /// Sets `value` when the key is there; raises when it holds another type.
+  template <class T>
+  bool take(const char* key, T& value) {
+    const auto found = object_.find(key);
+    if (found == object_.end() || found->is_null()) return false;
+    try {
+      value = found->get<T>();
+    } catch (const nlohmann::json::exception& error) {
+      TORCH_CHECK(false, where_, ": '", key, "' is ", found->dump(), ": ", error.what());
+    }
+    object_.erase(found);
+    return true;
+  }
+
+  void finish() const {
+    if (object_.empty()) return;
+    TORCH_CHECK(false, where_, ": '", object_.begin().key(),
+                "' is not supported; remove it, or build the towers in code");
+  }
+
+ private:
+  nlohmann::json object_;
+  std::string where_;
+};
+
+}  // namespace detail
+
+/// A model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`, `text_cfg`,
+/// `quick_gelu`, `init_logit_scale`, `init_logit_bias`; `vision_cfg.layers` is a number for a ViT
+/// and a list of four for a ResNet. The name is the file's. Raises, naming file and key, for what
+/// it does not know, so that no setting is silently ignored.
+[[nodiscard]] inline ModelConfig read_model_config(const std::filesystem::path& path) {
+  const auto where = "model configuration '" + path.string() + "'";
+  const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  TORCH_CHECK(!json.is_discarded(), where, ": not valid JSON");
+  detail::JsonFields model(json, where);
+  ModelConfig config;
+  config.name = path.stem().string();
+  bool quick_gelu = false;
+  nlohmann::json vision_json;
+  nlohmann::json text_json;
+  double bias = 0.0;
+  model.take("embed_dim", config.embed_dim);
+  model.take("quick_gelu", quick_gelu);
+  model.take("init_logit_scale", config.initial_logit_scale);
+  if (model.take("init_logit_bias", bias)) config.initial_logit_bias = bias;
+  TORCH_CHECK(model.take("vision_cfg", vision_json), where, ": 'vision_cfg' is missing");
+  TORCH_CHECK(model.take("text_cfg", text_json), where, ": 'text_cfg' is missing");
+  model.finish();
+  const auto activation = quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
+
+  detail::JsonFields vision(vision_json, where + ", vision_cfg");
+  std::int64_t head_width = 64;
+  vision.take("head_width", head_width);
+  TORCH_CHECK(head_width > 0, where, ": head_width (", head_width, ") must be positive");
+  if (vision_json.contains("layers") && vision_json["layers"].is_array()) {
+    ModifiedResNetOptions options{.image_size = 224, .output_dim = config.embed_dim};
+    vision.take("layers", options.layers);
+    vision.take("image_size", options.image_size);
+    vision.take("width", options.width);
+    options.heads = options.width * 32 / head_width;
+    config.image = options;
+  } else {
+    VisionTransformerOptions options{.output_dim = config.embed_dim, .activation = activation};
+    vision.take("layers", options.layers);
+    vision.take("image_size", options.image_size);
+    vision.take("width", options.width);
+    vision.take("patch_size", options.patch_size);
+    vision.take("mlp_ratio", options.mlp_ratio);
+    vision.take("patch_dropout", options.patch_dropout);
+    options.heads = options.width / head_width;
+    config.image = options;
+  }
+  vision.finish();
+
+  detail::JsonFields text(text_json, where + ", text_cfg");
+  config.text.output_dim = config.embed_dim;
+  config.text.activation = activation;
+  text.take("context_length", config.text.context_length);
+  text.take("vocab_size", config.text.vocab_size);
+  text.take("width", config.text.width);
+  text.take("heads", config.text.heads);
+  text.take("layers", config.text.layers);
+  text.take("mlp_ratio", config.text.mlp_ratio);
+  text.finish();
+  return config;
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/matmul.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/nn/transformer.hpp"
+
+namespace contrapunto {
+
+/// Which token becomes the feature of a text.
+enum class TextPool {
+  kEndToken,  ///< The one with the largest id, which is the end token of CLIP's tokenizer.
+  kLast       ///< The last position, whatever stands there.
+};
+
+struct TextTransformerOptions {
+  std::int64_t context_length = 77;
+  std::int64_t vocab_size = 49408;
+  std::int64_t width = 512;
+  std::int64_t heads = 8;  ///< Must divide `width`.
+  std::int64_t layers = 12;
+  double mlp_ratio = 4.0;
+  std::int64_t output_dim = 512;
+  Activation activation = Activation::kGelu;
+  bool causal = true;  ///< Tokens see themselves and what stands before them.
+  TextPool pool = TextPool::kEndToken;
+  bool projection_bias = false;  ///< The projection is a Linear with bias, not a bare matrix.
+  double layer_norm_eps = 1e-5;
+
+  /// Whether padding after the end token changes the feature. Where it does not, texts may be cut
+  /// behind the end token of the longest.
+  [[nodiscard]] bool reads_padding() const { return !causal || pool != TextPool::kEndToken; }
+  [[nodiscard]] std::int64_t hidden() const {
+    return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
+  }
+};
+
+/// Text transformer with OpenCLIP's parameter names. Nothing behind the pooled token is computed in
+/// the last block, and, where the tokens lie in host memory, nothing behind the longest text at
+/// all. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+class TextTransformerImpl : public torch::nn::Module {
+ public:
+  /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
+  explicit TextTransformerImpl(TextTransformerOptions options = {},
+                               const at::TensorOptions& where = {})
+      : o_(options) {
+    const auto width = static_cast<double>(o_.width);
+    const double scale = 1.0 / std::sqrt(width);
+    const double residual_std = scale / std::sqrt(2.0 * static_cast<double>(o_.layers));
+    token_embedding =
+        register_module("token_embedding", std::make_shared<torch::nn::Module>("Embedding"));
+    token_weight = token_embedding->register_parameter(
+        "weight", detail::normal_tensor({o_.vocab_size, o_.width}, 0.02, where));
+    positional_embedding = register_parameter(
+        "positional_embedding", detail::normal_tensor({o_.context_length, o_.width}, 0.01, where));
+    transformer = register_module(
+        "transformer",
+        Transformer(o_.layers,
+                    ResidualAttentionBlockOptions{.attention = {.width = o_.width,
+                                                                .heads = o_.heads,
+                                                                .in_proj_std = scale,
+                                                                .out_proj_std = residual_std},
+                                                  .mlp = {.width = o_.width,
+                                                          .hidden = o_.hidden(),
+                                                          .activation = o_.activation,
+                                                          .c_fc_std = 1.0 / std::sqrt(2.0 * width),
+                                                          .c_proj_std = residual_std},
+                                                  .layer_norm_eps = o_.layer_norm_eps},
+                    where));
+    ln_final = register_module("ln_final", LayerNorm(o_.width, o_.layer_norm_eps, where));
+    if (o_.projection_bias)
+      projection =
+          register_module("text_projection", Linear(LinearOptions{.in_features = o_.width,
+                                                                  .out_features = o_.output_dim,
+                                                                  .weight_std = scale,
+                                                                  .zero_bias = true},
+                                                    where));
+    else
+      text_projection = register_parameter(
+          "text_projection", detail::normal_tensor({o_.width, o_.output_dim}, scale, where));
+  }
+
+  /// Tokens int64 [B, L], 1 <= L <= context_length, to features [B, output_dim] that are not yet
+  /// normalised. Raises for a longer text and, where padding is read, for a shorter one; for tokens
+  /// in host memory also for ids outside [0, vocab_size).
+  [[nodiscard]] at::Tensor forward(const at::Tensor& tokens) {
+    check(tokens);
+    return o_.reads_padding() ? encode(tokens) : encode_to_end(tokens);
+  }
+
+  /// Freezes all parameters but those of the last `unlocked_layers` groups, counted from the head:
+  /// embeddings, each block but the last, the last block with `ln_final`, the projection.
+  void lock(std::int64_t unlocked_layers = 0) {
+    const std::int64_t groups = o_.layers + 2;
+    const auto first = groups - std::min(unlocked_layers, groups);
+    for (auto& item : named_parameters())
+      item.value().set_requires_grad(group_of(item.key()) >= first);
+  }
+
+  [[nodiscard]] const TextTransformerOptions& options() const { return o_; }
+
+  std::shared_ptr<torch::nn::Module> token_embedding;
+  at::Tensor token_weight;          ///< [vocab_size, width], `token_embedding.weight`.
+  at::Tensor positional_embedding;  ///< [context_length, width]
+  Transformer transformer = nullptr;
+  LayerNorm ln_final = nullptr;
+  at::Tensor text_projection;   ///< [width, output_dim]; undefined with `projection_bias`.
+  Linear projection = nullptr;  ///< `text_projection` with `projection_bias`.
+
+ private:
+  void check(const at::Tensor& tokens) const {
+    TORCH_CHECK(tokens.dim() == 2 && tokens.size(1) > 0 && tokens.scalar_type() == at::kLong,
+                "TextTransformer: tokens are ", tokens.sizes(), " of ", tokens.scalar_type(),
+                ", expected int64 [B, L] with L >= 1");
+    TORCH_CHECK(tokens.size(1) <= o_.context_length, "TextTransformer: texts have ", tokens.size(1),
+                " tokens, more than context_length (", o_.context_length,
+                "); let the tokenizer cut them, or build the tower with a longer context_length");
+    TORCH_CHECK(!o_.reads_padding() || tokens.size(1) == o_.context_length,
+                "TextTransformer: texts have ", tokens.size(1),
+                " tokens, but this tower (causal = ", o_.causal,
+                ") sees padding too, so they must have context_length (", o_.context_length,
+                "); pad them and do not trim batches");
+    // Asking a GPU would make the step wait for it; there the kernel's own assertion stays.
+    if (!tokens.is_cpu() || tokens.numel() == 0) return;
+    const auto low = tokens.min().item<std::int64_t>();
+    const auto high = tokens.max().item<std::int64_t>();
+    TORCH_CHECK(low >= 0 && high < o_.vocab_size, "TextTransformer: token ids reach from ", low,
+                " to ", high, " but vocab_size is ", o_.vocab_size,
+                "; use the tokenizer that belongs to this model");
+  }
+
+  /// Rows of the token matrix [B * L, width] in the dtype of the blocks.
+  at::Tensor embed(const at::Tensor& tokens) const {
+    const auto dtype = transformer->dtype();
+    return (at::embedding(token_weight, tokens).to(dtype) +
+            positional_embedding.narrow(0, 0, tokens.size(1)).to(dtype))
+        .flatten(0, 1);
+  }
+
+  at::Tensor project(const at::Tensor& pooled) {
+    const auto x = ln_final(pooled);
+    return o_.projection_bias ? projection(x) : at::matmul(x, text_projection);
+  }
+
+  at::Tensor encode_to_end(at::Tensor tokens) {
+    auto end = tokens.argmax(1);
+    if (tokens.is_cpu() && tokens.numel() > 0)
+      tokens = tokens.narrow(1, 0, end.max().item<std::int64_t>() + 1);
+    const auto positions = at::arange(tokens.size(1), end.options());
+    const auto keep = (positions <= end.unsqueeze(1)).unsqueeze(1).unsqueeze(1);  // [B, 1, 1, L]
+    const auto rows = at::arange(tokens.size(0), end.options()) * tokens.size(1) + end;
+    return project(
+        transformer->forward_once(embed(tokens), tokens.size(0), /*causal=*/true, rows, keep));
+  }
+
+  at::Tensor encode(const at::Tensor& tokens) {
+    const auto batch = tokens.size(0);
+    const auto length = tokens.size(1);
+    const auto first = at::arange(batch, tokens.options()) * length;
+    const auto rows =
+        first + (o_.pool == TextPool::kLast ? at::full_like(first, length - 1) : tokens.argmax(1));
+    // Every row that can come here sees the whole text: the last one, or any without causality.
+    return project(transformer->forward_once(embed(tokens), batch, o_.causal, rows, std::nullopt));
+  }
+
+  std::int64_t group_of(const std::string& name) const {
+    const std::string blocks = "transformer.resblocks.";
+    if (name.starts_with(blocks)) return 1 + std::stoll(name.substr(blocks.size()));
+    if (name.starts_with("ln_final")) return o_.layers;
+    return name.starts_with("text_projection") ? o_.layers + 1 : 0;
+  }
+
+  TextTransformerOptions o_;
+};
+TORCH_MODULE(TextTransformer);
+
+}  // namespace contrapunto

@@ -1,0 +1,196 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/matmul.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
+
+#include "contrapunto/nn/attention_pool.hpp"
+#include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/nn/patch_dropout.hpp"
+#include "contrapunto/nn/patch_embedding.hpp"
+#include "contrapunto/nn/transformer.hpp"
+
+namespace contrapunto {
+
+/// How the tokens of an image become one feature.
+enum class ImagePool {
+  kClassToken,  ///< The class token's output.
+  kAverage,     ///< The mean over the patches, the class token left out.
+  kAttention    ///< AttentionPool over all tokens.
+};
+
+/// Distributions that new weights are drawn from.
+enum class VisionInitialisation {
+  kOpenClip,  ///< As OpenCLIP's own tower: Xavier, uniform, and N(0, 1 / width) for embeddings.
+  kSigLip     ///< As timm's SigLIP tower: N(0, 0.02^2) everywhere, biases zero.
+};
+
+struct VisionTransformerOptions {
+  std::int64_t image_size = 224;  ///< Pixels, height and width.
+  std::int64_t patch_size = 32;   ///< Pixels, height and width.
+  std::int64_t width = 768;
+  std::int64_t layers = 12;
+  std::int64_t heads = 12;  ///< Must divide `width`.
+  double mlp_ratio = 4.0;
+  std::int64_t output_dim = 512;  ///< Ignored without `projection`.
+  Activation activation = Activation::kGelu;
+  ImagePool pool = ImagePool::kClassToken;
+  bool class_token = true;
+  bool pre_norm = true;        ///< Layer norm before the first block.
+  bool patch_bias = false;     ///< Bias of the patch convolution.
+  bool projection = true;      ///< Matrix from `width` to `output_dim` at the end.
+  double patch_dropout = 0.0;  ///< Share of patches dropped while training, in [0, 1).
+  double layer_norm_eps = 1e-5;
+  VisionInitialisation initialisation = VisionInitialisation::kOpenClip;
+
+  [[nodiscard]] std::int64_t grid() const { return image_size / patch_size; }
+  [[nodiscard]] std::int64_t hidden() const {
+    return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
+  }
+};
+
+/// Vision transformer with OpenCLIP's parameter names. Only what reaches the output is computed:
+/// with the class token pooled, the last block runs its query and MLP for that token alone.
+/// Reference: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929
+class VisionTransformerImpl : public torch::nn::Module {
+ public:
+  /// Raises for options that contradict each other. `where` gives the device (the meta device makes
+  /// shapes only) and dtype of the parameters.
+  explicit VisionTransformerImpl(VisionTransformerOptions options = {},
+                                 const at::TensorOptions& where = {})
+      : o_(options) {
+    TORCH_CHECK(o_.patch_size > 0 && o_.image_size >= o_.patch_size,
+                "VisionTransformer: image_size (", o_.image_size, ") must be at least patch_size (",
+                o_.patch_size, ")");
+    TORCH_CHECK(
+        o_.class_token || o_.pool != ImagePool::kClassToken,
+        "VisionTransformer: pool is kClassToken but class_token is false; pool by kAverage or "
+        "kAttention");
+    TORCH_CHECK(o_.patch_dropout >= 0.0 && o_.patch_dropout < 1.0,
+                "VisionTransformer: patch_dropout (", o_.patch_dropout, ") must be in [0, 1)");
+    const bool siglip = o_.initialisation == VisionInitialisation::kSigLip;
+    const double scale = 1.0 / std::sqrt(static_cast<double>(o_.width));
+    const double siglip_std = 0.02;
+    const auto std = siglip ? std::optional<double>(siglip_std) : std::nullopt;
+
+    conv1 = register_module("conv1", PatchEmbedding(o_.patch_size, o_.width, o_.patch_bias, where));
+    if (o_.class_token)
+      class_embedding =
+          register_parameter("class_embedding", detail::normal_tensor({o_.width}, scale, where));
+    positional_embedding = register_parameter(
+        "positional_embedding", detail::normal_tensor({prefix() + o_.grid() * o_.grid(), o_.width},
+                                                      siglip ? siglip_std : scale, where));
+    if (o_.pre_norm)
+      ln_pre = register_module("ln_pre", LayerNorm(o_.width, o_.layer_norm_eps, where));
+    transformer = register_module(
+        "transformer",
+        Transformer(o_.layers,
+                    ResidualAttentionBlockOptions{.attention = {.width = o_.width,
+                                                                .heads = o_.heads,
+                                                                .in_proj_std = std,
+                                                                .out_proj_std = std},
+                                                  .mlp = {.width = o_.width,
+                                                          .hidden = o_.hidden(),
+                                                          .activation = o_.activation,
+                                                          .c_fc_std = std,
+                                                          .c_proj_std = std,
+                                                          .zero_bias = siglip},
+                                                  .layer_norm_eps = o_.layer_norm_eps},
+                    where));
+    ln_post = register_module("ln_post", LayerNorm(o_.width, o_.layer_norm_eps, where));
+    if (o_.pool == ImagePool::kAttention)
+      attn_pool = register_module(
+          "attn_pool", AttentionPool(AttentionPoolOptions{.width = o_.width,
+                                                          .heads = o_.heads,
+                                                          .hidden = o_.hidden(),
+                                                          .layer_norm_eps = o_.layer_norm_eps},
+                                     where));
+    if (o_.projection)
+      proj = register_parameter("proj",
+                                detail::normal_tensor({o_.width, o_.output_dim}, scale, where));
+  }
+
+  /// Images [B, 3, image_size, image_size], normalised, of any floating dtype and memory format, to
+  /// features [B, output_dim] that are not yet normalised. Raises for another size.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
+    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
+                    images.size(3) == o_.image_size,
+                "VisionTransformer: images are ", images.sizes(), ", this tower takes [B, 3, ",
+                o_.image_size, ", ", o_.image_size,
+                "]; resize them, or build the tower with another image_size (loading resizes its "
+                "positions)");
+    TORCH_CHECK(images.is_floating_point(), "VisionTransformer: images are ", images.scalar_type(),
+                ", not floating point; normalise them first, with normalize_images()");
+    const auto batch = images.size(0);
+    auto x = embed(images);
+    const auto length = x.size(1);
+    x = x.flatten(0, 1);
+    if (o_.pre_norm) x = ln_pre(x);
+
+    if (o_.pool == ImagePool::kClassToken) {
+      const auto rows = at::arange(batch, x.options().dtype(at::kLong)) * length;
+      x = ln_post(transformer->forward_once(x, batch, /*causal=*/false, rows, std::nullopt));
+    } else {
+      x = ln_post(transformer(x, batch, /*causal=*/false));
+      x = o_.pool == ImagePool::kAttention
+              ? attn_pool(x, batch)
+              : x.view({batch, length, o_.width}).narrow(1, prefix(), length - prefix()).mean(1);
+    }
+    return o_.projection ? at::matmul(x, proj) : x;
+  }
+
+  /// Freezes all parameters but those of the last `unlocked_groups` groups, counted from the head:
+  /// stem, each block but the last, the last block with `ln_post`, the head (attention pool,
+  /// `proj`).
+  void lock(std::int64_t unlocked_groups = 0) {
+    const std::int64_t groups = o_.layers + 2;
+    const auto first = groups - std::min(unlocked_groups, groups);
+    for (auto& item : named_parameters())
+      item.value().set_requires_grad(group_of(item.key()) >= first);
+  }
+
+  [[nodiscard]] const VisionTransformerOptions& options() const { return o_; }
+  /// Tokens before the patches: 1 with a class token, else 0.
+  [[nodiscard]] std::int64_t prefix() const { return o_.class_token ? 1 : 0; }
+
+  PatchEmbedding conv1 = nullptr;
+  at::Tensor class_embedding;       ///< [width]; undefined without a class token.
+  at::Tensor positional_embedding;  ///< [prefix + grid^2, width]
+  LayerNorm ln_pre = nullptr;
+  Transformer transformer = nullptr;
+  LayerNorm ln_post = nullptr;
+  AttentionPool attn_pool = nullptr;
+  at::Tensor proj;  ///< [width, output_dim]; undefined without projection.
+
+ private:
+  /// Tokens with positions, patches dropped: [B, L, width].
+  at::Tensor embed(const at::Tensor& images) {
+    auto x = conv1(images).view({images.size(0), -1, o_.width});
+    if (o_.class_token)
+      x = at::cat({class_embedding.to(x.scalar_type()).expand({x.size(0), 1, o_.width}), x}, 1);
+    x = x + positional_embedding.to(x.scalar_type());
+    return is_training() && o_.patch_dropout > 0.0 ? drop_patches(x, o_.patch_dropout, prefix())
+                                                   : x;
+  }
+
+  std::int64_t group_of(const std::string& name) const {
+    const std::string blocks = "transformer.resblocks.";
+    if (name.starts_with(blocks)) return 1 + std::stoll(name.substr(blocks.size()));
+    if (name.starts_with("ln_post")) return o_.layers;
+    return name.starts_with("attn_pool") || name == "proj" ? o_.layers + 1 : 0;
+  }
+
+  VisionTransformerOptions o_;
+};
+TORCH_MODULE(VisionTransformer);
+
+}  // namespace contrapunto
