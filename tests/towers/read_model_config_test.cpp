@@ -1,0 +1,70 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/towers/read_model_config.hpp"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+struct ConfigFile {
+  explicit ConfigFile(const std::string& json)
+      : path(std::filesystem::temp_directory_path() /
+             ("config-" + std::to_string(::getpid()) + ".json")) {
+    std::ofstream(path) << json;
+  }
+  ~ConfigFile() { std::filesystem::remove(path); }
+  std::filesystem::path path;
+};
+
+}  // namespace
+
+TEST_CASE("OpenCLIP's file of ViT-B-32 gives the named configuration", "[towers][cpu]") {
+  const ConfigFile file(R"({"embed_dim": 512,
+    "vision_cfg": {"image_size": 224, "layers": 12, "width": 768, "patch_size": 32},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}})");
+  const auto read = read_model_config(file.path);
+  const auto named = model_config("ViT-B-32");
+  const auto& image = std::get<VisionTransformerOptions>(read.image);
+  const auto& expected = std::get<VisionTransformerOptions>(named.image);
+  REQUIRE(image.width == expected.width);
+  REQUIRE(image.heads == expected.heads);
+  REQUIRE(image.layers == expected.layers);
+  REQUIRE(image.patch_size == expected.patch_size);
+  REQUIRE(image.output_dim == 512);
+  REQUIRE(read.text.width == named.text.width);
+  REQUIRE(read.name == file.path.stem().string());
+}
+
+TEST_CASE("A list of layers makes a ResNet", "[towers][cpu]") {
+  const ConfigFile file(R"({"embed_dim": 128, "quick_gelu": true,
+    "vision_cfg": {"image_size": 64, "layers": [1, 2, 1, 1], "width": 32},
+    "text_cfg": {"context_length": 16, "width": 64, "heads": 2, "layers": 2}})");
+  const auto config = read_model_config(file.path);
+  const auto& image = std::get<ModifiedResNetOptions>(config.image);
+  REQUIRE(image.layers == std::array<std::int64_t, 4>{1, 2, 1, 1});
+  REQUIRE(image.heads == 16);
+  REQUIRE(config.image_size() == 64);
+  REQUIRE(config.text.activation == Activation::kQuickGelu);
+}
+
+TEST_CASE("What a configuration file gets wrong is named with file and key", "[towers][cpu]") {
+  REQUIRE_THROWS_WITH(read_model_config("/no/such.json"), Contains("/no/such.json"));
+  REQUIRE_THROWS_WITH(read_model_config(ConfigFile("{").path), Contains("not valid JSON"));
+  REQUIRE_THROWS_WITH(read_model_config(ConfigFile(R"({"text_cfg": {}})").path),
+                      Contains("'vision_cfg' is missing"));
+  REQUIRE_THROWS_WITH(
+      read_model_config(ConfigFile(R"({"vision_cfg": {"with": 3}, "text_cfg": {}})").path),
+      Contains("vision_cfg") && Contains("'with'"));
+  REQUIRE_THROWS_WITH(
+      read_model_config(ConfigFile(R"({"vision_cfg": {"width": "wide"}, "text_cfg": {}})").path),
+      Contains("'width'") && Contains("\"wide\""));
+}
