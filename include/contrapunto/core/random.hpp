@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+
+namespace contrapunto {
+
+/// Philox 4x32-10: four random words that depend on `counter` and `key` alone, so any place of a
+/// stream can be had without drawing what lies before it.
+/// Reference: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
+[[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
+                                                            std::array<std::uint32_t, 2> key) {
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];
+    const std::uint64_t b = std::uint64_t{0xCD9E8D57} * counter[2];
+    counter = {
+        static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
+        static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
+  }
+  return counter;
+}
+
+/// Random numbers for one thing (a sample, say) in one epoch: a pure function of the three numbers
+/// given to the constructor, whichever thread draws them. A stream holds 2^34 words.
+class RandomStream {
+ public:
+  /// `seed` picks the run, `epoch` and `index` the stream in it; epochs count up to 2^32.
+  explicit RandomStream(std::uint64_t seed = 0, std::uint64_t epoch = 0, std::uint64_t index = 0)
+      : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
+        counter_{0, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(index),
+                 static_cast<std::uint32_t>(index >> 32)} {}
+
+  /// 32 random bits.
+  std::uint32_t next() {
+    if (used_ == 4) {
+      words_ = philox(counter_, key_);
+      ++counter_[0];
+      used_ = 0;
+    }
+    return words_[used_++];
+  }
+
+  /// Uniform in [0, 1), with 53 random bits.
+  double uniform() {
+    const std::uint64_t high = next();
+    return static_cast<double>(((high << 32) | next()) >> 11) * 0x1p-53;
+  }
+
+  /// Uniform in [low, high).
+  double uniform(double low, double high) { return low + (high - low) * uniform(); }
+
+  /// Uniform in {0, ..., n - 1}, without bias. n >= 1.
+  std::int64_t integer(std::int64_t n) {
+    const auto range = static_cast<std::uint64_t>(n);
+    const std::uint64_t rejected = (0 - range) % range;  // 2^64 mod n values that would bias
+    for (;;) {
+      const std::uint64_t high = next();
+      const std::uint64_t bits = (high << 32) | next();
+      if (bits >= rejected) return static_cast<std::int64_t>(bits % range);
+    }
+  }
+
+ private:
+  std::array<std::uint32_t, 2> key_;
+  std::array<std::uint32_t, 4> counter_;
+  std::array<std::uint32_t, 4> words_{};
+  unsigned used_ = 4;
+};
+
+/// A random order of {0, ..., n - 1} that needs no memory: place i is worked out when it is asked
+/// for. A Feistel network over the next power of four, walked until it falls below n.
+/// Reference: Black and Rogaway 2002, https://doi.org/10.1007/3-540-45760-7_9
+class Permutation {
+ public:
+  /// n >= 0; the order is a pure function of (n, seed, epoch, index).
+  Permutation(std::int64_t n, std::uint64_t seed, std::uint64_t epoch = 0, std::uint64_t index = 0)
+      : n_(static_cast<std::uint64_t>(n)) {
+    half_bits_ = n > 1 ? (static_cast<unsigned>(std::bit_width(n_ - 1)) + 1) / 2 : 1;
+    RandomStream random(seed, epoch, index);
+    for (auto& key : keys_) {
+      const std::uint64_t high = random.next();
+      key = (high << 32) | random.next();
+    }
+  }
+
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(n_); }
+
+  /// What stands at place `i`, 0 <= i < n.
+  [[nodiscard]] std::int64_t operator()(std::int64_t i) const {
+    if (n_ <= 1) return 0;
+    auto value = static_cast<std::uint64_t>(i);
+    do {
+      value = encrypt(value);
+    } while (value >= n_);
+    return static_cast<std::int64_t>(value);
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t encrypt(std::uint64_t value) const {
+    const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
+    std::uint64_t left = value >> half_bits_;
+    std::uint64_t right = value & mask;
+    for (const std::uint64_t key : keys_) {
+      // The finaliser of splitmix64 spreads every bit of `right` over the word.
+      std::uint64_t mixed = right + key;
+      mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
+      mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;
+      const std::uint64_t next_right = left ^ ((mixed >> 31) & mask);
+      left = right;
+      right = next_right;
+    }
+    return (left << half_bits_) | right;
+  }
+
+  std::uint64_t n_;
+  unsigned half_bits_;
+  std::array<std::uint64_t, 6> keys_{};
+};
+
+}  // namespace contrapunto

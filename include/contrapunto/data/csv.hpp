@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/data/data_error.hpp"
+
+namespace contrapunto {
+
+/// A table with a header row, quoted as RFC 4180 says: fields may stand in double quotes, inside
+/// them a doubled quote is a quote, and separators and line breaks are text. LF and CRLF end a row,
+/// blank lines and a byte order mark are passed over. Holds the text once and 8 bytes per row.
+class CsvTable {
+ public:
+  /// Raises DataError when there is no header row or it cannot be parsed.
+  CsvTable(std::string text, char separator) : text_(std::move(text)), separator_(separator) {
+    std::size_t at = text_.rfind("\xEF\xBB\xBF", 0) == 0 ? 3 : 0;
+    bool have_header = false;
+    while (at < text_.size()) {
+      const std::size_t end = walk(at, nullptr).end;
+      const bool blank = text_[at] == '\n' || (text_[at] == '\r' && end == at + 1);
+      if (!blank && !have_header) {
+        columns_ = parse(at);
+        have_header = true;
+      } else if (!blank) {
+        rows_.push_back(at);
+      }
+      at = end + 1;
+    }
+    if (!have_header) throw DataError("line 1: no header row");
+  }
+
+  [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(rows_.size()); }
+
+  /// Position of the column `name`, or -1.
+  [[nodiscard]] std::int64_t column(std::string_view name) const {
+    const auto found = std::find(columns_.begin(), columns_.end(), name);
+    return found == columns_.end() ? -1 : found - columns_.begin();
+  }
+
+  /// The fields of row `index`, as many as there are columns. Raises DataError naming the line when
+  /// there are more or fewer, or when a quote is out of place or never closed.
+  [[nodiscard]] std::vector<std::string> row(std::int64_t index) const {
+    const std::size_t begin = rows_.at(static_cast<std::size_t>(index));
+    auto fields = parse(begin);
+    if (fields.size() != columns_.size())
+      throw DataError("line " + std::to_string(line(begin)) + ": " + std::to_string(fields.size()) +
+                      " fields, the header has " + std::to_string(columns_.size()));
+    return fields;
+  }
+
+ private:
+  /// What one pass over a row finds.
+  struct Row {
+    std::size_t end = 0;          ///< Offset of its line break, or the size of the text.
+    const char* error = nullptr;  ///< Why it cannot be used.
+  };
+
+  /// Walks the row at `at` and appends its fields to `fields` unless that is null. A quote that
+  /// does not open a field is text, so that `5" pipe` does not swallow the rows below it.
+  [[nodiscard]] Row walk(std::size_t at, std::vector<std::string>* fields) const {
+    Row row;
+    for (;; ++at) {
+      std::string field;
+      const bool quoted = at < text_.size() && text_[at] == '"';
+      while (quoted) {
+        const std::size_t close = text_.find('"', at + 1);
+        if (close == std::string::npos) return {text_.size(), "a quote is never closed"};
+        if (fields) field.append(text_, at + 1, close - at - 1);
+        at = close + 1;
+        if (at >= text_.size() || text_[at] != '"') break;
+        field += '"';
+      }
+      const std::size_t begin = at;
+      while (at < text_.size() && text_[at] != separator_ && text_[at] != '\n') ++at;
+      const bool last = at >= text_.size() || text_[at] == '\n';
+      const std::size_t end = last && at > begin && text_[at - 1] == '\r' ? at - 1 : at;
+      if (quoted && end > begin) row.error = "text after a closing quote";
+      if (fields) fields->push_back(field.append(text_, begin, end - begin));
+      if (last) {
+        row.end = at;
+        return row;
+      }
+    }
+  }
+
+  [[nodiscard]] std::int64_t line(std::size_t offset) const {
+    return 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
+  }
+
+  [[nodiscard]] std::vector<std::string> parse(std::size_t begin) const {
+    std::vector<std::string> fields;
+    const Row row = walk(begin, &fields);
+    if (row.error) throw DataError("line " + std::to_string(line(begin)) + ": " + row.error);
+    return fields;
+  }
+
+  std::string text_;
+  char separator_;
+  std::vector<std::string> columns_;
+  std::vector<std::size_t> rows_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,104 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "contrapunto/data/csv.hpp"
+#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
+#include "contrapunto/data/random_access_file.hpp"
+#include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/source_options.hpp"
+#include "contrapunto/io/read_file.hpp"
+
+namespace contrapunto {
+namespace detail {
+
+inline std::vector<std::uint8_t> read_image_file(const std::string& path) {
+  const RandomAccessFile file(path);
+  std::vector<std::uint8_t> bytes(file.size());
+  file.read(0, bytes.data(), bytes.size());
+  return bytes;
+}
+
+}  // namespace detail
+
+/// A table of image paths and captions, one sample a row. Paths that are not absolute start at the
+/// folder of the table. The text stays in memory, plus 8 bytes a row; images are opened when they
+/// are read. A row that cannot be parsed or an image that is not there is skipped by the loader.
+class CsvSource : public SampleSource {
+ public:
+  /// Raises when the file is missing, has no rows, or lacks one of the columns named in `options`.
+  explicit CsvSource(const std::string& path, const SourceOptions& options = {})
+      : path_(path), table_(load(path, options)) {
+    image_column_ = require(options.image_column);
+    for (const auto& name : options.caption_columns) caption_columns_.push_back(require(name));
+    if (!options.label_column.empty()) {
+      label_column_ = require(options.label_column);
+      has_labels_ = true;
+    }
+    TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header and no rows");
+  }
+
+  [[nodiscard]] std::int64_t size() const override { return table_.size(); }
+
+  [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
+    const auto fields = table_.row(index);
+    EncodedSample sample;
+    sample.key = fields[image_column_];
+    sample.source = path_;
+    for (const std::size_t column : caption_columns_)
+      if (!fields[column].empty()) sample.captions.push_back(fields[column]);
+    if (has_labels_) {
+      const std::string& text = fields[label_column_];
+      std::int64_t label = 0;
+      const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), label);
+      if (error != std::errc{} || rest != text.data() + text.size())
+        throw DataError(sample.key + ": label '" + text + "' is not a whole number");
+      sample.label = label;
+    }
+    const auto folder = std::filesystem::path(path_).parent_path();
+    sample.image = detail::read_image_file((folder / sample.key).string());
+    return sample;
+  }
+
+ private:
+  static CsvTable load(const std::string& path, const SourceOptions& options) {
+    const bool tabs = std::filesystem::path(path).extension() == ".tsv";
+    const char separator = options.separator != '\0' ? options.separator : tabs ? '\t' : ',';
+    try {
+      return {read_file(path), separator};
+    } catch (const DataError& error) {
+      TORCH_CHECK(false, "CsvSource: '", path, "', ", error.what());
+    }
+  }
+
+  [[nodiscard]] std::size_t require(const std::string& name) const {
+    const std::int64_t column = table_.column(name);
+    if (column < 0) {
+      std::string have;
+      for (const auto& other : table_.columns()) have += (have.empty() ? "'" : "', '") + other;
+      TORCH_CHECK(false, "CsvSource: '", path_, "' has no column '", name, "'; its columns are ",
+                  have, "'. Name the right ones, or set SourceOptions::separator");
+    }
+    return static_cast<std::size_t>(column);
+  }
+
+  std::string path_;
+  CsvTable table_;
+  std::size_t image_column_ = 0;
+  std::vector<std::size_t> caption_columns_;
+  std::size_t label_column_ = 0;
+  bool has_labels_ = false;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,333 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/Context.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/random.hpp"
+#include "contrapunto/data/batch_builder.hpp"
+#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/data/data_report.hpp"
+#include "contrapunto/data/epoch_order.hpp"
+#include "contrapunto/data/image_transform.hpp"
+#include "contrapunto/data/loader_options.hpp"
+#include "contrapunto/data/sample_reader.hpp"
+#include "contrapunto/data/sample_source.hpp"
+
+namespace contrapunto {
+
+/// Batches of image-text pairs, prepared ahead by threads of this process.
+///
+/// A batch holds "image" uint8 [B, 3, S, S]; "text" int64 [B, L], padded with 0, when there is a
+/// tokenize function; "label" int64 [B], -1 for a sample without one, when any sample has one; and
+/// the keys. What batch b of epoch e holds is a pure function of the source, the seed, the ranks
+/// and (e, b): not of the number of threads, and not of where a run was interrupted.
+///
+/// Training: floor(size / (batch_size * world_size)) batches an epoch on every rank. A sample that
+/// cannot be used is replaced by the one at the same row of the next batch of the epoch, so no
+/// batch shrinks and none holds a sample twice. Evaluation: every batch, each usable sample once;
+/// the last is smaller, and with several ranks some may get no row of it.
+///
+///     DataLoader loader(source, ImageTransform({.train = true}), tokenize, {.batch_size = 512});
+///     for (loader.start_epoch(3); auto batch = loader.next();) step(*batch);
+class DataLoader {
+ public:
+  /// Token ids of a text, with the special ones and not longer than the context. Called by many
+  /// threads at once.
+  using Tokenize = std::function<std::vector<std::int64_t>(std::string_view)>;
+
+  /// `tokenize` may be empty: batches then have no text, and captions are not needed.
+  DataLoader(std::shared_ptr<const SampleSource> source, ImageTransform transform,
+             Tokenize tokenize, LoaderOptions options = {})
+      : source_(std::move(source)),
+        transform_(std::move(transform)),
+        tokenize_(std::move(tokenize)),
+        o_(std::move(options)),
+        reader_((check(), source_), o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0),
+        pinned_(o_.pin_memory && at::hasCUDA()) {
+    for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
+  }
+
+  DataLoader(const DataLoader&) = delete;
+  DataLoader& operator=(const DataLoader&) = delete;
+
+  /// Joins the threads, also in the middle of an epoch.
+  ~DataLoader() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  /// Batches that an epoch started at batch 0 gives, the same on every rank.
+  [[nodiscard]] std::int64_t batches_per_epoch() const {
+    const std::int64_t together = o_.batch_size * o_.world_size;
+    return o_.train ? source_->size() / together : (source_->size() + together - 1) / together;
+  }
+
+  /// Begins epoch `epoch` at batch `first_batch`; what was prepared of another one is dropped.
+  /// Batches from there on are those of an uninterrupted epoch.
+  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
+    TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
+    TORCH_CHECK(0 <= first_batch && first_batch <= batches_per_epoch(), "DataLoader: first_batch (",
+                first_batch, ") must be from 0 to batches_per_epoch (", batches_per_epoch(), ")");
+    std::unique_lock lock(mutex_);
+    batches_ = 0;  // nothing more to hand out
+    next_row_ = 0;
+    idle_.wait(lock, [&] { return busy_ == 0; });
+    queue_.clear();
+    error_ = nullptr;
+    epoch_ = epoch;
+    order_.emplace(source_->shard_sizes(), o_.train, o_.shuffle_window, o_.seed, epoch);
+    next_to_build_ = first_batch;
+    next_to_give_ = first_batch;
+    batches_ = batches_per_epoch();
+    work_.notify_all();
+  }
+
+  /// The next batch, or nothing at the end of the epoch. Raises what a thread raised: a mistake in
+  /// the tokenize function, say, or that no usable sample was found.
+  [[nodiscard]] std::optional<Batch> next() {
+    std::unique_lock lock(mutex_);
+    TORCH_CHECK(order_.has_value(), "DataLoader: call start_epoch() before next()");
+    if (next_to_give_ >= batches_) return std::nullopt;
+    const auto begin = std::chrono::steady_clock::now();
+    ready_.wait(lock, [&] { return error_ || (!queue_.empty() && queue_.front()->ready); });
+    statistics_.wait_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const bool is_ready = !queue_.empty() && queue_.front()->ready;
+    std::optional<Batch> batch;
+    if (is_ready) {
+      batch = std::move(queue_.front()->batch);
+      queue_.pop_front();
+      ++next_to_give_;
+      ++statistics_.batches;
+      statistics_.samples += batch->size();
+    }
+    const auto skipped = std::exchange(skipped_, {});
+    const std::exception_ptr error = is_ready ? nullptr : error_;
+    lock.unlock();
+    work_.notify_all();
+    if (o_.on_skip)
+      for (const SkippedSample& sample : skipped) o_.on_skip(sample);
+    if (error) std::rethrow_exception(error);
+    return batch;
+  }
+
+  [[nodiscard]] LoaderStatistics statistics() const {
+    const std::lock_guard lock(mutex_);
+    LoaderStatistics now = statistics_;
+    now.skipped = report_.skipped;
+    now.first_skipped = report_.first;
+    return now;
+  }
+
+  [[nodiscard]] const LoaderOptions& options() const { return o_; }
+  [[nodiscard]] const SampleSource& source() const { return *source_; }
+
+ private:
+  /// Unusable samples in a row after which there is no point in going on.
+  static constexpr std::int64_t kMostAttempts = 1000;
+
+  struct Slot {
+    explicit Slot(std::int64_t first_place, std::int64_t rows,
+                  detail::BatchBuilder::Options options)
+        : builder(first_place, rows, options) {}
+    detail::BatchBuilder builder;
+    Batch batch;
+    bool ready = false;
+  };
+  struct Task {
+    std::shared_ptr<Slot> slot;
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+  };
+  struct Scratch {
+    ImageTransform::Workspace work;
+    std::shared_ptr<DecodedSample> sample;
+  };
+
+  void check() const {
+    TORCH_CHECK(source_ != nullptr, "DataLoader: no source given");
+    TORCH_CHECK(o_.batch_size > 0, "DataLoader: batch_size (", o_.batch_size, ") must be positive");
+    TORCH_CHECK(o_.threads > 0, "DataLoader: threads (", o_.threads, ") must be positive");
+    TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
+                o_.max_queued_batches, ") must be positive");
+    TORCH_CHECK(0 <= o_.rank && o_.rank < o_.world_size, "DataLoader: rank (", o_.rank,
+                ") must be from 0 to world_size - 1 (", o_.world_size - 1, ")");
+    TORCH_CHECK(source_->size() > 0, "DataLoader: the source holds no sample");
+    TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
+                " samples do not fill one batch of ", o_.batch_size, " on ", o_.world_size,
+                " ranks; lower batch_size to at most ", source_->size() / o_.world_size);
+  }
+
+  void work() {
+    Scratch scratch;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      Task task;
+      work_.wait(lock, [&] { return stopping_ || take(task); });
+      if (stopping_) return;
+      ++busy_;
+      lock.unlock();
+      std::exception_ptr error;
+      bool complete = false;
+      try {
+        detail::BatchBuilder& builder = task.slot->builder;
+        for (std::int64_t row = task.begin; row < task.end; ++row) fill(builder, row, scratch);
+        complete = builder.complete(task.end - task.begin);
+        if (complete) task.slot->batch = finish(builder);
+      } catch (...) {
+        error = std::current_exception();
+      }
+      lock.lock();
+      if (error && !error_) error_ = error;
+      if (complete && !error) task.slot->ready = true;
+      if (--busy_ == 0) idle_.notify_all();
+      if (error || complete) ready_.notify_all();
+    }
+  }
+
+  /// Takes some rows of the batch in preparation, or begins another; false when there is nothing to
+  /// do now. The lock is held. Small tasks, so that a batch is ready soon after its first row.
+  [[nodiscard]] bool take(Task& task) {
+    if (error_) return false;
+    if (next_row_ == 0) {
+      const bool full = static_cast<std::int64_t>(queue_.size()) >= o_.max_queued_batches;
+      if (full || next_to_build_ >= batches_) return false;
+      try {
+        queue_.push_back(make_slot(next_to_build_));
+      } catch (...) {  // no memory
+        error_ = std::current_exception();
+        ready_.notify_all();
+        return false;
+      }
+    }
+    const auto& slot = queue_.back();
+    const std::int64_t rows = slot->builder.rows();
+    const std::int64_t share = std::clamp<std::int64_t>(rows / (4 * o_.threads), 1, 32);
+    task = {slot, next_row_, std::min(next_row_ + share, rows)};
+    next_row_ = task.end;
+    if (next_row_ == rows) {
+      next_row_ = 0;
+      ++next_to_build_;
+    }
+    return true;
+  }
+
+  [[nodiscard]] std::shared_ptr<Slot> make_slot(std::int64_t batch) const {
+    const std::int64_t together = o_.batch_size * o_.world_size;
+    const std::int64_t left = std::min(together, source_->size() - batch * together);
+    const std::int64_t begin = left * o_.rank / o_.world_size;
+    const std::int64_t end = left * (o_.rank + 1) / o_.world_size;
+    return std::make_shared<Slot>(
+        batch * together + begin, end - begin,
+        detail::BatchBuilder::Options{transform_.options().image_size, o_.pad_text_to,
+                                      static_cast<bool>(tokenize_), pinned_, o_.channels_last});
+  }
+
+  void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
+    const std::int64_t size = order_->size();
+    const std::int64_t together = o_.batch_size * o_.world_size;
+    const std::int64_t attempts = o_.train ? std::min(size, kMostAttempts) : 1;
+    std::string reason;
+    for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
+      // The same row of the batches that follow: rows that look for a substitute at the same time
+      // never meet. One further after each round, so that every sample is tried in the end.
+      const std::int64_t ahead = attempt * together;
+      const std::int64_t index =
+          (*order_)((builder.first_place() + row + ahead + ahead / size) % size);
+      try {
+        fill_with(builder, row, index, scratch);
+        return;
+      } catch (const DataError& error) {
+        reason = error.what();
+        note_skip({index, reason});
+      }
+    }
+    TORCH_CHECK(!o_.train, "DataLoader: ", attempts,
+                " samples in a row could not be used; the last one: ", reason);
+  }
+
+  void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
+                 Scratch& scratch) {
+    const auto sample = reader_.read(index, scratch.sample);
+    if (tokenize_ && sample->captions.empty()) throw DataError(sample->key + ": no caption");
+    RandomStream random(o_.seed, static_cast<std::uint64_t>(epoch_),
+                        static_cast<std::uint64_t>(index) + kSampleStreams);
+    std::vector<std::int64_t> tokens;
+    if (tokenize_) {
+      const auto captions = static_cast<std::int64_t>(sample->captions.size());
+      const std::int64_t chosen = o_.train ? random.integer(captions) : 0;
+      tokens = tokenize_(sample->captions[static_cast<std::size_t>(chosen)]);
+    }
+    transform_(sample->image, random, scratch.work);
+    builder.set_row(row, scratch.work.square, std::move(tokens), sample->label, sample->key);
+  }
+
+  [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
+    Batch batch = builder.finish();
+    TORCH_CHECK(batch.size() > 0 || builder.rows() == 0, "DataLoader: none of the ", builder.rows(),
+                " samples of a batch could be used; see statistics()");
+    return batch;
+  }
+
+  void note_skip(SkippedSample sample) {
+    const std::lock_guard lock(mutex_);
+    report_.add(sample.reason);
+    if (o_.on_skip) skipped_.push_back(std::move(sample));
+  }
+
+  /// Keeps the streams of samples apart from those that EpochOrder draws from.
+  static constexpr std::uint64_t kSampleStreams = std::uint64_t{1} << 62;
+
+  std::shared_ptr<const SampleSource> source_;
+  ImageTransform transform_;
+  Tokenize tokenize_;
+  LoaderOptions o_;
+  SampleReader reader_;
+  bool pinned_;
+
+  mutable std::mutex mutex_;  // guards what follows; order_ and epoch_ only change while busy_ == 0
+  std::condition_variable work_;   // something to prepare
+  std::condition_variable ready_;  // a batch or an error for next()
+  std::condition_variable idle_;   // no thread is preparing
+  std::int64_t epoch_ = 0;
+  std::optional<EpochOrder> order_;
+  std::int64_t batches_ = 0;                 // where the epoch ends
+  std::int64_t next_to_build_ = 0;           // batch whose rows are handed out next
+  std::int64_t next_row_ = 0;                // first row of it not handed out
+  std::int64_t next_to_give_ = 0;            // batch that next() returns
+  std::deque<std::shared_ptr<Slot>> queue_;  // next_to_give_, ... in order
+  std::int64_t busy_ = 0;
+  bool stopping_ = false;
+  std::exception_ptr error_;
+  std::vector<SkippedSample> skipped_;  // not yet told to on_skip
+  DataReport report_;
+  LoaderStatistics statistics_;
+
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace contrapunto

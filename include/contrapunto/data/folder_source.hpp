@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/data/class_caption.hpp"
+#include "contrapunto/data/csv_source.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
+#include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/source_options.hpp"
+
+namespace contrapunto {
+
+/// A folder with one sub-folder per class, images at any depth below. Classes are numbered in
+/// alphabetical order; their names, with blanks for underscores, make the captions.
+class FolderSource : public SampleSource {
+ public:
+  /// Raises when the folder is missing or holds no class with an image.
+  explicit FolderSource(const std::string& folder, const SourceOptions& options = {})
+      : root_(folder), templates_(options.caption_templates) {
+    namespace fs = std::filesystem;
+    TORCH_CHECK(fs::is_directory(root_), "FolderSource: '", folder, "' is not a directory");
+    TORCH_CHECK(!templates_.empty(), "FolderSource: caption_templates is empty");
+    std::vector<fs::path> classes;
+    for (const auto& entry : fs::directory_iterator(root_))
+      if (entry.is_directory()) classes.push_back(entry.path());
+    std::sort(classes.begin(), classes.end());
+    for (const auto& path : classes) {
+      std::string name = path.filename().string();
+      std::replace(name.begin(), name.end(), '_', ' ');
+      const std::size_t before = files_.size();
+      for (const auto& entry : fs::recursive_directory_iterator(path))
+        if (entry.is_regular_file() && is_image(entry.path()))
+          files_.emplace_back(entry.path().lexically_relative(root_).string(), names_.size());
+      std::sort(files_.begin() + static_cast<std::ptrdiff_t>(before), files_.end());
+      if (files_.size() == before) report_.add(path.string() + ": no image");
+      names_.push_back(std::move(name));
+    }
+    TORCH_CHECK(!files_.empty(), "FolderSource: '", folder,
+                "' holds no image; expected CLASS/NAME.jpg (or jpeg, png, webp)");
+  }
+
+  [[nodiscard]] std::int64_t size() const override {
+    return static_cast<std::int64_t>(files_.size());
+  }
+
+  [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "FolderSource: image ", index, " of ", size());
+    const auto& [file, label] = files_[static_cast<std::size_t>(index)];
+    EncodedSample sample;
+    sample.key = file;
+    sample.source = root_.string();
+    sample.image = detail::read_image_file((root_ / file).string());
+    for (const auto& pattern : templates_)
+      sample.captions.push_back(class_caption(pattern, names_[label]));
+    sample.label = static_cast<std::int64_t>(label);
+    return sample;
+  }
+
+  [[nodiscard]] std::vector<std::string> class_names() const override { return names_; }
+
+ private:
+  static bool is_image(const std::filesystem::path& path) {
+    std::string extension = path.extension().string();
+    for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    for (const char* known : {".jpg", ".jpeg", ".png", ".webp", ".ppm"})
+      if (extension == known) return true;
+    return false;
+  }
+
+  std::filesystem::path root_;
+  std::vector<std::string> templates_;
+  std::vector<std::pair<std::string, std::size_t>> files_;  // path below the root, class
+  std::vector<std::string> names_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,88 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "contrapunto/data/resample_taps.hpp"
+#include "contrapunto/data/resize_kernels.hpp"
+#include "contrapunto/data/rgb_image.hpp"
+
+namespace contrapunto {
+
+/// A rectangle of pixels; `left` and `top` belong to it, left + width and top + height do not.
+struct PixelBox {
+  std::int64_t left = 0;
+  std::int64_t top = 0;
+  std::int64_t width = 0;
+  std::int64_t height = 0;
+};
+
+/// Antialiased resize, bit for bit as PIL's `crop(box).resize((width, height))`: columns first, the
+/// result rounded to uint8, then rows. Keeps its buffers, so one per thread and not shared.
+class Resizer {
+ public:
+  /// Resizes `box` of `source` to width x height and writes the part `window` of that to `out`.
+  /// Pixels outside `box` have no influence. All sides >= 1, boxes inside what they cut.
+  void operator()(const RgbImage& source, PixelBox box, std::int64_t width, std::int64_t height,
+                  PixelBox window, RgbImage& out,
+                  Interpolation interpolation = Interpolation::kBicubic) {
+    resize(source, box, width, height, window, out, interpolation, detail::has_avx2());
+  }
+
+  /// The same with plain loops, which tests compare with.
+  void resize(const RgbImage& source, PixelBox box, std::int64_t width, std::int64_t height,
+              PixelBox window, RgbImage& out, Interpolation interpolation, bool use_avx2) {
+    columns_.assign(interpolation, box.width, width, window.left, window.width);
+    lines_.assign(interpolation, box.height, height, window.top, window.height);
+    out.reshape(window.width, window.height);
+
+    // Rows of the source that the second pass will ask for.
+    const std::int64_t top = lines_.first.front();
+    const std::int64_t bottom = lines_.first.back() + lines_.count.back();
+    const std::size_t stride = static_cast<std::size_t>(window.width) * 3 + 32;
+    const std::size_t needed = stride * static_cast<std::size_t>(bottom - top);
+    if (narrow_.size() < needed) narrow_.resize(needed);
+    shrink_rows(source, box, top, bottom, stride, use_avx2);
+
+    const auto bytes = static_cast<std::size_t>(window.width) * 3;
+    for (std::size_t y = 0; y < lines_.first.size(); ++y) {
+      const std::uint8_t* rows =
+          narrow_.data() + static_cast<std::size_t>(lines_.first[y] - top) * stride;
+      std::uint8_t* target = out.row(static_cast<std::int64_t>(y));
+      std::size_t done = 0;
+#if defined(__x86_64__)
+      if (use_avx2) done = detail::resample_column_avx2(rows, stride, lines_, y, target, bytes);
+#endif
+      detail::resample_column(rows, stride, lines_, y, target, done, bytes);
+    }
+  }
+
+ private:
+  void shrink_rows(const RgbImage& source, PixelBox box, std::int64_t top, std::int64_t bottom,
+                   std::size_t stride, bool use_avx2) {
+    std::int64_t y = top;
+    const auto from = [&](std::int64_t row) { return source.row(box.top + row) + box.left * 3; };
+    const auto to = [&](std::int64_t row) {
+      return narrow_.data() + static_cast<std::size_t>(row - top) * stride;
+    };
+#if defined(__x86_64__)
+    if (use_avx2) {
+      const auto pitch = static_cast<std::size_t>(source.width()) * 3;
+      for (; y + 4 <= bottom; y += 4)
+        detail::resample_rows_avx2<4>(from(y), pitch, columns_, to(y), stride);
+      for (; y < bottom; ++y)
+        detail::resample_rows_avx2<1>(from(y), pitch, columns_, to(y), stride);
+    }
+#endif
+    for (; y < bottom; ++y) detail::resample_row(from(y), columns_, to(y));
+  }
+
+  detail::ResampleTaps columns_;
+  detail::ResampleTaps lines_;
+  std::vector<std::uint8_t> narrow_;
+};
+
+}  // namespace contrapunto

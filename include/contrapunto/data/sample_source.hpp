@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "contrapunto/data/data_report.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
+
+namespace contrapunto {
+
+/// Where samples come from, by index. An interface and nothing more: which kind of source a run
+/// reads is decided by its command line. Derive from it to read your own format.
+class SampleSource {
+ public:
+  SampleSource() = default;
+  SampleSource(const SampleSource&) = delete;
+  SampleSource& operator=(const SampleSource&) = delete;
+  virtual ~SampleSource() = default;
+
+  [[nodiscard]] virtual std::int64_t size() const = 0;
+
+  /// Sample `index`, 0 <= index < size(). Called by many threads at once. Raises DataError when
+  /// this sample cannot be used; any other exception ends the run.
+  [[nodiscard]] virtual EncodedSample read(std::int64_t index) const = 0;
+
+  /// Name of each class that labels count; empty where there are none.
+  [[nodiscard]] virtual std::vector<std::string> class_names() const { return {}; }
+
+  /// Samples in each run of neighbours that is best read together; they add up to size().
+  [[nodiscard]] virtual std::vector<std::int64_t> shard_sizes() const { return {size()}; }
+
+  /// What was found unusable when the source was opened.
+  [[nodiscard]] const DataReport& report() const { return report_; }
+
+ protected:
+  DataReport report_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,241 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
+#include "contrapunto/data/random_access_file.hpp"
+#include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/shard_list.hpp"
+#include "contrapunto/data/source_options.hpp"
+#include "contrapunto/data/tar_reader.hpp"
+
+namespace contrapunto {
+
+/// WebDataset shards: neighbouring members of a tar with the same path up to the first dot of the
+/// file name are one sample. Its image is the member jpg, jpeg, png, webp or ppm; captions come
+/// from txt or json, the label from cls. The headers of all shards are read once, about 100 bytes
+/// of index per sample are kept, and then any sample can be read in any order.
+///
+/// A damaged shard gives what lies before the damage, a sample without image or without text and
+/// label is left out; both are named in report(). Class names come from `classes.txt`, one a line,
+/// beside the first shard.
+class ShardSource : public SampleSource {
+ public:
+  /// `spec` as for list_shards. Raises when it names no file or a shard has no usable sample.
+  explicit ShardSource(const std::string& spec, SourceOptions options = {})
+      : ShardSource(list_shards(spec), std::move(options)) {}
+
+  explicit ShardSource(const std::vector<std::string>& shards, SourceOptions options = {})
+      : options_(std::move(options)) {
+    TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");
+    for (const std::string& path : shards) {
+      TORCH_CHECK(std::filesystem::is_regular_file(path), "ShardSource: shard '", path,
+                  "' does not exist");
+      index_shard(path);
+    }
+    read_class_names(shards.front());
+  }
+
+  [[nodiscard]] std::int64_t size() const override {
+    return shards_.back().begin + samples_in(shards_.back());
+  }
+
+  [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
+    const auto after = std::upper_bound(
+        shards_.begin(), shards_.end(), index,
+        [](std::int64_t wanted, const Shard& shard) { return wanted < shard.begin; });
+    const auto shard = static_cast<std::size_t>(after - shards_.begin()) - 1;
+    const Entry& entry =
+        shards_[shard].entries[static_cast<std::size_t>(index - shards_[shard].begin)];
+    EncodedSample sample;
+    sample.key = shards_[shard].keys.c_str() + entry.key;
+    sample.source = shards_[shard].path;
+    try {
+      const auto file = open(shard);
+      sample.image.resize(entry.image.size);
+      file->read(entry.image.offset, sample.image.data(), sample.image.size());
+      sample.captions = read_captions(*file, entry);
+      if (entry.label.size > 0) sample.label = read_label(*file, entry);
+    } catch (const DataError& error) {
+      throw DataError(sample.source + ": " + sample.key + ": " + error.what());
+    }
+    return sample;
+  }
+
+  [[nodiscard]] std::vector<std::string> class_names() const override { return class_names_; }
+
+  [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
+    std::vector<std::int64_t> sizes;
+    for (const Shard& shard : shards_) sizes.push_back(samples_in(shard));
+    return sizes;
+  }
+
+ private:
+  static constexpr std::uint64_t kLargestMember = 1 << 30;  // bytes of one member
+  static constexpr std::size_t kMostOpenFiles = 256;  // below the usual limit of 1,024 a process
+
+  struct Extent {
+    std::uint64_t offset = 0;
+    std::uint32_t size = 0;  // 0: not there
+  };
+  struct Entry {
+    Extent image, text, json, label;
+    std::uint32_t key = 0;  // where the key begins in Shard::keys
+  };
+  struct Shard {
+    std::string path;
+    std::int64_t begin = 0;  // index of its first sample
+    std::vector<Entry> entries;
+    std::string keys;  // all of them, each closed by a zero
+  };
+
+  static std::int64_t samples_in(const Shard& shard) {
+    return static_cast<std::int64_t>(shard.entries.size());
+  }
+
+  void index_shard(const std::string& path) {
+    Shard shard;
+    shard.path = path;
+    shard.begin = shards_.empty() ? 0 : size();
+    DataReport problems;
+    Entry entry;
+    std::string key;
+    const auto finish = [&] {
+      const bool described = entry.text.size || entry.json.size || entry.label.size;
+      if (entry.image.size && described) {
+        entry.key = static_cast<std::uint32_t>(shard.keys.size());
+        shard.keys.append(key).push_back('\0');
+        shard.entries.push_back(entry);
+      } else if (!key.empty()) {
+        problems.add(path + ": " + key + ": " +
+                     (entry.image.size ? "no txt, json or cls member" : "no image member"));
+      }
+      entry = {};
+    };
+    const TarListing listing = list_tar(RandomAccessFile(path));
+    for (const TarMember& member : listing.members) {
+      const std::size_t slash = member.name.rfind('/');
+      const std::size_t dot = member.name.find('.', slash == std::string::npos ? 0 : slash);
+      if (dot == std::string::npos) continue;  // no extension: WebDataset passes over it too
+      if (member.name.compare(0, dot, key) != 0 || key.size() != dot) {
+        finish();
+        key = member.name.substr(0, dot);
+      }
+      if (member.size > kLargestMember) {
+        problems.add(path + ": " + member.name + ": larger than 1 GiB");
+        continue;
+      }
+      if (Extent* const extent = extent_of(entry, member.name.substr(dot + 1)))
+        *extent = {member.offset, static_cast<std::uint32_t>(member.size)};
+    }
+    // What damage cut off would look like a sample without its last members.
+    if (listing.problem) {
+      problems.add(path + ": " + *listing.problem);
+      const bool complete = entry.image.size && (entry.text.size || entry.json.size);
+      if (!complete) key.clear();
+    }
+    finish();
+    TORCH_CHECK(
+        !shard.entries.empty(), "ShardSource: '", path, "' has no usable sample (",
+        problems.first.empty() ? std::string("the archive is empty") : problems.first.front(),
+        "); a sample needs KEY.jpg (or jpeg, png, webp) next to KEY.txt, KEY.json or KEY.cls."
+        " Make the shard anew or take it out of the list");
+    for (auto& line : problems.first) report_.add(std::move(line));
+    report_.skipped += problems.skipped - static_cast<std::int64_t>(problems.first.size());
+    shards_.push_back(std::move(shard));
+  }
+
+  static Extent* extent_of(Entry& entry, std::string extension) {
+    for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    for (const char* image : {"jpg", "jpeg", "png", "webp", "ppm"})
+      if (extension == image) return &entry.image;
+    if (extension == "txt") return &entry.text;
+    if (extension == "json") return &entry.json;
+    if (extension == "cls") return &entry.label;
+    return nullptr;
+  }
+
+  static std::string read_text(const RandomAccessFile& file, Extent extent) {
+    std::string text(extent.size, '\0');
+    file.read(extent.offset, text.data(), text.size());
+    return text;
+  }
+
+  [[nodiscard]] std::vector<std::string> read_captions(const RandomAccessFile& file,
+                                                       const Entry& entry) const {
+    const bool from_json = !options_.caption_fields.empty();
+    if (!from_json && entry.text.size > 0) return {read_text(file, entry.text)};
+    if (entry.json.size == 0) return {};
+    const auto record = nlohmann::json::parse(read_text(file, entry.json), nullptr, false);
+    if (!record.is_object()) throw DataError("the json member is not a JSON object");
+    std::vector<std::string> captions;
+    const std::vector<std::string> usual = {"captions", "caption"};
+    for (const std::string& field : from_json ? options_.caption_fields : usual) {
+      const auto found = record.find(field);
+      if (found == record.end()) continue;
+      if (found->is_string()) captions.push_back(found->get<std::string>());
+      if (found->is_array())
+        for (const auto& caption : *found)
+          if (caption.is_string()) captions.push_back(caption.get<std::string>());
+      if (!from_json && !captions.empty()) break;
+    }
+    return captions;
+  }
+
+  static std::int64_t read_label(const RandomAccessFile& file, const Entry& entry) {
+    const std::string text = read_text(file, entry.label);
+    std::int64_t label = 0;
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, label);
+    if (error != std::errc{} ||
+        std::any_of(rest, end, [](unsigned char c) { return !std::isspace(c); }))
+      throw DataError("the cls member is not a whole number");
+    return label;
+  }
+
+  /// The shard's file; the one opened longest ago is closed when there are too many.
+  [[nodiscard]] std::shared_ptr<const RandomAccessFile> open(std::size_t shard) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [number, file] : open_files_)
+      if (number == shard) return file;
+    if (open_files_.size() == kMostOpenFiles) open_files_.pop_front();
+    open_files_.emplace_back(shard, std::make_shared<const RandomAccessFile>(shards_[shard].path));
+    return open_files_.back().second;
+  }
+
+  void read_class_names(const std::filesystem::path& first_shard) {
+    std::ifstream file(first_shard.parent_path() / "classes.txt");
+    for (std::string name; std::getline(file, name);)
+      if (!name.empty()) class_names_.push_back(name);
+  }
+
+  SourceOptions options_;
+  std::vector<Shard> shards_;
+  std::vector<std::string> class_names_;
+  mutable std::mutex mutex_;
+  mutable std::deque<std::pair<std::size_t, std::shared_ptr<const RandomAccessFile>>> open_files_;
+};
+
+}  // namespace contrapunto
