@@ -1,0 +1,57 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+
+#include "contrapunto/evaluate/rank_among.hpp"
+#include "contrapunto/evaluate/zero_shot_result.hpp"
+
+namespace contrapunto {
+
+/// Counts, batch by batch, how often the right class is the first or among the first five. Of
+/// classes with equal scores the one with the lower index comes first.
+class ZeroShotAccuracy {
+ public:
+  /// `image_features` [B, D] and `classifier` [C, D] (of `zero_shot_classifier`) are of one device
+  /// and dtype, `labels` are int64 [B] in [0, C). Does not wait for the device.
+  void add(const at::Tensor& image_features, const at::Tensor& labels,
+           const at::Tensor& classifier) {
+    TORCH_CHECK(image_features.dim() == 2 && classifier.dim() == 2 &&
+                    image_features.size(1) == classifier.size(1),
+                "ZeroShotAccuracy: image features ", image_features.sizes(), " and classifier ",
+                classifier.sizes(), " must be [B, D] and [C, D] with the same D");
+    TORCH_CHECK(labels.dim() == 1 && labels.size(0) == image_features.size(0) &&
+                    labels.scalar_type() == at::kLong,
+                "ZeroShotAccuracy: labels must be int64 [", image_features.size(0), "], got ",
+                labels.scalar_type(), " ", labels.sizes());
+    const at::NoGradGuard no_grad;
+    const auto scores = image_features.mm(classifier.t());  // [B, C]
+    const auto column = labels.to(scores.device()).unsqueeze(1);
+    const auto rank = detail::rank_among(scores, scores.gather(1, column), column);
+    const auto first = rank.lt(1).sum();
+    const auto five = rank.lt(5).sum();
+    first_ = first_.defined() ? first_ + first : first;
+    five_ = five_.defined() ? five_ + five : five;
+    samples_ += labels.size(0);
+  }
+
+  /// All batches so far; waits for the device. Zeros when there was none.
+  [[nodiscard]] ZeroShotResult result() const {
+    if (samples_ == 0) return {};
+    const auto total = static_cast<double>(samples_);
+    return {static_cast<double>(first_.item<std::int64_t>()) / total,
+            static_cast<double>(five_.item<std::int64_t>()) / total, samples_};
+  }
+
+ private:
+  at::Tensor first_;  // [], int64, on the features' device.
+  at::Tensor five_;
+  std::int64_t samples_ = 0;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "contrapunto/evaluate/prompt_templates.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+/// Rows of length 1, in at least float32; a row of zeros stays zero.
+inline at::Tensor unit_rows(const at::Tensor& rows) {
+  const auto wide = rows.scalar_type() == at::kDouble ? rows : rows.to(at::kFloat);
+  return wide / wide.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
+}
+
+}  // namespace detail
+
+/// One unit row per class, [C, D]: the mean over `templates` of the unit text embeddings, made unit
+/// again. `tokenize(std::vector<std::string>)` gives tokens [T, L], `encode_text(tokens)` gives
+/// [T, D] and brings tokens to its device itself. At most `batch` texts go into one call, but
+/// always all prompts of a class. No gradient is recorded; the caller puts the model into eval
+/// mode.
+template <class EncodeText, class Tokenize>
+[[nodiscard]] at::Tensor zero_shot_classifier(EncodeText&& encode_text, Tokenize&& tokenize,
+                                              const std::vector<std::string>& class_names,
+                                              const std::vector<std::string>& templates,
+                                              std::int64_t batch = 1024) {
+  TORCH_CHECK(!class_names.empty(), "zero_shot_classifier: there are no class names");
+  TORCH_CHECK(!templates.empty(), "zero_shot_classifier: there are no prompt templates");
+  const at::NoGradGuard no_grad;
+  const auto prompts = templates.size();
+  const auto classes = std::max<std::size_t>(static_cast<std::size_t>(batch) / prompts, 1);
+  std::vector<at::Tensor> rows;
+  for (std::size_t begin = 0; begin < class_names.size(); begin += classes) {
+    const auto end = std::min(begin + classes, class_names.size());
+    std::vector<std::string> texts;
+    for (std::size_t i = begin; i < end; ++i)
+      for (const auto& prompt : templates) texts.push_back(fill_prompt(prompt, class_names[i]));
+    const at::Tensor embeddings = encode_text(tokenize(texts));  // [classes * prompts, D]
+    TORCH_CHECK(
+        embeddings.dim() == 2 && embeddings.size(0) == static_cast<std::int64_t>(texts.size()),
+        "zero_shot_classifier: encode_text gave ", embeddings.sizes(), " for ", texts.size(),
+        " texts; it must give one row for each");
+    const auto by_class = detail::unit_rows(embeddings)
+                              .view({-1, static_cast<std::int64_t>(prompts), embeddings.size(1)});
+    rows.push_back(detail::unit_rows(by_class.mean(1)));
+  }
+  return at::cat(rows);
+}
+
+}  // namespace contrapunto

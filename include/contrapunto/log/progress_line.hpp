@@ -1,0 +1,164 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/step_state.hpp"
+#include "contrapunto/log/format.hpp"
+#include "contrapunto/log/throughput_meter.hpp"
+
+namespace contrapunto {
+
+struct ProgressLineOptions {
+  std::int64_t total_steps = 0;  ///< Where the run ends; 0 when unknown: no bar and no ETA.
+  std::int64_t every = 100;      ///< Steps between plain lines.
+  bool in_place = false;         ///< Redraw one line: for terminals, so decide with isatty().
+  double redraw_seconds = 0.1;   ///< In place, at most one redraw in this time.
+  std::int64_t width = 100;      ///< Columns of the terminal; less important fields give way.
+  std::function<double()> clock = steady_seconds;  ///< Seconds, for the ETA.
+};
+
+/// Shows where a run stands: loss, learning rate, scale, gradient norm, samples per second, share
+/// of time waiting for data and the time left, as one line redrawn in place or as plain lines.
+class ProgressLine {
+ public:
+  /// `out` must outlive this object.
+  explicit ProgressLine(std::ostream& out, ProgressLineOptions options = {})
+      : out_(out), o_(std::move(options)) {
+    TORCH_CHECK(o_.every >= 1, "ProgressLine: every must be at least 1 step, got ", o_.every);
+    TORCH_CHECK(o_.width >= 20, "ProgressLine: width must be at least 20 columns, got ", o_.width);
+  }
+
+  /// Call it after steps, as often as the numbers are known. The first call, the last step and the
+  /// first loss that is not finite are always shown.
+  void on_step(const StepState& state) {
+    const double now = o_.clock();
+    const bool first = first_step_ < 0;
+    if (first) {
+      first_step_ = state.step;
+      first_time_ = now;
+    }
+    const bool broke = !std::isfinite(state.loss) && !broken_;
+    broken_ = broken_ || broke;
+    const bool due = o_.in_place ? now - shown_time_ >= o_.redraw_seconds
+                                 : state.step / o_.every > shown_step_ / o_.every;
+    if (!first && !broke && !due && state.step != o_.total_steps) return;
+    shown_step_ = state.step;
+    shown_time_ = now;
+    const auto line = render(state, now);
+    if (o_.in_place)
+      out_ << '\r' << line << "\x1b[K" << std::flush;  // Erases what a longer line left.
+    else
+      out_ << line << std::endl;
+    open_ = o_.in_place;
+  }
+
+  /// A line of its own, for evaluation results and notices; the progress goes on below it.
+  void note(const std::string& text) {
+    if (open_) out_ << "\r\x1b[K";
+    out_ << text << std::endl;
+    open_ = false;
+  }
+
+  /// Ends the line in place, so that what follows starts on a fresh one.
+  void finish() {
+    if (open_) out_ << std::endl;
+    open_ = false;
+  }
+
+ private:
+  struct Field {
+    std::string text;
+    int importance;  ///< The lowest gives way first.
+  };
+
+  [[nodiscard]] std::string render(const StepState& s, double now) const {
+    const bool known = o_.total_steps > 0;
+    std::vector<Field> fields;
+    fields.push_back({with_commas(s.step) + (known ? "/" + with_commas(o_.total_steps) : " steps") +
+                          (known ? " " + as_percent(done(s), 1) : ""),
+                      9});
+    fields.push_back({std::isfinite(s.loss)
+                          ? "loss " + with_decimals(s.loss, 4)
+                          : "LOSS " + std::string(std::isnan(s.loss) ? "NaN" : "infinite") + "!",
+                      8});
+    fields.push_back({"lr " + with_digits(s.lr, 3), 5});
+    fields.push_back({"scale " + with_decimals(s.scale, 2), 4});
+    fields.push_back({"grad " + with_digits(s.gradient_norm, 3), 3});
+    fields.push_back({"epoch " + with_decimals(s.epoch, 2), 1});
+    fields.push_back({with_commas(std::llround(s.samples_per_second)) + " samples/s", 6});
+    fields.push_back({"data wait " + as_percent(s.data_wait_share, 0), 2});
+    if (known) fields.push_back({"ETA " + as_duration(seconds_left(s, now)), 7});
+
+    if (!o_.in_place) return joined(fields);
+    // A full last column makes some terminals wrap, hence one less.
+    const std::int64_t limit = o_.width - 1;
+    const std::int64_t shortest_bar = known ? 10 : 0;
+    while (fields.size() > 2 && columns(fields) + 1 + shortest_bar > limit)
+      fields.erase(std::min_element(
+          fields.begin(), fields.end(),
+          [](const Field& a, const Field& b) { return a.importance < b.importance; }));
+    auto line = joined(fields);
+    line.resize(std::min(line.size(), static_cast<std::size_t>(limit)));
+    const auto left = std::min<std::int64_t>(limit - columns(fields) - 1, 40);
+    return known && left >= shortest_bar ? bar(done(s), left) + " " + line : line;
+  }
+
+  static std::string joined(const std::vector<Field>& fields) {
+    std::string line;
+    for (const auto& field : fields) line += (line.empty() ? "" : "  ") + field.text;
+    return line;
+  }
+
+  static std::int64_t columns(const std::vector<Field>& fields) {
+    std::int64_t sum = 2 * (static_cast<std::int64_t>(fields.size()) - 1);
+    for (const auto& field : fields) sum += static_cast<std::int64_t>(field.text.size());
+    return sum;
+  }
+
+  [[nodiscard]] double done(const StepState& s) const {
+    return std::clamp(static_cast<double>(s.step) / static_cast<double>(o_.total_steps), 0.0, 1.0);
+  }
+
+  /// From the steps since the first call, evaluations included: those will come again as well.
+  [[nodiscard]] double seconds_left(const StepState& s, double now) const {
+    const auto left = static_cast<double>(std::max<std::int64_t>(o_.total_steps - s.step, 0));
+    if (left == 0) return 0;
+    return s.step > first_step_
+               ? left * (now - first_time_) / static_cast<double>(s.step - first_step_)
+               : -1;
+  }
+
+  /// `width` columns, drawn with eighths of a block.
+  static std::string bar(double share, std::int64_t width) {
+    static constexpr const char* kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    const auto eighths = static_cast<std::int64_t>(share * static_cast<double>(8 * width));
+    std::string text;
+    for (std::int64_t i = 0; i < width; ++i) {
+      const auto filled = std::clamp<std::int64_t>(eighths - 8 * i, 0, 8);
+      text += filled == 8 ? "█" : filled == 0 ? "░" : kParts[filled];
+    }
+    return text;
+  }
+
+  std::ostream& out_;
+  ProgressLineOptions o_;
+  std::int64_t first_step_ = -1;
+  double first_time_ = 0.0;
+  std::int64_t shown_step_ = 0;
+  double shown_time_ = 0.0;
+  bool broken_ = false;
+  bool open_ = false;
+};
+
+}  // namespace contrapunto

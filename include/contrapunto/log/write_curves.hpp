@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/read_file.hpp"
+#include "contrapunto/log/curves_options.hpp"
+#include "contrapunto/log/run_gnuplot.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+using Curve = std::vector<std::pair<double, double>>;  // Step and value.
+
+/// The numbers of a JSON lines file by name, against the step. Lines without a step, a last line
+/// that is still being written, nulls and texts are left out.
+inline std::map<std::string, Curve> read_curves(const std::filesystem::path& path) {
+  std::istringstream lines(read_file(path));
+  std::map<std::string, Curve> curves;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number()) continue;
+    for (const auto& [name, value] : json.items())
+      if (value.is_number() && name != "step")
+        curves[name].emplace_back(json["step"].get<double>(), value.get<double>());
+  }
+  return curves;
+}
+
+/// At most `most` points, each the mean of its neighbours: more than there are pixels only cost
+/// time.
+inline Curve thinned(const Curve& curve, std::size_t most) {
+  if (curve.size() <= most) return curve;
+  Curve result;
+  for (std::size_t i = 0; i < most; ++i) {
+    const std::size_t begin = i * curve.size() / most, end = (i + 1) * curve.size() / most;
+    std::pair<double, double> sum{0, 0};
+    for (std::size_t j = begin; j < end; ++j) {
+      sum.first += curve[j].first;
+      sum.second += curve[j].second;
+    }
+    const auto count = static_cast<double>(end - begin);
+    result.emplace_back(sum.first / count, sum.second / count);
+  }
+  return result;
+}
+
+/// Mean over a window of `half` points to either side, fewer at the ends.
+inline Curve smoothed(const Curve& curve, std::size_t half) {
+  Curve result;
+  for (std::size_t i = 0; i < curve.size(); ++i) {
+    const std::size_t reach = std::min({half, i, curve.size() - 1 - i});
+    double sum = 0;
+    for (std::size_t j = i - reach; j <= i + reach; ++j) sum += curve[j].second;
+    result.emplace_back(curve[i].first, sum / static_cast<double>(2 * reach + 1));
+  }
+  return result;
+}
+
+/// A text as gnuplot takes it literally.
+inline std::string gnuplot_text(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) continue;
+    quoted += c == '\'' ? "''" : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+/// One panel of the picture; several curves share its axes.
+struct Panel {
+  std::string title{};
+  std::string unit{};
+  std::vector<std::string> names{};
+  double factor = 1;         ///< From the logged number to the unit.
+  bool smooth = false;       ///< Pale raw curve with its running mean above.
+  bool markers = false;      ///< Few points: mark each.
+  bool from_zero = false;    ///< The axis begins at 0.
+  bool logarithmic = false;  ///< Where all values are above 0.
+};
+
+/// False for what was never logged, or only as the 0 of a field that nobody filled in.
+inline bool is_measured(const std::map<std::string, Curve>& curves, const std::string& name) {
+  const auto curve = curves.find(name);
+  return curve != curves.end() && std::any_of(curve->second.begin(), curve->second.end(),
+                                              [](const auto& point) { return point.second != 0; });
+}
+
+inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curves) {
+  std::vector<Panel> panels{{.title = "Loss", .unit = "nats", .names = {"loss"}, .smooth = true},
+                            {.title = "Learning rate", .names = {"lr"}, .from_zero = true},
+                            {.title = "Scale (exp of the log temperature)", .names = {"scale"}},
+                            {.title = "Gradient norm before clipping",
+                             .unit = "L2",
+                             .names = {"gradient_norm"},
+                             .smooth = true,
+                             .logarithmic = true},
+                            {.title = "Throughput",
+                             .unit = "samples/s",
+                             .names = {"samples_per_second"},
+                             .smooth = true,
+                             .from_zero = true}};
+  Panel accuracy{.title = "Zero-shot accuracy",
+                 .unit = "%",
+                 .factor = 100,
+                 .markers = true,
+                 .from_zero = true};
+  for (const auto& [name, _] : curves)
+    if (name.ends_with("top1") || name.ends_with("top5")) accuracy.names.push_back(name);
+  panels.push_back(accuracy);
+  std::erase_if(panels, [&](Panel& panel) {
+    std::erase_if(panel.names, [&](const auto& name) { return !is_measured(curves, name); });
+    return panel.names.empty();
+  });
+  return panels;
+}
+
+inline void append_data(std::ostringstream& script, const std::string& name, const Curve& curve,
+                        double factor) {
+  script << name << " << EOD\n";
+  for (const auto& [step, value] : curve) script << step << ' ' << factor * value << '\n';
+  script << "EOD\n";
+}
+
+inline void append_panel(std::ostringstream& script, const Panel& panel,
+                         const std::map<std::string, Curve>& curves) {
+  static constexpr std::array<std::pair<const char*, const char*>, 4> kColors{
+      {{"#1f6f8b", "#a9cfdb"},
+       {"#c8553d", "#ecc0b6"},
+       {"#588157", "#c3d6c2"},
+       {"#6d597a", "#cbc2d1"}}};
+  std::ostringstream plots;
+  bool logarithmic = panel.logarithmic;
+  for (std::size_t i = 0; i < panel.names.size(); ++i) {
+    const auto curve = thinned(curves.at(panel.names[i]), 1500);
+    for (const auto& point : curve) logarithmic = logarithmic && point.second > 0;
+    const auto& [strong, pale] = kColors[i % kColors.size()];
+    const auto raw = "$raw" + std::to_string(i), mean = "$mean" + std::to_string(i);
+    append_data(script, raw, curve, panel.factor);
+    // Without a mean above it the curve itself is the strong one.
+    const bool with_mean = panel.smooth && curve.size() >= 40;
+    const auto title = panel.names.size() > 1 ? gnuplot_text(panel.names[i]) : "''";
+    plots << (i > 0 ? ", " : "plot ") << raw << " with "
+          << (panel.markers ? "linespoints pt 7 ps 0.9" : "lines") << " lw "
+          << (with_mean ? 1 : 2.2) << " lc rgb '" << (with_mean ? pale : strong) << "' title "
+          << (with_mean ? "''" : title);
+    if (with_mean) {
+      append_data(script, mean, smoothed(curve, std::max<std::size_t>(curve.size() / 60, 2)),
+                  panel.factor);
+      plots << ", " << mean << " with lines lw 2.2 lc rgb '" << strong << "' title " << title;
+    }
+  }
+  script << "unset logscale\nset autoscale\nset key bottom right noenhanced\n"
+         << (logarithmic ? "set logscale y\n" : "") << (panel.from_zero ? "set yrange [0:]\n" : "")
+         << "set title " << gnuplot_text(panel.title) << " font ',13'\nset ylabel "
+         << gnuplot_text(panel.unit) << "\n"
+         << plots.str() << "\n";
+}
+
+inline std::string curves_script(const std::map<std::string, Curve>& curves,
+                                 const std::vector<Panel>& panels, const CurvesOptions& options) {
+  const std::size_t columns = panels.size() == 1 ? 1 : 2;
+  const std::size_t rows = (panels.size() + columns - 1) / columns;
+  std::ostringstream script;
+  script.precision(12);
+  script << "set terminal pngcairo noenhanced background '#ffffff' font 'DejaVu Sans,11' size "
+         << options.panel_width * static_cast<std::int64_t>(columns) << ','
+         << options.panel_height * static_cast<std::int64_t>(rows) + 40
+         << "\nset border 3 lc rgb '#808080'\nset tics nomirror tc rgb '#404040'\n"
+         << "set grid lt 1 lw 1 lc rgb '#dddddd'\nset xlabel 'optimiser step' tc rgb '#404040'\n"
+         << "set ylabel tc rgb '#404040'\nset format x '%.10g'\nset format y '%.4g'\n"
+         << "set xtics autofreq\nset lmargin 11\nset rmargin 3\n"
+         << "set multiplot layout " << rows << ',' << columns;
+  if (!options.title.empty())
+    script << " title " << gnuplot_text(options.title) << " font ',15' noenhanced";
+  script << "\n";
+  for (const auto& panel : panels) append_panel(script, panel, curves);
+  script << "unset multiplot\n";
+  return script.str();
+}
+
+}  // namespace detail
+
+/// Draws what `JsonLinesWriter` wrote as a PNG with one panel each for loss, learning rate, scale,
+/// gradient norm, throughput and zero-shot accuracy (names that end in "top1" or "top5"), as far as
+/// they were logged. Needs the program gnuplot; raises saying how to install it.
+inline void write_curves(const std::filesystem::path& jsonl, const std::filesystem::path& png,
+                         const CurvesOptions& options = {}) {
+  const auto curves = detail::read_curves(jsonl);
+  const auto panels = detail::curve_panels(curves);
+  TORCH_CHECK(!panels.empty(), "write_curves: '", jsonl.string(),
+              "' holds no numbers to draw; it needs lines such as {\"step\": 1, \"loss\": 2.5}");
+  const auto picture =
+      detail::run_gnuplot(options.gnuplot, detail::curves_script(curves, panels, options));
+  TORCH_CHECK(picture.starts_with("\x89PNG"), "write_curves: '", options.gnuplot,
+              "' gave no PNG; does it have the terminal pngcairo? (apt install gnuplot-nox)");
+  write_file_atomically(png, picture);
+}
+
+}  // namespace contrapunto

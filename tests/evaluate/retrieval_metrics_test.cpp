@@ -1,0 +1,133 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/evaluate/retrieval_metrics.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+RetrievalMetrics::Direction summarise(std::vector<double> ranks) {
+  std::sort(ranks.begin(), ranks.end());
+  const auto n = ranks.size();
+  RetrievalMetrics::Direction d;
+  for (const double rank : ranks) {
+    d.recall_at_1 += rank < 1;
+    d.recall_at_5 += rank < 5;
+    d.recall_at_10 += rank < 10;
+    d.mean_rank += rank + 1;
+  }
+  const auto total = static_cast<double>(n);
+  d.recall_at_1 /= total;
+  d.recall_at_5 /= total;
+  d.recall_at_10 /= total;
+  d.mean_rank /= total;
+  d.median_rank = std::floor((ranks[(n - 1) / 2] + ranks[n / 2]) / 2) + 1;
+  d.queries = static_cast<std::int64_t>(n);
+  return d;
+}
+
+/// Sorts the full matrix of scores by value, equals by index, and looks the positives up.
+RetrievalMetrics naive(const at::Tensor& x, const at::Tensor& y, const at::Tensor& owner) {
+  const auto scores = x.to(at::kDouble).mm(y.to(at::kDouble).t());
+  const auto s = scores.accessor<double, 2>();
+  const auto o = owner.accessor<std::int64_t, 1>();
+  std::vector<double> x_ranks, y_ranks;
+  std::vector<std::pair<double, std::int64_t>> order;
+  for (std::int64_t i = 0; i < x.size(0); ++i) {
+    order.clear();
+    for (std::int64_t j = 0; j < y.size(0); ++j) order.emplace_back(-s[i][j], j);
+    std::sort(order.begin(), order.end());
+    const auto first = std::find_if(order.begin(), order.end(),
+                                    [&](const auto& entry) { return o[entry.second] == i; });
+    x_ranks.push_back(static_cast<double>(first - order.begin()));
+  }
+  for (std::int64_t j = 0; j < y.size(0); ++j) {
+    order.clear();
+    for (std::int64_t i = 0; i < x.size(0); ++i) order.emplace_back(-s[i][j], i);
+    std::sort(order.begin(), order.end());
+    const auto own = std::find_if(order.begin(), order.end(),
+                                  [&](const auto& entry) { return entry.second == o[j]; });
+    y_ranks.push_back(static_cast<double>(own - order.begin()));
+  }
+  return {summarise(x_ranks), summarise(y_ranks)};
+}
+
+void require_same(const RetrievalMetrics::Direction& a, const RetrievalMetrics::Direction& b) {
+  REQUIRE(a.recall_at_1 == b.recall_at_1);
+  REQUIRE(a.recall_at_5 == b.recall_at_5);
+  REQUIRE(a.recall_at_10 == b.recall_at_10);
+  REQUIRE(a.mean_rank == Approx(b.mean_rank).epsilon(1e-12));
+  REQUIRE(a.median_rank == b.median_rank);
+  REQUIRE(a.queries == b.queries);
+}
+
+}  // namespace
+
+TEST_CASE("retrieval agrees with sorting the full matrix, ties and all", "[evaluate][cpu]") {
+  torch::manual_seed(6);
+  for (const std::int64_t captions : {1, 2, 5}) {
+    for (const bool with_ties : {false, true}) {
+      const std::int64_t n = 43;
+      auto x = torch::randn({n, 4}, at::kDouble);
+      const auto owner = torch::cat({torch::arange(n), torch::randint(0, n, {(captions - 1) * n})})
+                             .index({torch::randperm(captions * n)});
+      auto y = x.index({owner}) + 0.6 * torch::randn({captions * n, 4}, at::kDouble);
+      if (with_ties) {  // Small whole numbers: exact products, and many of them equal.
+        x = x.round();
+        y = y.round();
+      }
+      const auto expected = naive(x, y, owner);
+      for (const std::int64_t chunk : {1, 7, 43, 1000}) {
+        INFO(captions << " captions, chunk " << chunk << (with_ties ? ", ties" : ""));
+        const auto metrics = retrieval_metrics(x, y, owner, chunk);
+        require_same(metrics.x_to_y, expected.x_to_y);
+        require_same(metrics.y_to_x, expected.y_to_x);
+      }
+    }
+  }
+}
+
+TEST_CASE("perfect and constant features give the ranks that counting gives", "[evaluate][cpu]") {
+  const auto perfect = retrieval_metrics(torch::eye(8), torch::eye(8), torch::arange(8));
+  REQUIRE(perfect.x_to_y.recall_at_1 == 1);
+  REQUIRE(perfect.y_to_x.mean_rank == 1);
+  REQUIRE(perfect.y_to_x.median_rank == 1);
+  // All scores equal: row i comes at rank i + 1, by its index.
+  const auto constant =
+      retrieval_metrics(torch::ones({8, 2}), torch::ones({8, 2}), torch::arange(8));
+  REQUIRE(constant.x_to_y.recall_at_1 == 1.0 / 8);
+  REQUIRE(constant.x_to_y.recall_at_5 == 5.0 / 8);
+  REQUIRE(constant.x_to_y.mean_rank == 4.5);
+  REQUIRE(constant.x_to_y.median_rank == 4);  // floor(3.5) + 1
+}
+
+TEST_CASE("features that are NaN retrieve nothing", "[evaluate][cpu]") {
+  const auto nan = torch::full({20, 2}, std::numeric_limits<float>::quiet_NaN());
+  const auto metrics = retrieval_metrics(nan, nan, torch::arange(20));
+  REQUIRE(metrics.x_to_y.recall_at_10 == 0);
+  REQUIRE(metrics.y_to_x.recall_at_10 == 0);
+}
+
+TEST_CASE("owners that do not fit are refused", "[evaluate][cpu]") {
+  const auto x = torch::ones({3, 2});
+  const auto y = torch::ones({4, 2});
+  const auto owners = [](std::vector<std::int64_t> values) { return torch::tensor(values); };
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2})), Contains("int64 [4]"));
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2, 3})), Contains("0 to 2"));
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2, -1})), Contains("0 to 2"));
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 0, 2, 2})),
+                      Contains("row 1 of x has no y"));
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, torch::ones({4, 3}), owners({0, 1, 2, 2})),
+                      Contains("same D"));
+  REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2, 2}), 0), Contains("chunk"));
+}

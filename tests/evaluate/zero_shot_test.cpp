@@ -1,0 +1,149 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "contrapunto/evaluate/zero_shot_accuracy.hpp"
+#include "contrapunto/evaluate/zero_shot_classifier.hpp"
+#include "support/catch.hpp"
+#include "support/tolerance.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// Tokens are a text's bytes summed in two ways; the "tower" looks both up in a random table.
+struct FakeText {
+  at::Tensor table = torch::randn({1000, 6});
+  std::vector<std::size_t> calls;
+
+  at::Tensor tokenize(const std::vector<std::string>& texts) {
+    calls.push_back(texts.size());
+    std::vector<std::int64_t> tokens;
+    for (const auto& text : texts) {
+      std::int64_t sum = 0, weighted = 0;
+      for (std::size_t i = 0; i < text.size(); ++i) {
+        sum += text[i];
+        weighted += text[i] * static_cast<std::int64_t>(i + 1);
+      }
+      tokens.push_back(sum % 1000);
+      tokens.push_back(weighted % 1000);
+    }
+    return torch::tensor(tokens).view({-1, 2});
+  }
+  at::Tensor encode(const at::Tensor& tokens) const {
+    return 3 * table.index({tokens.select(1, 0)}) + table.index({tokens.select(1, 1)});
+  }
+};
+
+at::Tensor classifier_of(FakeText& text, const std::vector<std::string>& names,
+                         const std::vector<std::string>& templates, std::int64_t batch) {
+  return zero_shot_classifier([&](const at::Tensor& tokens) { return text.encode(tokens); },
+                              [&](const auto& texts) { return text.tokenize(texts); }, names,
+                              templates, batch);
+}
+
+const std::vector<std::string> kNames{"cat", "dog", "frog", "ship", "truck"};
+
+}  // namespace
+
+TEST_CASE("a class row is the unit mean of its unit prompts", "[evaluate][cpu]") {
+  torch::manual_seed(3);
+  FakeText text;
+  const auto templates = seven_prompts();
+  REQUIRE(templates.size() == 7);
+  const auto classifier = classifier_of(text, kNames, templates, 1024);
+  REQUIRE(classifier.sizes() == at::IntArrayRef({5, 6}));
+  for (std::size_t c = 0; c < kNames.size(); ++c) {
+    auto sum = torch::zeros({6}, at::kDouble);
+    for (const auto& prompt : templates) {
+      const auto row = text.encode(text.tokenize({fill_prompt(prompt, kNames[c])}))[0];
+      sum += row.to(at::kDouble) / row.to(at::kDouble).norm();
+    }
+    const auto own = classifier[static_cast<std::int64_t>(c)];
+    REQUIRE(test::close(own, sum / sum.norm(), 4));
+  }
+}
+
+TEST_CASE("the classifier does not depend on the batch and keeps to it", "[evaluate][cpu]") {
+  torch::manual_seed(4);
+  FakeText text;
+  const auto whole = classifier_of(text, kNames, seven_prompts(), 1024);
+  REQUIRE(text.calls == std::vector<std::size_t>{35});
+  text.calls.clear();
+  REQUIRE(test::close(classifier_of(text, kNames, seven_prompts(), 15), whole));
+  REQUIRE(text.calls == std::vector<std::size_t>{14, 14, 7});
+  text.calls.clear();
+  REQUIRE(test::close(classifier_of(text, kNames, seven_prompts(), 1), whole));
+  REQUIRE(text.calls == std::vector<std::size_t>(5, 7));
+}
+
+TEST_CASE("prompts are filled in and faulty ones refused", "[evaluate][cpu]") {
+  REQUIRE(fill_prompt("a {} and a {}.", "cat") == "a cat and a cat.");
+  REQUIRE(fill_prompt("{}", "{}") == "{}");
+  REQUIRE(plain_prompt() == std::vector<std::string>{"a photo of a {}."});
+  FakeText text;
+  REQUIRE_THROWS_WITH(classifier_of(text, kNames, {"a photo"}, 8), Contains("'a photo'"));
+  REQUIRE_THROWS_WITH(classifier_of(text, {}, plain_prompt(), 8), Contains("class names"));
+  REQUIRE_THROWS_WITH(classifier_of(text, kNames, {}, 8), Contains("templates"));
+}
+
+TEST_CASE("top-1 and top-5 agree with sorting by score and index", "[evaluate][cpu]") {
+  torch::manual_seed(5);
+  // Small whole numbers: products are exact and full of ties.
+  const auto features = torch::randint(-2, 3, {200, 3}).to(at::kFloat);
+  const auto classifier = torch::randint(-2, 3, {12, 3}).to(at::kFloat);
+  const auto labels = torch::randint(0, 12, {200});
+  int top1 = 0, top5 = 0;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    std::vector<std::pair<double, std::int64_t>> order;
+    for (std::int64_t c = 0; c < 12; ++c)
+      order.emplace_back(-features[i].dot(classifier[c]).item<double>(), c);
+    std::sort(order.begin(), order.end());
+    for (std::size_t rank = 0; rank < 5; ++rank)
+      if (order[rank].second == labels[i].item<std::int64_t>()) {
+        top1 += rank == 0;
+        ++top5;
+      }
+  }
+  ZeroShotAccuracy accuracy;
+  for (std::int64_t begin = 0; begin < 200; begin += 64)
+    accuracy.add(features.slice(0, begin, begin + 64), labels.slice(0, begin, begin + 64),
+                 classifier);
+  const auto result = accuracy.result();
+  REQUIRE(result.samples == 200);
+  REQUIRE(result.top1 == top1 / 200.0);
+  REQUIRE(result.top5 == top5 / 200.0);
+}
+
+TEST_CASE("with fewer than five classes top-5 is always right", "[evaluate][cpu]") {
+  ZeroShotAccuracy accuracy;
+  accuracy.add(torch::eye(3), torch::tensor({0, 1, 0}, at::kLong), torch::eye(3));
+  REQUIRE(accuracy.result().top1 == Approx(2.0 / 3));
+  REQUIRE(accuracy.result().top5 == 1);
+  REQUIRE(ZeroShotAccuracy().result().samples == 0);
+}
+
+TEST_CASE("features that are NaN are never right", "[evaluate][cpu]") {
+  ZeroShotAccuracy accuracy;
+  accuracy.add(torch::full({4, 3}, std::numeric_limits<float>::quiet_NaN()),
+               torch::zeros({4}, at::kLong), torch::eye(3).repeat({3, 1}));
+  REQUIRE(accuracy.result().top1 == 0);
+  REQUIRE(accuracy.result().top5 == 0);
+}
+
+TEST_CASE("features, labels and classifier that do not fit are refused", "[evaluate][cpu]") {
+  ZeroShotAccuracy accuracy;
+  REQUIRE_THROWS_WITH(
+      accuracy.add(torch::ones({2, 3}), torch::zeros({2}, at::kLong), torch::ones({4, 5})),
+      Contains("[2, 3]") && Contains("[4, 5]"));
+  REQUIRE_THROWS_WITH(
+      accuracy.add(torch::ones({2, 3}), torch::zeros({3}, at::kLong), torch::ones({4, 3})),
+      Contains("labels"));
+  REQUIRE_THROWS_WITH(accuracy.add(torch::ones({2, 3}), torch::zeros({2}), torch::ones({4, 3})),
+                      Contains("int64"));
+}

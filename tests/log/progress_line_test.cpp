@@ -1,0 +1,141 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/log/progress_line.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+namespace {
+
+StepState at_step(std::int64_t step) {
+  StepState state;
+  state.step = step;
+  state.loss = 2.34567;
+  state.lr = 5e-4;
+  state.scale = 14.2857;
+  state.gradient_norm = 0.5;
+  state.epoch = 1.25;
+  state.samples_per_second = 1234.4;
+  state.data_wait_share = 0.031;
+  return state;
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::istringstream stream(text);
+  std::vector<std::string> parts;
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+/// Columns on a terminal: bytes that begin a character; our text has no wide ones.
+std::int64_t columns(const std::string& text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+bool mentions(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("plain lines come every so many steps, first and last included", "[log][cpu]") {
+  std::ostringstream out;
+  double now = 0;
+  ProgressLine progress(out, {.total_steps = 250, .every = 100, .clock = [&] { return now; }});
+  for (std::int64_t step = 1; step <= 250; ++step, now += 0.5) progress.on_step(at_step(step));
+  progress.finish();
+  const auto lines = split(out.str(), '\n');
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0].rfind("1/250 0.4 %  loss 2.3457", 0) == 0);
+  CHECK(lines[1] ==
+        "100/250 40.0 %  loss 2.3457  lr 0.0005  scale 14.29  grad 0.5  epoch 1.25  "
+        "1,234 samples/s  data wait 3 %  ETA 1:15");
+  CHECK(lines[2].rfind("200/250", 0) == 0);
+  CHECK(mentions(lines[3], "100.0 %"));
+  CHECK(mentions(lines[3], "ETA 0:00"));
+  CHECK(out.str().find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("plain lines come also when only some steps are reported", "[log][cpu]") {
+  std::ostringstream out;
+  ProgressLine progress(out, {.every = 100});
+  for (std::int64_t step = 7; step <= 400; step += 30) progress.on_step(at_step(step));
+  const auto lines = split(out.str(), '\n');
+  REQUIRE(lines.size() == 4);  // 7, 127, 217, 307
+  CHECK(lines[1].rfind("127 steps", 0) == 0);
+  CHECK_FALSE(mentions(lines[1], "ETA"));
+}
+
+TEST_CASE("the time left of a resumed run is judged by its own steps", "[log][cpu]") {
+  std::ostringstream out;
+  double now = 0;
+  ProgressLine progress(out, {.total_steps = 1000, .every = 1, .clock = [&] { return now; }});
+  progress.on_step(at_step(900));
+  now += 20;
+  progress.on_step(at_step(910));
+  const auto lines = split(out.str(), '\n');
+  CHECK(mentions(lines[0], "ETA ?"));
+  CHECK(mentions(lines[1], "ETA 3:00"));
+}
+
+TEST_CASE("a loss that stops being finite is shown at once", "[log][cpu]") {
+  std::ostringstream out;
+  ProgressLine progress(out, {.total_steps = 1000, .every = 100});
+  auto state = at_step(1);
+  progress.on_step(state);
+  state.step = 42;
+  state.loss = std::numeric_limits<double>::quiet_NaN();
+  progress.on_step(state);
+  state.step = 43;
+  progress.on_step(state);
+  const auto lines = split(out.str(), '\n');
+  REQUIRE(lines.size() == 2);
+  CHECK(mentions(lines[1], "42/1,000"));
+  CHECK(mentions(lines[1], "LOSS NaN!"));
+}
+
+TEST_CASE("a line in place is redrawn, keeps to the width and never too often", "[log][cpu]") {
+  for (const std::int64_t width : {20, 40, 60, 80, 100, 160, 300}) {
+    std::ostringstream out;
+    double now = 0;
+    ProgressLine progress(
+        out, {.total_steps = 1000, .in_place = true, .width = width, .clock = [&] { return now; }});
+    for (std::int64_t step = 1; step <= 1000; ++step, now += 0.01) progress.on_step(at_step(step));
+    progress.finish();
+    const auto text = out.str();
+    const auto draws = split(text, '\r');
+    INFO("width " << width);
+    CHECK(draws.size() > 90);
+    CHECK(draws.size() < 110);
+    for (const auto& draw : draws) CHECK(columns(draw.substr(0, draw.find('\x1b'))) < width);
+    CHECK(std::count(text.begin(), text.end(), '\n') == 1);
+    CHECK(mentions(draws.back(), "100.0 %"));
+    if (width >= 40) CHECK(mentions(draws.back(), "loss"));
+    if (width >= 60) CHECK(mentions(draws.back(), "██████"));
+    if (width >= 160) CHECK(mentions(draws.back(), "data wait"));
+  }
+}
+
+TEST_CASE("a note stands on its own line above the bar", "[log][cpu]") {
+  std::ostringstream out;
+  ProgressLine progress(out, {.total_steps = 10, .in_place = true});
+  progress.on_step(at_step(1));
+  progress.note("zero-shot 61.2 %");
+  progress.on_step(at_step(10));
+  progress.finish();
+  CHECK(mentions(out.str(), "\r\x1b[Kzero-shot 61.2 %\n\r"));
+  CHECK(out.str().back() == '\n');
+}
+
+TEST_CASE("senseless progress options are refused", "[log][cpu]") {
+  std::ostringstream out;
+  CHECK_THROWS_WITH(ProgressLine(out, {.every = 0}), Catch::Matchers::Contains("every"));
+  CHECK_THROWS_WITH(ProgressLine(out, {.width = 3}), Catch::Matchers::Contains("width"));
+}

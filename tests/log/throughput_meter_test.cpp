@@ -1,0 +1,44 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/log/throughput_meter.hpp"
+
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+TEST_CASE("throughput counts neither evaluation nor checkpoints", "[log][cpu]") {
+  double now = 100;
+  ThroughputMeter meter([&] { return now; });
+  for (int step = 0; step < 4; ++step) {
+    {
+      const auto waiting = meter.wait_for_data();
+      now += 0.5;
+    }
+    now += 1.5;
+    meter.add(64);
+    const auto evaluation = meter.pause();
+    now += 10;
+  }
+  const auto window = meter.next_window();
+  CHECK(window.seconds == 8);
+  CHECK(window.samples_per_second == 32);
+  CHECK(window.data_wait_share == 0.25);
+
+  now += 2;
+  meter.add(10);
+  const auto next = meter.next_window();
+  CHECK(next.samples_per_second == 5);
+  CHECK(next.data_wait_share == 0);
+  CHECK(meter.next_window().samples_per_second == 0);
+}
+
+TEST_CASE("the default clock moves forward", "[log][cpu]") {
+  ThroughputMeter meter;
+  const double begin = steady_seconds();
+  while (steady_seconds() - begin < 0.002) {
+  }
+  meter.add(1);
+  const auto window = meter.next_window();
+  CHECK(window.seconds >= 0.002);
+  CHECK(window.samples_per_second > 0);
+}

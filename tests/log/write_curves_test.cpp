@@ -1,0 +1,105 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/log/write_curves.hpp"
+
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include "contrapunto/log/json_lines_writer.hpp"
+#include "io/temporary_folder.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+using contrapunto::test::TemporaryFolder;
+
+namespace {
+
+bool has_gnuplot() {
+  const bool found = std::system("command -v gnuplot > /dev/null 2>&1") == 0;
+  if (!found) WARN("gnuplot is not installed; skipping");
+  return found;
+}
+
+/// Width or height from a PNG's first chunk.
+std::int64_t big_endian(const std::string& bytes, std::size_t at) {
+  std::int64_t value = 0;
+  for (std::size_t i = at; i < at + 4; ++i)
+    value = value * 256 + static_cast<unsigned char>(bytes.at(i));
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("curves become a PNG with a panel for each thing that was logged", "[log][cpu]") {
+  if (!has_gnuplot()) return;
+  const TemporaryFolder folder;
+  {
+    JsonLinesWriter writer(folder / "log.jsonl");
+    StepState state;
+    for (state.step = 1; state.step <= 5000; ++state.step) {
+      state.loss = state.step == 77 ? std::numeric_limits<double>::quiet_NaN()
+                                    : 5.0 / static_cast<double>(state.step);
+      state.lr = 1e-3;
+      writer.write(state);
+    }
+    writer.write(2500, {{"top1", 0.3}, {"top5", 0.7}});
+  }
+  // Nothing of the title may be taken for a command.
+  write_curves(folder / "log.jsonl", folder / "c.png",
+               {.title = "it's `touch x` $(touch y)\nset output 'z'",
+                .panel_width = 300,
+                .panel_height = 200});
+  const auto png = read_file(folder / "c.png");
+  REQUIRE(png.substr(0, 4) == "\x89PNG");
+  REQUIRE(big_endian(png, 16) == 2 * 300);       // loss, learning rate,
+  REQUIRE(big_endian(png, 20) == 2 * 200 + 40);  // accuracy: two rows
+  REQUIRE(folder.names() == std::vector<std::string>{"c.png", "log.jsonl"});
+  for (const auto* name : {"x", "y", "z"}) REQUIRE_FALSE(std::filesystem::exists(name));
+}
+
+TEST_CASE("a single point and flat curves can be drawn", "[log][cpu]") {
+  if (!has_gnuplot()) return;
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "log.jsonl", "{\"step\":1,\"loss\":2.5,\"lr\":0.001}\n{\"st");
+  write_curves(folder / "log.jsonl", folder / "c.png");
+  REQUIRE(read_file(folder / "c.png").substr(0, 4) == "\x89PNG");
+  write_file_atomically(folder / "log.jsonl",
+                        "{\"step\":1,\"gradient_norm\":0}\n{\"step\":2,\"gradient_norm\":3}\n");
+  write_curves(folder / "log.jsonl", folder / "c.png");
+}
+
+TEST_CASE("what keeps curves from being drawn is said with the remedy", "[log][cpu]") {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "log.jsonl", "{\"step\":1,\"loss\":2.5}\n");
+  REQUIRE_THROWS_WITH(
+      write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "no-such-gnuplot"}),
+      Contains("no-such-gnuplot") && Contains("apt install gnuplot-nox"));
+  REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "false"}),
+                      Contains("'false' failed"));
+  REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "true"}),
+                      Contains("gave no PNG"));
+  write_file_atomically(folder / "empty.jsonl", "");
+  REQUIRE_THROWS_WITH(write_curves(folder / "empty.jsonl", folder / "c.png"),
+                      Contains("empty.jsonl") && Contains("no numbers"));
+  REQUIRE_THROWS_WITH(write_curves(folder / "none.jsonl", folder / "c.png"),
+                      Contains("none.jsonl"));
+  REQUIRE(folder.names() == std::vector<std::string>{"empty.jsonl", "log.jsonl"});
+}
+
+TEST_CASE("smoothing keeps a straight line and thinning keeps the mean", "[log][cpu]") {
+  contrapunto::detail::Curve line;
+  double sum = 0;
+  for (int i = 0; i < 1000; ++i) {
+    line.emplace_back(i, 3.0 * i);
+    sum += 3.0 * i;
+  }
+  for (const auto& [x, y] : contrapunto::detail::smoothed(line, 20))
+    REQUIRE(y == Approx(3 * x).margin(1e-9));
+  const auto thin = contrapunto::detail::thinned(line, 100);
+  REQUIRE(thin.size() == 100);
+  double thin_sum = 0;
+  for (const auto& point : thin) thin_sum += point.second;
+  REQUIRE(thin_sum / 100 == Approx(sum / 1000));
+}
