@@ -2,7 +2,8 @@
 
 usage: tokenizer_parity.py --driver PROGRAM [--lines N] [--seed N] [--show N]
 
-Needs CONTRAPUNTO_BPE_VOCAB; takes real captions and queries from CONTRAPUNTO_DATA when it is set.
+The vocabulary is CONTRAPUNTO_BPE_VOCAB, or open_clip's own copy. Takes real captions and queries from
+CONTRAPUNTO_DATA when it is set.
 """
 import argparse
 import collections
@@ -21,6 +22,7 @@ from html.entities import html5
 from pathlib import Path
 
 import ftfy
+from open_clip.tokenizer import SimpleTokenizer, default_bpe
 
 WORDS = """a photo of the small red dog cat on street in New York City's 2nd avenue, don't it's they're we've I'm she'll
 he'd naïve café Ångström über straße façade mañana Łódź Škoda čeština élève œuvre Þórr İstanbul ısı ĳs ǆ ŉ ﬁne ﬂow ﬃ ﬅop
@@ -47,7 +49,9 @@ def real_texts():
     """Captions and queries, as far as the data is there."""
     root = os.environ.get("CONTRAPUNTO_DATA")
     texts = []
-    if root:
+    if not root:
+        print("WARN: CONTRAPUNTO_DATA is not set; the corpus has no real captions and queries")
+    else:
         with gzip.open(Path(root) / "code_pairs" / "test.jsonl.gz", "rt", encoding="utf-8") as lines:
             for line in lines:
                 texts += [v for v in json.loads(line).values() if isinstance(v, str)]
@@ -193,11 +197,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=10)
     args = parser.parse_args()
-    vocabulary = os.environ.get("CONTRAPUNTO_BPE_VOCAB")
-    if not vocabulary:
-        print("WARN: CONTRAPUNTO_BPE_VOCAB is not set; tokenizer parity is skipped")
-        return 0
-    from open_clip.tokenizer import SimpleTokenizer
+    vocabulary = os.environ.get("CONTRAPUNTO_BPE_VOCAB") or default_bpe()
 
     corpus = list(Corpus(args.seed).texts(args.lines))
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +210,7 @@ def main():
         our_repaired = [r.decode("utf-8") for r in records(repaired)]
     assert len(our_ids) == len(our_repaired) == len(corpus)
 
-    tokenizer = SimpleTokenizer()
+    tokenizer = SimpleTokenizer(vocabulary)
     start = time.perf_counter()
     their_ids = [tokenizer.encode(raw.decode("utf-8", "replace")) for _, raw in corpus]
     python_rate = len(corpus) / (time.perf_counter() - start)
