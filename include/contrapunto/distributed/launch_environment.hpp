@@ -1,0 +1,141 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <charconv>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace contrapunto {
+
+/// Which rank of which run this process is, as its launcher said.
+struct LaunchEnvironment {
+  std::int64_t rank = 0;                     ///< 0 to size - 1.
+  std::int64_t size = 1;                     ///< Ranks of the run.
+  std::int64_t local_rank = 0;               ///< 0 to local_size - 1; the GPU to take.
+  std::int64_t local_size = 1;               ///< Ranks on this machine.
+  std::string master_address = "127.0.0.1";  ///< Machine of rank 0.
+  std::int64_t master_port = 29500;
+  std::int64_t restart = 0;  ///< How often the launcher has restarted the run.
+  bool launcher_hosts_store =
+      false;                      ///< The launcher already listens on the port: rank 0 must not.
+  std::string launcher = "none";  ///< "torchrun", "Open MPI", "Slurm" or "none".
+};
+
+namespace detail {
+
+class LaunchVariables {
+ public:
+  explicit LaunchVariables(std::function<const char*(const char*)> lookup)
+      : lookup_(std::move(lookup)) {}
+
+  [[nodiscard]] std::optional<std::string> text(const char* name) const {
+    const char* value = lookup_(name);
+    if (value == nullptr || *value == '\0') return std::nullopt;
+    return value;
+  }
+
+  [[nodiscard]] std::optional<std::int64_t> number(const char* name) const {
+    const auto value = text(name);
+    if (!value) return std::nullopt;
+    std::int64_t result = 0;
+    const char* end = value->data() + value->size();
+    const auto parsed = std::from_chars(value->data(), end, result);
+    TORCH_CHECK(parsed.ec == std::errc{} && parsed.ptr == end, "launch environment: ", name,
+                " is '", *value, "', expected a whole number");
+    return result;
+  }
+
+  [[nodiscard]] std::int64_t required(const char* name, const char* because) const {
+    const auto value = number(name);
+    TORCH_CHECK(value, "launch environment: ", because, " is set but ", name,
+                " is not; unset the former or set both");
+    return *value;
+  }
+
+ private:
+  std::function<const char*(const char*)> lookup_;
+};
+
+/// First host of a Slurm node list: "gpu[07-09,12],login" gives "gpu07".
+inline std::string first_slurm_host(const std::string& nodes) {
+  const auto bracket = nodes.find('[');
+  const auto comma = nodes.find(',');
+  if (bracket == std::string::npos || comma < bracket) return nodes.substr(0, comma);
+  const auto end = nodes.find_first_of(",-]", bracket + 1);
+  return nodes.substr(0, bracket) + nodes.substr(bracket + 1, end - bracket - 1);
+}
+
+}  // namespace detail
+
+/// Reads what torchrun, Open MPI's mpirun or Slurm's srun put into the environment, in this order;
+/// none of them gives one rank. `lookup` returns the value of a variable or null, so pass
+/// `::getenv`. MASTER_ADDR and MASTER_PORT always win; Slurm's defaults are the first node of the
+/// step and a port made from the job's number, the others' 127.0.0.1:29500. Raises on values that
+/// are no numbers or contradict each other, and when ranks on several machines have no address.
+inline LaunchEnvironment read_launch_environment(std::function<const char*(const char*)> lookup) {
+  const detail::LaunchVariables variables(std::move(lookup));
+  LaunchEnvironment launch;
+  bool has_address = false;
+  if (variables.text("RANK") || variables.text("WORLD_SIZE")) {
+    launch.launcher = "torchrun";
+    launch.rank = variables.required("RANK", "WORLD_SIZE");
+    launch.size = variables.required("WORLD_SIZE", "RANK");
+    launch.local_rank = variables.number("LOCAL_RANK").value_or(launch.rank);
+    launch.local_size = variables.number("LOCAL_WORLD_SIZE").value_or(launch.size);
+    launch.restart = variables.number("TORCHELASTIC_RESTART_COUNT").value_or(0);
+    launch.launcher_hosts_store = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  } else if (variables.text("OMPI_COMM_WORLD_SIZE")) {
+    launch.launcher = "Open MPI";
+    launch.rank = variables.required("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE");
+    launch.size = *variables.number("OMPI_COMM_WORLD_SIZE");
+    launch.local_rank = variables.number("OMPI_COMM_WORLD_LOCAL_RANK").value_or(launch.rank);
+    launch.local_size = variables.number("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(launch.size);
+  } else if (variables.text("SLURM_PROCID")) {
+    launch.launcher = "Slurm";
+    launch.rank = *variables.number("SLURM_PROCID");
+    const auto step_size = variables.number("SLURM_STEP_NUM_TASKS");
+    launch.size = step_size ? *step_size : variables.required("SLURM_NTASKS", "SLURM_PROCID");
+    launch.local_rank = variables.number("SLURM_LOCALID").value_or(launch.rank);
+    launch.local_size = variables.number("SLURM_NTASKS_PER_NODE").value_or(launch.size);
+    auto nodes = variables.text("SLURM_STEP_NODELIST");
+    if (!nodes) nodes = variables.text("SLURM_JOB_NODELIST");
+    if (nodes) launch.master_address = detail::first_slurm_host(*nodes);
+    has_address = nodes.has_value();
+    // Two jobs that share a machine must not meet on one port.
+    launch.master_port = 20000 + variables.number("SLURM_JOB_ID").value_or(0) % 10000;
+  }
+  if (const auto address = variables.text("MASTER_ADDR")) {
+    launch.master_address = *address;
+    has_address = true;
+  }
+  launch.master_port = variables.number("MASTER_PORT").value_or(launch.master_port);
+
+  TORCH_CHECK(launch.size >= 1 && launch.rank >= 0 && launch.rank < launch.size,
+              "launch environment (", launch.launcher, "): rank ", launch.rank, " of ", launch.size,
+              " ranks; ranks count from 0");
+  TORCH_CHECK(launch.local_rank >= 0 && launch.local_size >= 1, "launch environment (",
+              launch.launcher, "): local rank ", launch.local_rank, " of ", launch.local_size);
+  TORCH_CHECK(launch.master_port > 0 && launch.master_port < 65536, "launch environment (",
+              launch.launcher, "): MASTER_PORT is ", launch.master_port, ", expected 1 to 65535");
+  TORCH_CHECK(has_address || launch.local_size >= launch.size, "launch environment (",
+              launch.launcher, "): ", launch.size, " ranks, only ", launch.local_size,
+              " of them on this machine, and no MASTER_ADDR; set it to the machine of rank 0");
+  return launch;
+}
+
+/// The same from a map, for tests and for launchers of one's own.
+inline LaunchEnvironment read_launch_environment(
+    const std::map<std::string, std::string>& variables) {
+  return read_launch_environment([&variables](const char* name) -> const char* {
+    const auto found = variables.find(name);
+    return found == variables.end() ? nullptr : found->second.c_str();
+  });
+}
+
+}  // namespace contrapunto

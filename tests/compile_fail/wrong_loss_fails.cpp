@@ -1,0 +1,13 @@
+// expect: Loss must be callable as `Tensor loss(const Embeddings&) const`
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/core/gates.hpp"
+
+// Takes the two tensors instead of Embeddings.
+struct TwoTensors {
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& /*y*/) const { return x; }
+};
+
+int main() {
+  contrapunto::check_loss<TwoTensors>();
+}

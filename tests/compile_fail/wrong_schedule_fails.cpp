@@ -1,0 +1,14 @@
+// expect: Schedule must be callable as `double schedule(std::int64_t step) const`
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/core/gates.hpp"
+
+// Counts steps itself and so is not const: a run could not be resumed from the step alone.
+struct CountingSchedule {
+  double operator()(std::int64_t) { return 1.0 / static_cast<double>(++calls); }
+  int calls = 0;
+};
+
+int main() {
+  contrapunto::check_schedule<CountingSchedule>();
+}
