@@ -112,9 +112,9 @@ struct Place {
   std::u32string_view also = {};
 };
 
-/// Up to five places in a row; unused ones are empty.
+/// Up to four places in a row; unused ones are empty.
 struct Sequence {
-  std::array<Place, 5> places;
+  std::array<Place, 4> places;
 };
 
 inline constexpr std::uint32_t kAccented = kLowerAccented | kUpperAccented;

@@ -206,7 +206,7 @@ inline std::size_t utf8_like_length(std::u32string_view text, std::size_t at) {
   return end - at;
 }
 
-std::u32string repair_encoding(std::u32string text);
+inline std::u32string repair_encoding(std::u32string text);
 
 /// Repairs each UTF-8-like run that looks bad for itself; the way to go when no one encoding
 /// explains the whole text.
