@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cross_entropy_loss.h>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/loss/full_precision.hpp"
+
+namespace contrapunto {
+
+/// Symmetric InfoNCE: mean of the cross-entropies over rows and columns of scale * x y^T with the
+/// diagonal as the truth. The plain form of one process, which builds the [B, B] logits.
+/// Logits and result [] are float32 whatever autocast says (float64 for float64 features). With
+/// B == 1 the value is 0 and so are its gradients. A bias would cancel in the softmax and is not
+/// looked at. Raises for shapes that do not fit.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+struct InfoNce {
+  [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
+    detail::check_embeddings(e, "InfoNce");
+    const detail::FullPrecision no_autocast;
+    const auto logits = detail::similarity_logits(e);                                     // [B, B]
+    const auto diagonal = at::arange(logits.size(0), logits.options().dtype(at::kLong));  // [B]
+    return (at::cross_entropy_loss(logits, diagonal) +
+            at::cross_entropy_loss(logits.t(), diagonal)) /
+           2;
+  }
+};
+static_assert(ContrastiveLoss<InfoNce>);
+
+}  // namespace contrapunto

@@ -1,0 +1,46 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+#include <utility>
+#include <vector>
+
+#include "contrapunto/optim/ema.hpp"
+
+namespace contrapunto {
+
+/// While it lives the module holds the averages, for evaluation; afterwards its own weights again,
+/// to the bit. Neither train nor update the average meanwhile. Costs no memory but for 16-bit
+/// weights. One at a time for each Ema, which must outlive it.
+class EmaScope {
+ public:
+  explicit EmaScope(Ema& ema) : ema_(ema) {
+    TORCH_CHECK(!ema.swapped_, "EmaScope: the averages are in the module already");
+    const at::NoGradGuard no_grad;
+    ema.check_module();
+    for (auto* lists : {&ema.same_, &ema.narrow_, &ema.counts_})
+      for (std::size_t i = 0; i < lists->sources.size(); ++i) {
+        auto& source = lists->sources[i];
+        own_.emplace_back(source, source.variable_data());
+        source.set_data(lists->averages[i].to(source.scalar_type()));
+      }
+    ema.swapped_ = true;
+  }
+  ~EmaScope() {
+    const at::NoGradGuard no_grad;
+    for (auto& [tensor, weights] : own_) tensor.set_data(weights);
+    ema_.swapped_ = false;
+  }
+  EmaScope(const EmaScope&) = delete;
+  EmaScope& operator=(const EmaScope&) = delete;
+
+ private:
+  Ema& ema_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> own_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,42 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/schedule/linear_warmup.hpp"
+
+namespace contrapunto {
+
+struct WarmupConstantOptions {
+  double peak_lr = 5e-4;          ///< Rate reached at the end of warm-up, and kept.
+  std::int64_t warmup_steps = 0;  ///< Optimiser steps.
+};
+
+/// Linear warm-up, then the same rate for ever. A pure function of the step.
+class WarmupConstant {
+ public:
+  explicit WarmupConstant(WarmupConstantOptions options) : o_(options) {
+    detail::check_rate(o_.peak_lr, "WarmupConstant", "peak_lr");
+    TORCH_CHECK(o_.warmup_steps >= 0, "WarmupConstant: warmup_steps (", o_.warmup_steps,
+                ") must be at least 0");
+  }
+
+  /// Learning rate for optimiser step `step`, counted from 0.
+  [[nodiscard]] double operator()(std::int64_t step) const {
+    detail::check_step(step, "WarmupConstant");
+    return step < o_.warmup_steps ? detail::linear_warmup(o_.peak_lr, o_.warmup_steps, step)
+                                  : o_.peak_lr;
+  }
+
+  [[nodiscard]] const WarmupConstantOptions& options() const { return o_; }
+
+ private:
+  WarmupConstantOptions o_;
+};
+static_assert(Schedule<WarmupConstant>);
+
+}  // namespace contrapunto
