@@ -99,6 +99,14 @@ macro(_contrapunto_add_cuda)
     target_link_libraries(contrapunto::cuda INTERFACE contrapunto::torch_cuda CUDA::cudart)
     file(GLOB _kernel_sources "${CONTRAPUNTO_INCLUDE_DIR}/contrapunto/kernels/*.cu")
     target_sources(contrapunto::cuda INTERFACE ${_kernel_sources})
+    # NCCL's options are laid out by its header, so the one that came with LibTorch goes before the toolkit's.
+    find_path(CONTRAPUNTO_nccl_h nccl.h HINTS "${CONTRAPUNTO_TORCH_ROOT}/../nvidia/nccl/include"
+      ${CONTRAPUNTO_DEPS} ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
+    mark_as_advanced(CONTRAPUNTO_nccl_h)
+    if(CONTRAPUNTO_nccl_h)
+      target_include_directories(contrapunto::cuda SYSTEM BEFORE INTERFACE "${CONTRAPUNTO_nccl_h}")
+      target_compile_definitions(contrapunto::cuda INTERFACE CONTRAPUNTO_HAS_NCCL=1 USE_C10D_NCCL)
+    endif()
   endif()
 endmacro()
 

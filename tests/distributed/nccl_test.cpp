@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include <torch/csrc/distributed/c10d/HashStore.hpp>
+
+#include "contrapunto/distributed/process_group.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+TEST_CASE("NCCL with one rank leaves tensors as they are", "[distributed][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  ProcessGroupOptions options;
+  options.timeout = std::chrono::seconds(30);
+  const auto world = connect_nccl(c10::make_intrusive<c10d::HashStore>(), 0, 1, options);
+  auto tensor = torch::arange(12.0, torch::kCUDA).view({3, 4});
+  const auto before = tensor.clone();
+  world.all_reduce_sum_(tensor);
+  world.broadcast_(tensor, 0);
+  world.barrier();
+  REQUIRE(tensor.equal(before));
+  REQUIRE(world.all_gather(tensor.t()).equal(before.t().unsqueeze(0)));
+}
+
+TEST_CASE("Without a CUDA device NCCL refuses to start", "[distributed][cpu]") {
+  if (torch::cuda::is_available()) {
+    WARN("there is a CUDA device: skipped");
+    return;
+  }
+  REQUIRE_THROWS_WITH(connect_nccl(c10::make_intrusive<c10d::HashStore>(), 0, 1),
+                      Catch::Matchers::Contains("GPU"));
+}
