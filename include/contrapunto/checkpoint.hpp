@@ -1,0 +1,9 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/checkpoint/checkpoint.hpp"
+#include "contrapunto/checkpoint/checkpoint_folder.hpp"
+#include "contrapunto/checkpoint/keep_rule.hpp"
+#include "contrapunto/checkpoint/module_state.hpp"
+#include "contrapunto/checkpoint/rng_state.hpp"

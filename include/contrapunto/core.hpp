@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/gates.hpp"
+#include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/core/random.hpp"
+#include "contrapunto/core/state.hpp"
+#include "contrapunto/core/step_state.hpp"

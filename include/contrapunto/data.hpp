@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/data/batch_builder.hpp"
+#include "contrapunto/data/byte_tokenizer.hpp"
+#include "contrapunto/data/class_caption.hpp"
+#include "contrapunto/data/color_jitter.hpp"
+#include "contrapunto/data/csv.hpp"
+#include "contrapunto/data/csv_source.hpp"
+#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/data/data_report.hpp"
+#include "contrapunto/data/decode_ppm.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
+#include "contrapunto/data/epoch_order.hpp"
+#include "contrapunto/data/folder_source.hpp"
+#include "contrapunto/data/html_entity_table.hpp"
+#include "contrapunto/data/image_transform.hpp"
+#include "contrapunto/data/open_source.hpp"
+#include "contrapunto/data/random_access_file.hpp"
+#include "contrapunto/data/resample_taps.hpp"
+#include "contrapunto/data/resize.hpp"
+#include "contrapunto/data/resize_kernels.hpp"
+#include "contrapunto/data/rgb_image.hpp"
+#include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/shard_list.hpp"
+#include "contrapunto/data/shard_source.hpp"
+#include "contrapunto/data/source_options.hpp"
+#include "contrapunto/data/synthetic_shapes.hpp"
+#include "contrapunto/data/tar_reader.hpp"
+#include "contrapunto/data/text_codec_tables.hpp"
+#include "contrapunto/data/text_tokens.hpp"
+#include "contrapunto/data/text_vocabulary.hpp"
+#include "contrapunto/data/tokenizer.hpp"
+#include "contrapunto/data/unicode_tables.hpp"
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/data/data_loader.hpp"
+#include "contrapunto/data/decode_jpeg.hpp"
+#include "contrapunto/data/decode_png.hpp"
+#include "contrapunto/data/decode_webp.hpp"
+#include "contrapunto/data/image_decode.hpp"
+#include "contrapunto/data/loader_options.hpp"
+#include "contrapunto/data/sample_reader.hpp"
+#endif
+
+#ifdef CONTRAPUNTO_HAS_TEXT
+#include "contrapunto/data/bpe_tokenizer.hpp"
+#include "contrapunto/data/html_unescape.hpp"
+#include "contrapunto/data/text_badness.hpp"
+#include "contrapunto/data/text_bpe.hpp"
+#include "contrapunto/data/text_cleaning.hpp"
+#include "contrapunto/data/text_codecs.hpp"
+#include "contrapunto/data/text_mojibake.hpp"
+#include "contrapunto/data/text_repair.hpp"
+#include "contrapunto/data/text_words.hpp"
+#include "contrapunto/data/unicode_text.hpp"
+#endif

@@ -1,0 +1,11 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/launch_environment.hpp"
+#include "contrapunto/distributed/single_process.hpp"
+
+#ifdef CONTRAPUNTO_HAS_DISTRIBUTED
+#include "contrapunto/distributed/process_group.hpp"
+#endif

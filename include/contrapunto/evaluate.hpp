@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/evaluate/prompt_templates.hpp"
+#include "contrapunto/evaluate/rank_among.hpp"
+#include "contrapunto/evaluate/retrieval_metrics.hpp"
+#include "contrapunto/evaluate/zero_shot_accuracy.hpp"
+#include "contrapunto/evaluate/zero_shot_classifier.hpp"
+#include "contrapunto/evaluate/zero_shot_result.hpp"

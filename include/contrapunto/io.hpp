@@ -1,0 +1,9 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/io/atomic_directory.hpp"
+#include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/read_file.hpp"
+#include "contrapunto/io/read_lines.hpp"
+#include "contrapunto/io/safetensors.hpp"

@@ -1,0 +1,6 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/kernels/free_memory.hpp"
+#include "contrapunto/kernels/normalize_images.hpp"
