@@ -113,7 +113,11 @@ class DataLoader {
     TORCH_CHECK(order_.has_value(), "DataLoader: call start_epoch() before next()");
     if (next_to_give_ >= batches_) return std::nullopt;
     const auto begin = std::chrono::steady_clock::now();
-    ready_.wait(lock, [&] { return error_ || (!queue_.empty() && queue_.front()->ready); });
+    // A mistake in a later batch waits for its turn: rows are handed out in order, so all before it
+    // are being finished.
+    ready_.wait(lock, [&] {
+      return queue_.empty() ? error_ != nullptr : queue_.front()->ready || queue_.front()->error;
+    });
     statistics_.wait_seconds +=
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const bool is_ready = !queue_.empty() && queue_.front()->ready;
@@ -126,7 +130,9 @@ class DataLoader {
       statistics_.samples += batch->size();
     }
     const auto skipped = std::exchange(skipped_, {});
-    const std::exception_ptr error = is_ready ? nullptr : error_;
+    const std::exception_ptr error = is_ready         ? nullptr
+                                     : queue_.empty() ? error_
+                                                      : queue_.front()->error;
     lock.unlock();
     work_.notify_all();
     if (o_.on_skip)
@@ -157,6 +163,7 @@ class DataLoader {
     detail::BatchBuilder builder;
     Batch batch;
     bool ready = false;
+    std::exception_ptr error;
   };
   struct Task {
     std::shared_ptr<Slot> slot;
@@ -202,7 +209,7 @@ class DataLoader {
         error = std::current_exception();
       }
       lock.lock();
-      if (error && !error_) error_ = error;
+      if (error) error_ = task.slot->error = error;
       if (complete && !error) task.slot->ready = true;
       if (--busy_ == 0) idle_.notify_all();
       if (error || complete) ready_.notify_all();
@@ -322,7 +329,7 @@ class DataLoader {
   std::deque<std::shared_ptr<Slot>> queue_;  // next_to_give_, ... in order
   std::int64_t busy_ = 0;
   bool stopping_ = false;
-  std::exception_ptr error_;
+  std::exception_ptr error_;            // the latest; stops the preparation of further batches
   std::vector<SkippedSample> skipped_;  // not yet told to on_skip
   DataReport report_;
   LoaderStatistics statistics_;

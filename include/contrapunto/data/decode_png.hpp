@@ -78,7 +78,7 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
   if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
   if (depth == 16 && !deep_grey) png_set_strip_16(png);
-  if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(png);
+  png_set_strip_alpha(png);  // also the one that a palette's transparency expands to
   if (!(type & PNG_COLOR_MASK_COLOR) && !deep_grey) png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);

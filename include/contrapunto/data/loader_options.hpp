@@ -38,7 +38,7 @@ struct LoaderOptions {
   bool channels_last = false;            ///< Memory order of the images, the shape stays [B,3,H,W].
   std::int64_t max_pixels = kDefaultMaxPixels;  ///< Larger images are skipped; 0: no limit.
   /// Called for each skipped sample, on the thread that calls next().
-  std::function<void(const SkippedSample&)> on_skip;
+  std::function<void(const SkippedSample&)> on_skip = {};
 };
 
 /// What a loader has done since it was made.

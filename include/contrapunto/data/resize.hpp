@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -70,11 +72,15 @@ class Resizer {
     };
 #if defined(__x86_64__)
     if (use_avx2) {
-      const auto pitch = static_cast<std::size_t>(source.width()) * 3;
-      for (; y + 4 <= bottom; y += 4)
-        detail::resample_rows_avx2<4>(from(y), pitch, columns_, to(y), stride);
-      for (; y < bottom; ++y)
-        detail::resample_rows_avx2<1>(from(y), pitch, columns_, to(y), stride);
+      for (; y < bottom; y += 4) {
+        std::array<const std::uint8_t*, 4> rows;
+        std::array<std::uint8_t*, 4> targets;
+        for (std::int64_t r = 0; r < 4; ++r) {  // the last rows may come up twice
+          rows[static_cast<std::size_t>(r)] = from(std::min(y + r, bottom - 1));
+          targets[static_cast<std::size_t>(r)] = to(std::min(y + r, bottom - 1));
+        }
+        detail::resample_rows_avx2(rows, columns_, targets);
+      }
     }
 #endif
     for (; y < bottom; ++y) detail::resample_row(from(y), columns_, to(y));

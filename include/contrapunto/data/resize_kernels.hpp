@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -50,9 +51,13 @@ inline bool has_avx2() {
   return __builtin_cpu_supports("avx2");
 }
 
-/// (high << 12) + low, rounded to whole pixels but not yet clipped.
+/// (high << 12) + low: what the sum would be with whole weights.
 __attribute__((target("avx2"))) inline __m256i join_weights(__m256i high, __m256i low) {
-  const __m256i sum = _mm256_add_epi32(_mm256_slli_epi32(high, kLowWeightBits), low);
+  return _mm256_add_epi32(_mm256_slli_epi32(high, kLowWeightBits), low);
+}
+
+/// To whole pixels, rounded but not yet clipped.
+__attribute__((target("avx2"))) inline __m256i round_pixels(__m256i sum) {
   return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << (kWeightBits - 1))),
                            kWeightBits);
 }
@@ -65,47 +70,45 @@ __attribute__((target("avx2"))) inline __m256i weight_pairs(const std::int16_t* 
                                      _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
 }
 
-/// resample_row for `kRows` rows at once, which share the weights. Reads up to 13 bytes behind the
-/// last tap and writes one byte behind each output row.
-template <int kRows>
-__attribute__((target("avx2"))) inline void resample_rows_avx2(const std::uint8_t* source,
-                                                               std::size_t source_stride,
-                                                               const ResampleTaps& taps,
-                                                               std::uint8_t* out,
-                                                               std::size_t out_stride) {
+/// resample_row for four rows at once, which share the weights; pass the same row again where there
+/// are fewer. Reads up to 13 bytes behind the last tap and writes a byte behind each output row.
+__attribute__((target("avx2"))) inline void resample_rows_avx2(
+    const std::array<const std::uint8_t*, 4>& rows, const ResampleTaps& taps,
+    const std::array<std::uint8_t*, 4>& out) {
   // Four pixels at a time: the lower half gets pixels 0 and 1, the upper 2 and 3, each channel of
   // both side by side as 16 bits, so that madd adds two taps.
   const __m256i spread =
-      _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1,  //
-                       6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
+      _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7,
+                       -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
   for (std::size_t i = 0; i < taps.first.size(); ++i) {
-    const std::uint8_t* pixel = source + taps.first[i] * 3;
+    std::size_t at = static_cast<std::size_t>(taps.first[i]) * 3;
     const std::int16_t* high = &taps.high[i * taps.stride];
     const std::int16_t* low = &taps.low[i * taps.stride];
-    __m256i high_sum[kRows] = {};
-    __m256i low_sum[kRows] = {};
-    for (std::int64_t k = 0; k < taps.count[i]; k += 4, pixel += 12) {
+    __m256i high_sum[4] = {};
+    __m256i low_sum[4] = {};
+    for (std::int64_t k = 0; k < taps.count[i]; k += 4, at += 12) {
       const __m256i h = weight_pairs(high + k);
       const __m256i l = weight_pairs(low + k);
-      for (int r = 0; r < kRows; ++r) {
-        const __m128i bytes = _mm_loadu_si128(
-            reinterpret_cast<const __m128i*>(pixel + static_cast<std::size_t>(r) * source_stride));
+      for (std::size_t r = 0; r < 4; ++r) {
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[r] + at));
         const __m256i four = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), spread);
         high_sum[r] = _mm256_add_epi32(high_sum[r], _mm256_madd_epi16(four, h));
         low_sum[r] = _mm256_add_epi32(low_sum[r], _mm256_madd_epi16(four, l));
       }
     }
-    for (int r = 0; r < kRows; ++r) {
-      // Halves are added before rounding, as one sum.
-      const __m256i h =
-          _mm256_add_epi32(high_sum[r], _mm256_permute2x128_si256(high_sum[r], high_sum[r], 1));
-      const __m256i l =
-          _mm256_add_epi32(low_sum[r], _mm256_permute2x128_si256(low_sum[r], low_sum[r], 1));
-      const __m128i rounded = _mm256_castsi256_si128(join_weights(h, l));
-      const __m128i words = _mm_packs_epi32(rounded, rounded);
-      const int rgb = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
-      std::memcpy(out + static_cast<std::size_t>(r) * out_stride + i * 3, &rgb, sizeof rgb);
+    // The halves hold sums over different taps. Added crosswise, rows 0 and 1 (2 and 3) get a half.
+    __m256i pair[2];
+    for (std::size_t p = 0; p < 2; ++p) {
+      const __m256i a = join_weights(high_sum[2 * p], low_sum[2 * p]);
+      const __m256i b = join_weights(high_sum[2 * p + 1], low_sum[2 * p + 1]);
+      pair[p] = round_pixels(_mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                                              _mm256_permute2x128_si256(a, b, 0x31)));
     }
+    const __m256i words = _mm256_packs_epi32(pair[0], pair[1]);  // rows 0, 2 | rows 1, 3
+    const __m256i bytes = _mm256_packus_epi16(words, words);
+    const int rgb[4] = {_mm256_extract_epi32(bytes, 0), _mm256_extract_epi32(bytes, 4),
+                        _mm256_extract_epi32(bytes, 1), _mm256_extract_epi32(bytes, 5)};
+    for (std::size_t r = 0; r < 4; ++r) std::memcpy(out[r] + i * 3, &rgb[r], sizeof rgb[r]);
   }
 }
 
@@ -143,10 +146,10 @@ __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
       }
     }
     // unpack and pack work on the same halves, so the bytes come back in their order.
-    const __m256i words[2] = {_mm256_packs_epi32(join_weights(high_sum[0], low_sum[0]),
-                                                 join_weights(high_sum[1], low_sum[1])),
-                              _mm256_packs_epi32(join_weights(high_sum[2], low_sum[2]),
-                                                 join_weights(high_sum[3], low_sum[3]))};
+    __m256i done[4];
+    for (int q = 0; q < 4; ++q) done[q] = round_pixels(join_weights(high_sum[q], low_sum[q]));
+    const __m256i words[2] = {_mm256_packs_epi32(done[0], done[1]),
+                              _mm256_packs_epi32(done[2], done[3])};
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + x),
                         _mm256_packus_epi16(words[0], words[1]));
   }

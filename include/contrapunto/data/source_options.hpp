@@ -15,19 +15,19 @@ struct SourceOptions {
   // Tar shards.
   /// JSON fields that hold a caption or a list of them. None given: the .txt member, and without
   /// that the field `captions` or `caption`.
-  std::vector<std::string> caption_fields;
+  std::vector<std::string> caption_fields = {};
 
   // CSV and TSV lists.
   std::string image_column = "filepath";
   std::vector<std::string> caption_columns = {"title"};
-  std::string label_column;  ///< Class index; empty: no labels.
-  char separator = '\0';     ///< '\0': a tab in *.tsv, a comma otherwise.
+  std::string label_column = {};  ///< Class index; empty: no labels.
+  char separator = '\0';          ///< '\0': a tab in *.tsv, a comma otherwise.
 
   // Folders of classes.
   /// Captions of an image; {} becomes the class name.
   std::vector<std::string> caption_templates = {"a photo of a {}."};
 
-  SyntheticShapesOptions synthetic;
+  SyntheticShapesOptions synthetic = {};
 };
 
 }  // namespace contrapunto

@@ -127,7 +127,8 @@ void list_tar_members(const Source& source, std::vector<TarMember>& members) {
   std::optional<std::string> long_name;
   PaxRecords pax;
   TarHeader header{};
-  for (std::uint64_t at = 0; at < source.size();) {
+  std::uint64_t at = 0;
+  while (at < source.size()) {
     if (source.size() - at < kTarBlock) tar_error(at, "truncated header");
     source.read(at, header.data(), header.size());
     if (header == TarHeader{}) return;  // end of the archive
@@ -166,6 +167,7 @@ void list_tar_members(const Source& source, std::vector<TarMember>& members) {
     }
     at = content + (*size + kTarBlock - 1) / kTarBlock * kTarBlock;
   }
+  if (at > source.size()) tar_error(source.size(), "truncated after a member");
 }
 
 }  // namespace detail

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "contrapunto/data/csv_source.hpp"
+
+#include "data/contains.hpp"
+#include "data/tar_writer.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+TEST_CASE("A list gives the images beside it and their captions", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  folder.write("images/a.jpg", "IMAGE");
+  const auto absolute = folder.write("b.jpg", "OTHER");
+  const auto list =
+      folder.write("list.tsv", "title\tfilepath\tclass\nfirst\timages/a.jpg\t3\nsecond\t" +
+                                   absolute + "\tx\nthird\tmissing.jpg\t1\n");
+  const CsvSource source(list, {.label_column = "class"});
+  REQUIRE(source.size() == 3);
+  const EncodedSample sample = source.read(0);
+  CHECK(std::string(sample.image.begin(), sample.image.end()) == "IMAGE");
+  CHECK(sample.captions == std::vector<std::string>{"first"});
+  CHECK(sample.label == 3);
+  CHECK(sample.key == "images/a.jpg");
+  CHECK(CsvSource(list).read(1).image.size() == 5);
+  CHECK_THROWS_AS(source.read(1), DataError);  // its label is no number
+  CHECK_THROWS_AS(source.read(2), DataError);  // its image is missing
+}
+
+TEST_CASE("A list that does not fit raises and says what it holds", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  CHECK_THROWS_WITH(CsvSource(folder / "none.csv"), test::contains("there is no such file"));
+  CHECK_THROWS_WITH(CsvSource(folder.write("a.csv", "url,caption\nx,y\n")),
+                    test::contains("no column 'filepath'; its columns are 'url', 'caption'"));
+  CHECK_THROWS_WITH(CsvSource(folder.write("b.csv", "filepath,title\n")),
+                    test::contains("no rows"));
+  CHECK_THROWS_WITH(CsvSource(folder.write("c.csv", "")), test::contains("no header row"));
+}

@@ -1,0 +1,342 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "contrapunto/data/data_loader.hpp"
+
+#include <atomic>
+#include <filesystem>
+#include <set>
+
+#include "contrapunto/data/synthetic_shapes.hpp"
+#include "data/contains.hpp"
+#include "data/image_encode.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+namespace {
+
+/// Plain images, those in `broken` unusable. The first caption of sample i is i times "x".
+class TestSource : public SampleSource {
+ public:
+  explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labelled = true)
+      : size_(size), broken_(std::move(broken)), labelled_(labelled) {}
+  [[nodiscard]] std::int64_t size() const override { return size_; }
+  [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+    ++reads;
+    if (index == mistake) throw std::logic_error("a mistake in the source");
+    EncodedSample sample;
+    sample.key = std::to_string(index);
+    sample.source = "test";
+    if (broken_.count(index)) {
+      sample.image = {1, 2, 3};
+    } else {
+      sample.image = encode_ppm(test::picture(20, 16, static_cast<int>(index)));
+    }
+    sample.captions = {std::string(static_cast<std::size_t>(index % 7), 'x'), "other"};
+    if (labelled_ && index % 3 != 2) sample.label = index % 10;
+    return sample;
+  }
+  [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
+    return {size_ / 2, size_ - size_ / 2};
+  }
+  mutable std::atomic<int> reads{0};
+  std::int64_t mistake = -1;
+
+ private:
+  std::int64_t size_;
+  std::set<std::int64_t> broken_;
+  bool labelled_;
+};
+
+std::vector<std::int64_t> letters(std::string_view text) {
+  std::vector<std::int64_t> tokens = {1};
+  tokens.insert(tokens.end(), text.begin(), text.end());
+  tokens.push_back(2);
+  return tokens;
+}
+
+std::vector<Batch> drain(DataLoader& loader) {
+  std::vector<Batch> batches;
+  while (auto batch = loader.next()) batches.push_back(std::move(*batch));
+  return batches;
+}
+
+std::vector<Batch> epoch(DataLoader& loader, std::int64_t number, std::int64_t first_batch = 0) {
+  loader.start_epoch(number, first_batch);
+  return drain(loader);
+}
+
+std::multiset<std::string> keys(const std::vector<Batch>& batches) {
+  std::multiset<std::string> all;
+  for (const Batch& batch : batches) all.insert(batch.keys.begin(), batch.keys.end());
+  return all;
+}
+
+void require_equal(const std::vector<Batch>& a, const std::vector<Batch>& b) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    REQUIRE(a[i].keys == b[i].keys);
+    for (const char* name : {"image", "text", "label"}) REQUIRE(a[i].at(name).equal(b[i].at(name)));
+  }
+}
+
+const ImageTransform kTrain(
+    {.image_size = 8, .train = true, .crop_scale = {0.3, 1.0}, .horizontal_flip = true});
+
+}  // namespace
+
+TEST_CASE("An epoch holds every sample once in batches of one size", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(50);
+  DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 3});
+  REQUIRE(loader.batches_per_epoch() == 6);
+  const auto batches = epoch(loader, 0);
+  REQUIRE(batches.size() == 6);
+  std::set<std::string> seen;
+  for (const Batch& batch : batches) {
+    CHECK(batch.at("image").sizes() == at::IntArrayRef({8, 3, 8, 8}));
+    CHECK(batch.at("image").scalar_type() == at::kByte);
+    CHECK(batch.at("label").scalar_type() == at::kLong);
+    CHECK(batch.at("text").size(0) == 8);
+    seen.insert(batch.keys.begin(), batch.keys.end());
+  }
+  CHECK(seen.size() == 48);
+  CHECK_FALSE(loader.next());
+  CHECK(loader.statistics().batches == 6);
+  CHECK(loader.statistics().samples == 48);
+}
+
+TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(70, std::set<std::int64_t>{3, 4, 5, 40});
+  DataLoader one(source, kTrain, letters, {.batch_size = 8, .threads = 1, .max_queued_batches = 1});
+  DataLoader four(source, kTrain, letters, {.batch_size = 8, .threads = 4});
+  for (const std::int64_t number : {0, 1}) require_equal(epoch(one, number), epoch(four, number));
+  require_equal(epoch(one, 1), epoch(four, 1));  // an epoch can be had again
+  CHECK(epoch(one, 0).front().keys != epoch(one, 1).front().keys);
+}
+
+TEST_CASE("An epoch goes on from any batch as if never interrupted", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(70, std::set<std::int64_t>{0, 1, 2, 3, 60});
+  const LoaderOptions options{.batch_size = 8, .threads = 2};
+  DataLoader whole(source, kTrain, letters, options);
+  const auto expected = epoch(whole, 3);
+  for (const std::int64_t first : {1, 5, 8}) {
+    DataLoader resumed(source, kTrain, letters, options);
+    auto tail = expected;
+    tail.erase(tail.begin(), tail.begin() + first);
+    require_equal(epoch(resumed, 3, first), tail);
+  }
+}
+
+TEST_CASE("A new epoch may begin in the middle of another", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(200);
+  DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 3});
+  const auto expected = epoch(loader, 1);
+  for (int i = 0; i < 20; ++i) {
+    loader.start_epoch(0);
+    if (i % 2) (void)loader.next();
+  }
+  require_equal(epoch(loader, 1), expected);
+}
+
+TEST_CASE("Texts are padded to the longest of the batch or as asked", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(7);
+  const ImageTransform eval({.image_size = 8});
+  DataLoader loader(source, eval, letters, {.batch_size = 4, .train = false});
+  const auto batches = epoch(loader, 0);
+  REQUIRE(batches.size() == 2);
+  CHECK(batches[0].at("text").equal(torch::tensor({{1L, 2L, 0L, 0L, 0L},
+                                                   {1L, 120L, 2L, 0L, 0L},
+                                                   {1L, 120L, 120L, 2L, 0L},
+                                                   {1L, 120L, 120L, 120L, 2L}})));
+  CHECK(batches[1].at("text").size(1) == 8);
+  CHECK(batches[0].at("label").equal(torch::tensor({0L, 1L, -1L, 3L})));
+  DataLoader padded(source, eval, letters, {.batch_size = 4, .train = false, .pad_text_to = 12});
+  CHECK(epoch(padded, 0)[0].at("text").size(1) == 12);
+  DataLoader narrow(source, eval, letters, {.batch_size = 4, .train = false, .pad_text_to = 4});
+  CHECK_THROWS_WITH(epoch(narrow, 0), test::contains("does not fit pad_text_to (4)"));
+}
+
+TEST_CASE("Evaluation gives every usable sample once, in order", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(21, std::set<std::int64_t>{2, 9, 20});
+  DataLoader loader(source, ImageTransform({.image_size = 8}), letters,
+                    {.batch_size = 8, .threads = 3, .train = false});
+  const auto batches = epoch(loader, 0);
+  REQUIRE(batches.size() == 3);
+  CHECK(batches[0].keys == std::vector<std::string>{"0", "1", "3", "4", "5", "6", "7"});
+  CHECK(batches[0].at("image").size(0) == 7);
+  CHECK(batches[2].keys == std::vector<std::string>{"16", "17", "18", "19"});
+  // The rows that moved up still hold their own picture.
+  RgbImage image;
+  decode_image(source->read(7).image, image);
+  CHECK(batches[0].at("image")[6].equal(ImageTransform({.image_size = 8})(image)));
+  CHECK(loader.statistics().skipped == 3);
+}
+
+TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(64, std::set<std::int64_t>{1, 17, 33});
+  std::vector<SkippedSample> told;
+  DataLoader loader(source, kTrain, letters,
+                    {.batch_size = 8, .threads = 2, .on_skip = [&](const SkippedSample& s) {
+                       told.push_back(s);
+                     }});
+  const auto batches = epoch(loader, 0);
+  REQUIRE(batches.size() == 8);
+  for (const Batch& batch : batches) {
+    CHECK(batch.size() == 8);
+    CHECK(std::set<std::string>(batch.keys.begin(), batch.keys.end()).size() ==
+          8);  // nothing twice
+  }
+  const auto all = keys(batches);
+  CHECK((all.count("1") == 0 && all.count("17") == 0 && all.count("33") == 0));
+  const LoaderStatistics statistics = loader.statistics();
+  CHECK(statistics.skipped >= 3);
+  REQUIRE_FALSE(statistics.first_skipped.empty());
+  CHECK_THAT(statistics.first_skipped[0], test::contains("not a JPEG, PNG, WebP or PPM image"));
+  CHECK(told.size() == static_cast<std::size_t>(statistics.skipped));
+}
+
+TEST_CASE("A source with nothing usable raises and does not hang", "[data][cpu]") {
+  std::set<std::int64_t> all;
+  for (std::int64_t i = 0; i < 40; ++i) all.insert(i);
+  const auto source = std::make_shared<TestSource>(40, all);
+  for (const bool train : {true, false}) {
+    DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 2, .train = train});
+    loader.start_epoch(0);
+    CHECK_THROWS_WITH(loader.next(), test::contains("could") && test::contains("be used"));
+    CHECK_THROWS(loader.next());  // and says so again
+  }
+}
+
+TEST_CASE("Exceptions of the threads reach the caller", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(64);
+  const auto mistaken = [](std::string_view) -> std::vector<std::int64_t> {
+    throw std::out_of_range("vocabulary");
+  };
+  DataLoader loader(source, kTrain, mistaken, {.batch_size = 8, .threads = 3});
+  loader.start_epoch(0);
+  CHECK_THROWS_AS(loader.next(), std::out_of_range);
+  source->mistake = 30;
+  DataLoader other(source, ImageTransform({.image_size = 8}), letters,
+                   {.batch_size = 8, .threads = 3, .train = false});
+  other.start_epoch(0);
+  for (int i = 0; i < 3; ++i) CHECK(other.next());  // batches before the mistake are given
+  CHECK_THROWS_AS(other.next(), std::logic_error);
+  source->mistake = -1;
+  CHECK(epoch(other, 0).size() == 8);  // a new epoch starts afresh
+}
+
+TEST_CASE("A loader can be given up at any time", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(500);
+  for (int i = 0; i < 30; ++i) {
+    DataLoader loader(source, kTrain, letters, {.batch_size = 16, .threads = 4});
+    if (i % 3) loader.start_epoch(i);
+    if (i % 3 == 2) (void)loader.next();
+  }
+  SUCCEED();
+}
+
+TEST_CASE("No more batches are prepared than asked", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(400);
+  DataLoader loader(source, kTrain, letters,
+                    {.batch_size = 10, .threads = 3, .max_queued_batches = 2});
+  loader.start_epoch(0);
+  (void)loader.next();
+  for (int i = 0; i < 1000 && source->reads < 30; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(source->reads == 30);  // one given out, two waiting
+}
+
+TEST_CASE("Ranks share an epoch without overlap and with as many batches", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(53);
+  DataLoader whole(source, kTrain, letters, {.batch_size = 12, .threads = 2});
+  const auto expected = epoch(whole, 2);
+  std::vector<std::vector<Batch>> ranks;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    DataLoader loader(source, kTrain, letters,
+                      {.batch_size = 4, .threads = 2, .rank = rank, .world_size = 3});
+    ranks.push_back(epoch(loader, 2));
+    REQUIRE(ranks.back().size() == expected.size());
+  }
+  for (std::size_t b = 0; b < expected.size(); ++b) {
+    std::vector<at::Tensor> parts;
+    for (const auto& batches : ranks) parts.push_back(batches[b].at("image"));
+    CHECK(torch::cat(parts).equal(expected[b].at("image")));
+  }
+  std::multiset<std::string> seen;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    DataLoader loader(
+        source, ImageTransform({.image_size = 8}), letters,
+        {.batch_size = 4, .threads = 2, .train = false, .rank = rank, .world_size = 3});
+    const auto batches = epoch(loader, 0);
+    CHECK(batches.size() == 5);
+    seen.merge(keys(batches));
+  }
+  CHECK(seen.size() == 53);
+  CHECK(std::set<std::string>(seen.begin(), seen.end()).size() == 53);
+}
+
+TEST_CASE("Cached images are read once and give the same batches", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(48);
+  const auto plain_source = std::make_shared<TestSource>(48);
+  DataLoader plain(plain_source, kTrain, letters, {.batch_size = 8});
+  DataLoader cached(source, kTrain, letters,
+                    {.batch_size = 8, .threads = 3, .cache_decoded = true});
+  for (const std::int64_t number : {0, 1, 2})
+    require_equal(epoch(cached, number), epoch(plain, number));
+  CHECK(source->reads == 48);
+  CHECK(plain_source->reads == 3 * 48);
+  const auto half = std::make_shared<TestSource>(48);
+  DataLoader limited(half, kTrain, letters,
+                     {.batch_size = 8, .cache_decoded = true, .cache_bytes = 24 * 20 * 16 * 3});
+  for (const std::int64_t number : {0, 1})
+    require_equal(epoch(limited, number), epoch(plain, number));
+  CHECK(half->reads == 48 + 24);
+}
+
+TEST_CASE("Channels last holds the same pixels", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(16);
+  DataLoader plain(source, kTrain, letters, {.batch_size = 8});
+  DataLoader last(source, kTrain, letters, {.batch_size = 8, .channels_last = true});
+  const auto a = epoch(plain, 0)[1].at("image");
+  const auto b = epoch(last, 0)[1].at("image");
+  CHECK(a.is_contiguous());
+  CHECK(b.is_contiguous(at::MemoryFormat::ChannelsLast));
+  CHECK(a.equal(b));
+}
+
+TEST_CASE("Without a tokenize function there is no text, and without labels no label",
+          "[data][cpu]") {
+  DataLoader loader(std::make_shared<TestSource>(16, std::set<std::int64_t>{}, false), kTrain,
+                    nullptr, {.batch_size = 8});
+  const auto batches = epoch(loader, 0);
+  CHECK(batches[0].tensors.size() == 1);
+  CHECK(batches[0].size() == 8);
+}
+
+TEST_CASE("Loader threads start no threads of their own", "[data][cpu]") {
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  const auto before = threads();
+  DataLoader loader(std::make_shared<SyntheticShapes>(SyntheticShapesOptions{.samples = 64}),
+                    ImageTransform({.image_size = 32, .train = true}), letters,
+                    {.batch_size = 16, .threads = 3});
+  (void)epoch(loader, 0);
+  CHECK(threads() == before + 3);
+}
+
+TEST_CASE("Loader options that cannot work raise with their values", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(10);
+  CHECK_THROWS_WITH(DataLoader(nullptr, kTrain, letters), test::contains("no source"));
+  CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.batch_size = 11}),
+                    test::contains("10 samples do not fill one batch of 11"));
+  CHECK_THROWS_WITH(
+      DataLoader(source, kTrain, letters, {.batch_size = 2, .rank = 2, .world_size = 2}),
+      test::contains("rank (2)"));
+  DataLoader loader(source, kTrain, letters, {.batch_size = 2});
+  CHECK_THROWS_WITH(loader.next(), test::contains("start_epoch"));
+  CHECK_THROWS_WITH(loader.start_epoch(0, 6), test::contains("first_batch (6)"));
+}

@@ -1,0 +1,35 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "contrapunto/data/folder_source.hpp"
+
+#include "data/contains.hpp"
+#include "data/tar_writer.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using Texts = std::vector<std::string>;
+
+TEST_CASE("Folders are classes in alphabetical order", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  folder.write("polar_bear/deep/2.PNG", "BEAR");
+  folder.write("ant/1.jpg", "ANT");
+  folder.write("ant/readme.txt", "");
+  std::filesystem::create_directories(folder / "empty");
+  const FolderSource source(folder / "", {.caption_templates = {"a {}.", "{}, {}"}});
+  REQUIRE(source.size() == 2);
+  CHECK(source.class_names() == Texts{"ant", "empty", "polar bear"});
+  CHECK(source.read(0).label == 0);
+  const EncodedSample bear = source.read(1);
+  CHECK(bear.label == 2);
+  CHECK(bear.key == "polar_bear/deep/2.PNG");
+  CHECK(bear.captions == Texts{"a polar bear.", "polar bear, polar bear"});
+  CHECK(source.report().skipped == 1);
+}
+
+TEST_CASE("A folder without images raises", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  folder.write("cat/notes.txt", "");
+  CHECK_THROWS_WITH(FolderSource(folder / ""), test::contains("expected CLASS/NAME.jpg"));
+  CHECK_THROWS_WITH(FolderSource(folder / "none"), test::contains("not a directory"));
+}

@@ -1,0 +1,132 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Feeds tar, CSV and image readers every truncation of small files and thousands of bit flips. They
+// may refuse what they get, by DataError alone; the sanitizers see to the rest.
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "contrapunto/core/random.hpp"
+#include "contrapunto/data/csv.hpp"
+#include "contrapunto/data/image_decode.hpp"
+#include "contrapunto/data/resize.hpp"
+#include "contrapunto/data/tar_reader.hpp"
+#include "data/image_encode.hpp"
+#include "data/tar_writer.hpp"
+
+namespace {
+
+using namespace contrapunto;
+using namespace contrapunto::test;
+
+struct Counts {
+  int accepted = 0;
+  int refused = 0;
+};
+
+/// Calls `reader` with `bytes`, each of its beginnings, and `flips` copies with 1 to 4 bits
+/// changed.
+Counts damage(const std::string& bytes, int flips,
+              const std::function<void(const std::string&)>& reader) {
+  Counts counts;
+  const auto attempt = [&](const std::string& damaged) {
+    try {
+      // A copy of its own size on the heap, so that reading past its end is noticed.
+      reader(std::string(damaged.begin(), damaged.end()));
+      ++counts.accepted;
+    } catch (const DataError&) {
+      ++counts.refused;
+    }
+  };
+  for (std::size_t length = 0; length <= bytes.size(); ++length) attempt(bytes.substr(0, length));
+  RandomStream random(42, 0, bytes.size());
+  for (int i = 0; i < flips; ++i) {
+    std::string damaged = bytes;
+    for (std::int64_t n = 1 + random.integer(4); n > 0; --n) {
+      // Half of the hits go to the first bytes, where the headers are.
+      const auto range = static_cast<std::int64_t>(bytes.size());
+      const auto at = random.integer(i % 2 ? range : std::min<std::int64_t>(range, 160));
+      damaged[static_cast<std::size_t>(at)] ^= static_cast<char>(1 << random.integer(8));
+    }
+    attempt(damaged);
+  }
+  return counts;
+}
+
+void read_tar(const std::string& bytes) {
+  const MemoryFile file{bytes};
+  const TarListing listing = list_tar(file);
+  for (const TarMember& member : listing.members) {
+    std::string content(member.size, '\0');
+    file.read(member.offset, content.data(), content.size());
+  }
+  if (listing.problem) throw DataError(*listing.problem);
+}
+
+void read_csv(const std::string& text) {
+  const CsvTable table(text, ',');
+  for (std::int64_t i = 0; i < table.size(); ++i) (void)table.row(i);
+}
+
+void read_image(const std::string& bytes) {
+  // A buffer of exactly the right size: std::string keeps a zero behind its text.
+  const std::vector<std::uint8_t> exact(bytes.begin(), bytes.end());
+  RgbImage image;
+  decode_image(exact, image, 1 << 20);
+  RgbImage small;
+  Resizer()(image, {0, 0, image.width(), image.height()}, 9, 7, {0, 0, 9, 7}, small);
+}
+
+}  // namespace
+
+int main() {
+  const RgbImage image = picture(40, 27);
+  std::vector<std::vector<std::uint8_t>> rows;
+  for (std::int64_t y = 0; y < image.height(); ++y)
+    rows.emplace_back(image.row(y), image.row(y) + image.width() * 3);
+  const std::vector<std::uint8_t> ink(40 * 27 * 4, 99);
+  const PngFormat interlaced{.interlaced = true};
+  const PngFormat deep_grey{.type = PNG_COLOR_TYPE_GRAY, .depth = 16};
+  const PngFormat palette{
+      .type = PNG_COLOR_TYPE_PALETTE, .palette = {{1, 2, 3}, {4, 5, 6}}, .palette_alpha = {0}};
+  const std::vector<std::vector<std::uint8_t>> indices(27, std::vector<std::uint8_t>(40, 1));
+
+  struct Case {
+    const char* name;
+    std::string bytes;
+    void (*reader)(const std::string&);
+  };
+  const std::string long_name(200, 'n');
+  const std::vector<Case> cases = {
+      {"tar", tar_of({{"a.jpg", "content"}, {"a.txt", "caption"}}), read_tar},
+      {"tar with long names",
+       tar_member("././@LongLink", long_name, 'L') + tar_member("x", "1") +
+           tar_member("pax", "18 path=folder/ab\n", 'x') + tar_member("y", "2") +
+           std::string(1024, '\0'),
+       read_tar},
+      {"csv", "filepath,title\na.jpg,\"one \"\"two\"\"\nthree\"\r\nb.jpg,x\n", read_csv},
+      {"jpeg", text(encode_jpeg(image.data(), 40, 27, 3)), read_image},
+      {"jpeg progressive", text(encode_jpeg(image.data(), 40, 27, 3, true)), read_image},
+      {"jpeg grey", text(encode_jpeg(ink.data(), 40, 27, 1)), read_image},
+      {"jpeg cmyk", text(encode_jpeg(ink.data(), 40, 27, 4)), read_image},
+      {"png", text(encode_png(rows, 40, {})), read_image},
+      {"png interlaced", text(encode_png(rows, 40, interlaced)), read_image},
+      {"png 16-bit grey", text(encode_png(rows, 40, deep_grey)), read_image},
+      {"png palette", text(encode_png(indices, 40, palette)), read_image},
+      {"webp", text(encode_webp(image, false)), read_image},
+      {"webp lossless", text(encode_webp(image, true)), read_image},
+      {"ppm", text(encode_ppm(picture(9, 5))), read_image}};
+  bool good = true;
+  for (const Case& one : cases) {
+    const Counts counts = damage(one.bytes, 3000, one.reader);
+    // Both must occur: neither may everything be refused nor damage go unseen.
+    const bool plausible = counts.accepted > 0 && counts.refused > 0;
+    good &= plausible;
+    std::printf("%-20s %6zu bytes, %5d accepted, %5d refused%s\n", one.name, one.bytes.size(),
+                counts.accepted, counts.refused, plausible ? "" : "  FAILED");
+  }
+  return good ? 0 : 1;
+}
