@@ -157,7 +157,8 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
 }  // namespace detail
 
 /// Joins `size` ranks over Gloo (CPU tensors). Collective: returns when all ranks are connected,
-/// raises after the timeout and then names the missing ranks.
+/// raises after the timeout and then names the missing ranks. A store serves one group; give each
+/// further one a c10d::PrefixStore of its own.
 inline ProcessGroupCommunicator connect_gloo(const c10::intrusive_ptr<c10d::Store>& store,
                                              std::int64_t rank, std::int64_t size,
                                              const ProcessGroupOptions& options = {}) {
