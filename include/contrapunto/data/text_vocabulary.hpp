@@ -2,6 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#ifndef CONTRAPUNTO_HAS_TEXT
+#error \
+    "Contrapunto: the BPE tokenizer needs the component `text` (utf8proc and zlib): use \
+find_package(Contrapunto COMPONENTS text) and link contrapunto::text"
+#endif
+
 #include <zlib.h>
 
 #include <filesystem>
