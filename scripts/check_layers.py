@@ -4,7 +4,8 @@
 """Checks that headers keep the layering of the design: own folder and strictly lower layers only.
 
 Also that each begins with the licence lines and `#pragma once`, names our headers by their full path, stays below 500
-lines and leaves torch/torch.h alone.
+lines, leaves torch/torch.h alone, defines no macro, knows only ours that are listed here, and refuses by name to be
+compiled without the component whose libraries it includes.
 """
 import argparse
 import pathlib
@@ -21,7 +22,14 @@ LAYERS = {
 }
 HEAD = ["// SPDX-FileCopyrightText: 2026 The Contrapunto Authors", "// SPDX-License-Identifier: Apache-2.0"]
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+DEFINE = re.compile(r"^\s*#\s*define\s+(\w+)")
 LINE_LIMIT = 500
+COMPONENT_LIBRARIES = {
+    "IMAGE": ("jpeglib.h", "jerror.h", "turbojpeg.h", "png.h", "webp/"),
+    "TEXT": ("utf8proc.h", "zlib.h"),
+    "DISTRIBUTED": ("torch/csrc/distributed/", "gloo/"),
+}
+MACROS = {f"CONTRAPUNTO_HAS_{name}" for name in ("CUDA", "NCCL", *COMPONENT_LIBRARIES)}
 
 
 def check_file(root, file):
@@ -41,7 +49,12 @@ def check_file(root, file):
     if folder is not None and folder not in LAYERS:
         yield f"{name}: folder '{folder}' has no layer; there are {', '.join(LAYERS)}"
         return
+    text = "\n".join(lines)
     for number, line in enumerate(lines, 1):
+        if defined := DEFINE.match(line):
+            yield f"{name}:{number}: defines the macro {defined[1]}; headers of ours define none"
+        for macro in sorted(set(re.findall(r"\bCONTRAPUNTO_[A-Z_]+\b", line)) - MACROS):
+            yield f"{name}:{number}: {macro} is none of our macros, which are {', '.join(sorted(MACROS))}"
         match = INCLUDE.match(line)
         if not match:
             continue
@@ -49,6 +62,10 @@ def check_file(root, file):
         where = f"{name}:{number}"
         if included in ("torch/torch.h", "torch/all.h"):
             yield f"{where}: {included} costs 16 s a file; include the narrowest header that works"
+        for component, libraries in COMPONENT_LIBRARIES.items():
+            if included.startswith(libraries) and f"#ifndef CONTRAPUNTO_HAS_{component}\n#error" not in text:
+                yield (f"{where}: {included} needs the component {component.lower()}; put `#ifndef "
+                       f"CONTRAPUNTO_HAS_{component}`, `#error` with the component's name and `#endif` on top")
         if included.startswith("contrapunto/"):
             if bracket != '"':
                 yield f"{where}: write \"{included}\", not <{included}>"
@@ -87,6 +104,9 @@ def self_test():
         "angle brackets": ("step/a.hpp", good + "#include <contrapunto/nn/b.hpp>\n", "not <contrapunto/nn/b.hpp>"),
         "no licence": ("io/a.hpp", "#pragma once\n", "SPDX"),
         "no pragma": ("io/a.hpp", "\n".join([*HEAD, "", ""]), "#pragma once"),
+        "a macro": ("io/a.hpp", good + "#define CONTRAPUNTO_HAS_TEXT 1\n", "defines the macro CONTRAPUNTO_HAS_TEXT"),
+        "unknown macro": ("io/a.hpp", good + "#ifdef CONTRAPUNTO_FAST\n#endif\n", "CONTRAPUNTO_FAST is none of our"),
+        "no component": ("io/a.hpp", good + "#include <zlib.h>\n", "needs the component text"),
         "too long": ("io/a.hpp", good + "\n" * LINE_LIMIT, "the limit is 500"),
     }
     failures = []

@@ -30,7 +30,6 @@
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/data/text_codec_tables.hpp"
 #include "contrapunto/data/text_tokens.hpp"
-#include "contrapunto/data/text_vocabulary.hpp"
 #include "contrapunto/data/tokenizer.hpp"
 #include "contrapunto/data/unicode_tables.hpp"
 
@@ -53,6 +52,7 @@
 #include "contrapunto/data/text_codecs.hpp"
 #include "contrapunto/data/text_mojibake.hpp"
 #include "contrapunto/data/text_repair.hpp"
+#include "contrapunto/data/text_vocabulary.hpp"
 #include "contrapunto/data/text_words.hpp"
 #include "contrapunto/data/unicode_text.hpp"
 #endif

@@ -3,7 +3,9 @@
 #pragma once
 
 #ifndef CONTRAPUNTO_HAS_DISTRIBUTED
-#error "contrapunto/distributed/process_group.hpp: link contrapunto::distributed to the target."
+#error \
+    "Contrapunto: process groups need the component `distributed` (Gloo): use \
+find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distributed"
 #endif
 
 #include <ATen/core/Tensor.h>
