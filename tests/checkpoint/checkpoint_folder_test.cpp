@@ -134,3 +134,19 @@ TEST_CASE("senseless requests to a checkpoint folder are refused", "[checkpoint]
   REQUIRE_THROWS_WITH(folder.save(-1, weights(0)), Contains("-1"));
   REQUIRE_THROWS_WITH(folder.save(1, {{"checkpoint", State{}}}), Contains("'checkpoint'"));
 }
+
+TEST_CASE("What to resume from is named or the latest, and its absence is said",
+          "[checkpoint][cpu]") {
+  const test::TemporaryFolder folder;
+  const CheckpointFolder checkpoints(folder.path() / "run");
+  REQUIRE_THROWS_WITH(checkpoints.find("latest"),
+                      Catch::Matchers::Contains("no complete checkpoint"));
+  checkpoints.save(3, {{"model", State{}}});
+  const auto path = checkpoints.save(7, {{"model", State{}}});
+  REQUIRE(checkpoints.find("latest") == path);
+  REQUIRE(checkpoints.find("elsewhere/step-5") == "elsewhere/step-5");
+  const auto parts = load_checkpoint(path);
+  REQUIRE_NOTHROW(checkpoint_part(parts, "model"));
+  REQUIRE_THROWS_WITH(checkpoint_part(parts, "ema"),
+                      Catch::Matchers::Contains("'ema'") && Catch::Matchers::Contains("model"));
+}

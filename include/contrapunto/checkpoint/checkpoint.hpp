@@ -140,4 +140,17 @@ inline void save_checkpoint(const std::filesystem::path& path,
   return states;
 }
 
+/// The part called `name`; raises and lists the parts when there is none.
+[[nodiscard]] inline const State& checkpoint_part(const std::map<std::string, State>& parts,
+                                                  const std::string& name) {
+  const auto found = parts.find(name);
+  if (found == parts.end()) {
+    std::string have;
+    for (const auto& [part, _] : parts) have += (have.empty() ? "" : ", ") + part;
+    TORCH_CHECK(false, "the checkpoint has no part '", name, "'; it holds: ", have,
+                ". Resume with the settings it was written with");
+  }
+  return found->second;
+}
+
 }  // namespace contrapunto

@@ -85,6 +85,16 @@ class CheckpointFolder {
     return all.empty() ? std::nullopt : std::optional(all.back());
   }
 
+  /// What a user asks to resume from: "latest" is the newest complete checkpoint here, anything
+  /// else the path of one. Raises when there is none.
+  [[nodiscard]] std::filesystem::path find(const std::string& which) const {
+    if (which != "latest") return which;
+    const auto newest = latest();
+    TORCH_CHECK(newest, "there is no complete checkpoint in '", folder_.string(),
+                "' to resume from; name one by its path, or start anew");
+    return newest->path;
+  }
+
   /// The complete checkpoint with the best metric, of equals the newest; none without metrics.
   [[nodiscard]] std::optional<SavedCheckpoint> best() const {
     const auto ranked = by_metric(complete());

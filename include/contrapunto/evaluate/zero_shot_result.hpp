@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+
+#include "contrapunto/log/format.hpp"
 
 namespace contrapunto {
 
@@ -11,5 +14,11 @@ struct ZeroShotResult {
   double top5 = 0.0;  ///< Share whose class is among the first five; 1 with up to five classes.
   std::int64_t samples = 0;
 };
+
+/// Such as "top-1 77.60 %, top-5 97.12 % of 10,000 images".
+[[nodiscard]] inline std::string to_string(const ZeroShotResult& result) {
+  return "top-1 " + as_percent(result.top1, 2) + ", top-5 " + as_percent(result.top5, 2) + " of " +
+         with_commas(result.samples) + " images";
+}
 
 }  // namespace contrapunto
