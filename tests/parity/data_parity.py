@@ -4,6 +4,9 @@
 """Compares our pixels with those of PIL, torchvision and open_clip on the photos of CONTRAPUNTO_DATA.
 
     data_parity.py --driver PATH_OF_parity_data
+
+With Pillow up to 12 every value is equal. Pillow 13 resizes some shapes rows first where we always take the columns
+first; rounding between the two passes then makes a difference.
 """
 import argparse
 import collections
@@ -20,6 +23,7 @@ import numpy as np
 import open_clip
 import torch
 import torchvision.transforms.functional as F
+import PIL
 from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import InterpolationMode
@@ -99,6 +103,7 @@ def main():
     if not data or not shards:
         print("WARN: CONTRAPUNTO_DATA is not set or holds no photos; data parity is skipped")
         return
+    print(f"Pillow {PIL.__version__}")
     encodings = os.path.join(data, "photos", "encodings-000.tar")
     test = os.path.join(data, "photos", "test-000.tar")
 
