@@ -33,9 +33,10 @@ inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& keys,
 
 struct AttentionOptions {
   std::int64_t width = 512;
-  std::int64_t heads = 8;              ///< Must divide `width`.
-  std::optional<double> in_proj_std;   ///< Normal; unset: Xavier uniform.
-  std::optional<double> out_proj_std;  ///< Normal; unset: uniform as torch.nn.Linear.
+  std::int64_t heads = 8;                            ///< Must divide `width`.
+  std::optional<double> in_proj_std = std::nullopt;  ///< Normal; unset: Xavier uniform.
+  std::optional<double> out_proj_std =
+      std::nullopt;  ///< Normal; unset: uniform as torch.nn.Linear.
 };
 
 /// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. Tokens come

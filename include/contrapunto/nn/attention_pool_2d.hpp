@@ -29,13 +29,13 @@ class AttentionPool2dImpl : public torch::nn::Module {
       : width_(options.width), heads_(options.heads) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "AttentionPool2d: width (", width_,
                 ") must be a multiple of heads (", heads_, ")");
-    const double std = 1.0 / std::sqrt(static_cast<double>(width_));
+    const double all_std = 1.0 / std::sqrt(static_cast<double>(width_));
     positional_embedding = register_parameter(
         "positional_embedding",
-        detail::normal_tensor({options.grid * options.grid + 1, width_}, std, where));
+        detail::normal_tensor({options.grid * options.grid + 1, width_}, all_std, where));
     const auto linear = [&](std::int64_t out) {
-      return Linear(LinearOptions{.in_features = width_, .out_features = out, .weight_std = std},
-                    where);
+      return Linear(
+          LinearOptions{.in_features = width_, .out_features = out, .weight_std = all_std}, where);
     };
     k_proj = register_module("k_proj", linear(width_));
     q_proj = register_module("q_proj", linear(width_));

@@ -17,8 +17,8 @@ namespace contrapunto {
 struct LinearOptions {
   std::int64_t in_features = 1;
   std::int64_t out_features = 1;
-  std::optional<double>
-      weight_std;          ///< Normal of this deviation; unset: uniform as torch.nn.Linear.
+  /// Normal of this deviation; unset: uniform as torch.nn.Linear.
+  std::optional<double> weight_std = std::nullopt;
   bool zero_bias = false;  ///< Unset: uniform as torch.nn.Linear.
 };
 

@@ -17,9 +17,9 @@ struct MlpOptions {
   std::int64_t width = 512;
   std::int64_t hidden = 2048;
   Activation activation = Activation::kGelu;
-  std::optional<double> c_fc_std;    ///< Normal; unset: uniform as torch.nn.Linear.
-  std::optional<double> c_proj_std;  ///< Normal; unset: uniform as torch.nn.Linear.
-  bool zero_bias = false;            ///< Unset: uniform as torch.nn.Linear.
+  std::optional<double> c_fc_std = std::nullopt;    ///< Normal; unset: uniform as torch.nn.Linear.
+  std::optional<double> c_proj_std = std::nullopt;  ///< Normal; unset: uniform as torch.nn.Linear.
+  bool zero_bias = false;                           ///< Unset: uniform as torch.nn.Linear.
 };
 
 /// Two linear maps, `c_fc` and `c_proj`, with an activation between them: [N, width] to the same.

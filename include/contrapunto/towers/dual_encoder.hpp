@@ -20,8 +20,8 @@
 namespace contrapunto {
 
 struct DualEncoderOptions {
-  double initial_logit_scale = std::log(1.0 / 0.07);  ///< Logarithm of the scale.
-  std::optional<double> initial_logit_bias;           ///< Unset: no bias parameter.
+  double initial_logit_scale = std::log(1.0 / 0.07);        ///< Logarithm of the scale.
+  std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias parameter.
 };
 
 /// Two towers trained against each other, registered as "visual" and "text", and the learned scale

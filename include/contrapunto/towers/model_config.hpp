@@ -24,8 +24,8 @@ struct ModelConfig {
   TextTransformerOptions text;
   bool custom_text = false;  ///< OpenCLIP keeps the text tensors under "text.".
   bool timm_image = false;   ///< OpenCLIP keeps the image tensors under timm's names.
-  double initial_logit_scale = std::log(1.0 / 0.07);  ///< Logarithm of the scale.
-  std::optional<double> initial_logit_bias;           ///< Unset: no bias.
+  double initial_logit_scale = std::log(1.0 / 0.07);        ///< Logarithm of the scale.
+  std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias.
   std::array<double, 3> image_mean = {0.48145466, 0.4578275, 0.40821073};  ///< Of pixels in [0, 1].
   std::array<double, 3> image_std = {0.26862954, 0.26130258, 0.27577711};  ///< Of pixels in [0, 1].
   std::string image_interpolation = "bicubic";

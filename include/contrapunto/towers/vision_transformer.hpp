@@ -80,7 +80,7 @@ class VisionTransformerImpl : public torch::nn::Module {
     const bool siglip = o_.initialisation == VisionInitialisation::kSigLip;
     const double scale = 1.0 / std::sqrt(static_cast<double>(o_.width));
     const double siglip_std = 0.02;
-    const auto std = siglip ? std::optional<double>(siglip_std) : std::nullopt;
+    const auto matrix_std = siglip ? std::optional<double>(siglip_std) : std::nullopt;
 
     conv1 = register_module("conv1", PatchEmbedding(o_.patch_size, o_.width, o_.patch_bias, where));
     if (o_.class_token)
@@ -96,13 +96,13 @@ class VisionTransformerImpl : public torch::nn::Module {
         Transformer(o_.layers,
                     ResidualAttentionBlockOptions{.attention = {.width = o_.width,
                                                                 .heads = o_.heads,
-                                                                .in_proj_std = std,
-                                                                .out_proj_std = std},
+                                                                .in_proj_std = matrix_std,
+                                                                .out_proj_std = matrix_std},
                                                   .mlp = {.width = o_.width,
                                                           .hidden = o_.hidden(),
                                                           .activation = o_.activation,
-                                                          .c_fc_std = std,
-                                                          .c_proj_std = std,
+                                                          .c_fc_std = matrix_std,
+                                                          .c_proj_std = matrix_std,
                                                           .zero_bias = siglip},
                                                   .layer_norm_eps = o_.layer_norm_eps},
                     where));

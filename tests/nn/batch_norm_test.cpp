@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "support/catch.hpp"
+
+#include "contrapunto/nn/batch_norm.hpp"
+#include "support/tolerance.hpp"
+
+using namespace contrapunto;
+
+TEST_CASE("Batch norm in training agrees with torch.nn.BatchNorm2d", "[nn][cpu]") {
+  torch::manual_seed(4);
+  BatchNorm ours(5);
+  torch::nn::BatchNorm2d theirs(5);
+  for (int step = 0; step < 3; ++step) {
+    const auto x = torch::randn({4, 5, 3, 3}) * 2 + 1;
+    CHECK(test::close(ours(x), theirs(x)));
+  }
+  CHECK(test::close(ours->running_mean, theirs->running_mean));
+  CHECK(test::close(ours->running_var, theirs->running_var));
+  CHECK(ours->num_batches_tracked.item<std::int64_t>() == 3);
+}
+
+TEST_CASE("A frozen batch norm uses and keeps its running statistics in training", "[nn][cpu]") {
+  torch::manual_seed(5);
+  BatchNorm norm(3);
+  const auto x = torch::randn({4, 3, 2, 2}) + 1;
+  static_cast<void>(norm(x));
+  norm->eval();
+  const auto expected = norm(x);
+  norm->train();
+  CHECK_FALSE(at::equal(norm(x), expected));  // it does differ before freezing
+  norm->eval();
+  const auto mean = norm->running_mean.clone();
+  const auto evaluated = norm(x);
+  norm->train();
+  norm->freeze_statistics();
+  CHECK(at::equal(norm(x), evaluated));
+  CHECK(at::equal(norm->running_mean, mean));
+  CHECK(norm->num_batches_tracked.item<std::int64_t>() == 2);
+}
+
+TEST_CASE("Batch norm stays in float32 when its model turns to 16 bit", "[nn][cpu]") {
+  torch::nn::Module model;
+  auto norm = model.register_module("norm", BatchNorm(3));
+  model.to(at::kBFloat16);
+  CHECK(norm->weight.scalar_type() == at::kFloat);
+  CHECK(norm->running_var.scalar_type() == at::kFloat);
+  CHECK(norm->num_batches_tracked.scalar_type() == at::kLong);
+  CHECK(norm->forward(torch::randn({2, 3, 4, 4}).to(at::kBFloat16)).scalar_type() == at::kBFloat16);
+  model.to(at::kDouble);
+  CHECK(norm->running_mean.scalar_type() == at::kDouble);
+  CHECK(norm->num_batches_tracked.scalar_type() == at::kLong);
+}
+
+TEST_CASE("Batch norm works where only its parameters were turned to 16 bit", "[nn][cpu]") {
+  BatchNorm norm(3);
+  for (auto& p : norm->parameters()) p.set_data(p.to(at::kBFloat16));
+  const auto y = norm(torch::randn({2, 3, 4, 4}).to(at::kBFloat16));
+  CHECK(y.scalar_type() == at::kBFloat16);
+  CHECK(norm->running_mean.scalar_type() == at::kFloat);
+}

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "support/catch.hpp"
+
+#include "contrapunto/nn/parameter_count.hpp"
+#include "contrapunto/towers/forward_gflops.hpp"
+#include "contrapunto/towers/make_dual_encoder.hpp"
+#include "nn/raises.hpp"
+
+using namespace contrapunto;
+
+namespace {
+
+struct Published {
+  const char* name;
+  std::int64_t image, text;
+  double image_gflops, text_gflops;  // 0: not published
+};
+
+// OpenCLIP's and TinyCLIP's tables. SigLIP's parameters are rounded there (92.88 M, 110.27 M), so
+// they come from the released shapes.
+constexpr Published kPublished[] = {
+    {"RN50", 38'316'896, 63'690'240, 12.22, 5.96},
+    {"RN101", 56'259'936, 63'428'096, 19.54, 5.96},
+    {"RN50x4", 87'137'080, 91'163'520, 42.56, 9.27},
+    {"ViT-S-32-alt", 22'592'640, 20'631'808, 2.29, 1.27},
+    {"ViT-S-32", 22'641'792, 40'444'032, 2.29, 3.38},
+    {"ViT-S-16", 21'813'504, 40'444'032, 9.20, 3.38},
+    {"ViT-M-32-alt", 39'626'240, 40'444'032, 3.99, 3.38},
+    {"ViT-M-32", 39'691'776, 63'428'096, 3.99, 5.96},
+    {"ViT-B-32", 87'849'216, 63'428'096, 8.82, 5.96},
+    {"ViT-B-16", 86'192'640, 63'428'096, 35.13, 5.96},
+    {"ViT-L-14", 303'966'208, 123'650'304, 162.03, 13.30},
+    {"ViT-H-14", 632'076'800, 354'032'640, 334.59, 47.09},
+    {"TinyCLIP-ViT-39M-16-Text-19M", 38'587'392, 44'513'792, 15.98, 2.98},
+    {"TinyCLIP-ViT-8M-16-Text-3M", 8'276'992, 15'169'024, 3.57, 0.38},
+    {"TinyCLIP-ViT-40M-32-Text-19M", 39'691'776, 44'513'792, 3.99, 2.98},
+    {"TinyCLIP-ViT-61M-32-Text-29M", 61'411'200, 53'970'944, 6.17, 4.47},
+    {"TinyCLIP-ResNet-19M-Text-19M", 18'596'766, 44'775'936, 2 * 2.92, 2.98},
+    {"TinyCLIP-ResNet-30M-Text-29M", 29'583'780, 54'233'088, 2 * 4.69, 4.47},
+    {"ViT-B-16-SigLIP", 92'884'224, 110'271'744, 35.42, 11.02},
+};
+
+}  // namespace
+
+TEST_CASE("Every named model has the published number of parameters", "[towers][cpu]") {
+  for (const auto& row : kPublished) {
+    INFO(row.name);
+    const auto config = model_config(row.name);
+    const auto model = make_dual_encoder(config, at::device(at::kMeta));
+    CHECK(parameter_count(*model->visual()) == row.image);
+    CHECK(parameter_count(*model->text()) == row.text);
+    const std::int64_t scalars = config.initial_logit_bias ? 2 : 1;
+    CHECK(parameter_count(*model) == row.image + row.text + scalars);
+  }
+}
+
+TEST_CASE("Every named model has the published work, within 3 percent", "[towers][cpu]") {
+  for (const auto& row : kPublished) {
+    INFO(row.name);
+    const auto work = forward_gflops(model_config(row.name));
+    CHECK(work.image == Approx(row.image_gflops).epsilon(0.03));
+    CHECK(work.text == Approx(row.text_gflops).epsilon(0.03));
+  }
+}
+
+TEST_CASE("The work of short texts is that of their tokens", "[towers][cpu]") {
+  const auto config = model_config("ViT-B-32");
+  CHECK(forward_gflops(config, 16).text == Approx(1.21).epsilon(0.01));
+  CHECK(forward_gflops(config, 32).text == Approx(2.44).epsilon(0.01));
+  CHECK(forward_gflops(config, 500).text == forward_gflops(config).text);
+}
+
+TEST_CASE("Every name is known, once, and unknown ones are answered with the list",
+          "[towers][cpu]") {
+  const auto names = model_names();
+  CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+  CHECK(names.size() == std::size(kPublished) + 7);
+  for (const auto& name : names) CHECK(model_config(name).name == name);
+  CHECK(test::raises([] { static_cast<void>(model_config("ViT-B-33")); },
+                     {"'ViT-B-33'", "ViT-B-32-quickgelu", "TinyCLIP-ViT-8M-16-Text-3M"}));
+}
+
+TEST_CASE("Quick-GELU twins differ in the activation only", "[towers][cpu]") {
+  const auto count = [](const ModelConfig& config) {
+    return parameter_count(*make_dual_encoder(config, at::device(at::kMeta)));
+  };
+  int twins = 0;
+  for (const auto& name : model_names()) {
+    const auto cut = name.find("-quickgelu");
+    if (cut == std::string::npos) continue;
+    ++twins;
+    const auto twin = model_config(name);
+    const auto plain = model_config(name.substr(0, cut));
+    CHECK(twin.text.activation == Activation::kQuickGelu);
+    CHECK(plain.text.activation == Activation::kGelu);
+    if (const auto* vit = std::get_if<VisionTransformerOptions>(&twin.image))
+      CHECK(vit->activation == Activation::kQuickGelu);
+    CHECK(count(twin) == count(plain));
+  }
+  CHECK(twins == 7);
+}
+
+TEST_CASE("SigLIP differs in pixels, scale and text length", "[towers][cpu]") {
+  const auto config = model_config("ViT-B-16-SigLIP");
+  const auto model = make_dual_encoder(config, at::device(at::kCPU));
+  CHECK(model->scale().item<double>() == Approx(10.0));
+  CHECK(model->logit_bias.item<double>() == -10.0);
+  CHECK(config.image_mean[0] == 0.5);
+  CHECK(config.text.context_length == 64);
+  CHECK(config.text.vocab_size == 32000);
+  CHECK(config.text.reads_padding());
+  CHECK(make_dual_encoder(model_config("TinyCLIP-ViT-8M-16-Text-3M"))->scale().item<double>() ==
+        Approx(1.0 / 0.07));
+}
