@@ -14,8 +14,9 @@
 namespace contrapunto {
 
 /// While it lives the module holds the averages, for evaluation; afterwards its own weights again,
-/// to the bit. Neither train nor update the average meanwhile. Costs no memory but for 16-bit
-/// weights. One at a time for each Ema, which must outlive it.
+/// to the bit. Meanwhile neither train nor update the average, and keep the module in evaluation
+/// mode: batch norm would else learn into the averages. Costs no memory but for 16-bit weights. One
+/// at a time for each Ema, which must outlive it.
 class EmaScope {
  public:
   explicit EmaScope(Ema& ema) : ema_(ema) {
