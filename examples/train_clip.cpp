@@ -61,9 +61,7 @@ struct Settings {
   bool force = false;
 };
 
-Settings read_settings(int argc, char** argv) {
-  Settings s;
-  CLI::App app{"Trains a CLIP model on image-text pairs and measures its zero-shot accuracy."};
+void add_flags(CLI::App& app, Settings& s) {
   app.option_defaults()->always_capture_default();
   app.add_option("--train-data", s.train_data, "'a-{000..019}.tar', 'dir/*.tar', *.csv, *.tsv, a folder, 'synthetic'");
   app.add_option("--eval-data", s.eval_data, "labelled images for zero-shot accuracy, in the same forms");
@@ -96,12 +94,6 @@ Settings read_settings(int argc, char** argv) {
   app.add_option("--stop-after", s.stop_after, "end after this many steps with the schedule unchanged; 0: never");
   app.add_flag("--plan", s.plan, "print what the run would do, and train nothing");
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    std::exit(app.exit(error));
-  }
-  return s;
 }
 
 std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::RunLength& run) {
@@ -148,7 +140,9 @@ void train(const Settings& s) {
   const auto open = [&](const std::string& spec, std::uint64_t seed, std::int64_t samples) {
     cp::SourceOptions o{.caption_fields = s.caption_fields, .synthetic = {.samples = samples, .seed = seed}};
     if (!s.caption_fields.empty()) o.caption_columns = s.caption_fields;
-    return cp::open_source(spec, o);
+    const auto source = cp::open_source(spec, o);
+    for (const auto& line : source->report().first) std::cerr << "left out " << line << "\n";
+    return source;
   };
   cp::LoaderOptions options{.batch_size = s.batch_size, .threads = s.threads, .seed = s.seed};
   options.pad_text_to = config.text.reads_padding() ? config.text.context_length : 0;
@@ -340,7 +334,10 @@ void train(const Settings& s) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Settings s = read_settings(argc, argv);
+  Settings s;
+  CLI::App app{"Trains a CLIP model on image-text pairs and measures its zero-shot accuracy."};
+  add_flags(app, s);
+  CLI11_PARSE(app, argc, argv);
   try {
     train(s);
   } catch (const std::exception& error) {

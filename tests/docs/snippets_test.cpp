@@ -32,7 +32,7 @@ TORCH_MODULE(BagOfTokens);
 
 TEST_CASE("A user's towers train in a DualEncoder", "[docs][cpu]") {
   // snippet: dual encoder
-  cp::DualEncoder model(MeanTower(), BagOfTokens());
+  cp::DualEncoder model{MeanTower(), BagOfTokens()};
   const cp::Embeddings e = model(torch::rand({8, 3, 32, 32}), torch::randint(300, {8, 5}));
   cp::InfoNce{}(e).backward();
   // snippet end

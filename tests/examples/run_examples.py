@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the built examples for a few steps, as a user would, and checks what they write and say."""
+import argparse
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+
+from PIL import Image
+
+TINY = {"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
+        "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2}}
+
+
+def run(program, *arguments, expect=0):
+    done = subprocess.run([str(program), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True)
+    if (done.returncode == 0) != (expect == 0):
+        sys.exit(f"{program.name} {' '.join(map(str, arguments))}\nended with {done.returncode} and said\n{done.stdout}")
+    return done.stdout
+
+
+def check(condition, what):
+    if not condition:
+        sys.exit(f"failed: {what}")
+
+
+def tiny_model(folder, **changes):
+    path = folder / "tiny.json"
+    path.write_text(json.dumps({**TINY, **changes}))
+    return path
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def jpeg(color, size=32):
+    data = io.BytesIO()
+    Image.new("RGB", (size, size), color).save(data, "JPEG")
+    return data.getvalue()
+
+
+def write_shard(path, samples):
+    with tarfile.open(path, "w") as tar:
+        for key, members in samples.items():
+            for suffix, data in members.items():
+                info = tarfile.TarInfo(f"{key}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+
+
+def shard_samples(count, first=0):
+    colors = ["red", "green", "blue"]
+    return {f"{i:05}": {"jpg": jpeg(colors[i % 3]), "txt": f"a {colors[i % 3]} square".encode(),
+                        "cls": str(i % 3).encode()} for i in range(first, first + count)}
+
+
+def quickstart(build, work):
+    said = run(build / "quickstart", "--steps", 30, "--batch-size", 64, "--samples", 640, "--output", work)
+    check("zero-shot: top-1" in said, "the quick start prints its accuracy")
+    losses = [line["loss"] for line in lines(work) if "loss" in line]
+    check(losses[-1] < losses[0] - 0.3, f"the loss falls: {losses}")
+    for name in ("open_clip_model.safetensors", "curves.png", "step-000000030/state.safetensors"):
+        check((work / name).stat().st_size > 0, f"{name} is written")
+
+
+def resume(build, work):
+    """A run stopped in the middle of an epoch and resumed writes the bytes of an uninterrupted one, EMA included."""
+    common = ["--model", tiny_model(work), "--batch-size", 512, "--epochs", 2, "--lr", 1e-3, "--ema", 0.9, "--log-every",
+              1, "--threads", 2]
+    whole, halves = work / "whole", work / "halves"
+    run(build / "train_clip", *common, "--output", whole)
+    run(build / "train_clip", *common, "--output", halves, "--stop-after", 7)
+    said = run(build / "train_clip", *common, "--output", halves, "--resume", "latest")
+    check("step-000000007" in said, "resume names the checkpoint it goes on from")
+    weights = [(folder / "open_clip_model.safetensors").read_bytes() for folder in (whole, halves)]
+    check(weights[0] == weights[1], "weights after resume are bit-equal")
+    timeless = [[(l["step"], l["loss"]) for l in lines(folder) if "loss" in l] for folder in (whole, halves)]
+    check(timeless[0] == timeless[1], f"losses after resume are bit-equal: {timeless}")
+
+
+def interchange(build, work):
+    """What train_clip writes, OpenCLIP loads strictly; what OpenCLIP writes, train_clip starts from."""
+    import torch
+    import open_clip
+    from safetensors.torch import load_file, save_file
+    config = {**TINY, "text_cfg": {**TINY["text_cfg"], "vocab_size": 258}}
+    model = open_clip.CLIP(embed_dim=32, vision_cfg=config["vision_cfg"], text_cfg=config["text_cfg"])
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, work / "start.safetensors")
+    run(build / "train_clip", "--model", tiny_model(work), "--weights", work / "start.safetensors", "--batch-size", 500,
+        "--epochs", 1, "--lr", 0, "--force", "--output", work / "run")
+    written = load_file(work / "run" / "open_clip_model.safetensors")
+    model.load_state_dict(written, strict=True)
+    for name, tensor in load_file(work / "start.safetensors").items():
+        check(torch.equal(tensor, written[name]), f"with a learning rate of 0 {name} stays as it was")
+
+
+def sources(build, work):
+    """Shards with a truncated one and a corrupt image, and a CSV list: trained, skipped samples named and counted."""
+    write_shard(work / "a-000.tar", shard_samples(48))
+    samples = shard_samples(48, first=48)
+    samples["00050"]["jpg"] = b"not a jpeg"
+    write_shard(work / "a-001.tar", samples)
+    write_shard(work / "a-002.tar", shard_samples(48, first=96))
+    broken = (work / "a-002.tar").read_bytes()
+    (work / "a-002.tar").write_bytes(broken[:len(broken) // 2 + 100])
+    (work / "classes.txt").write_text("red\ngreen\nblue\n")
+    common = ["--model", tiny_model(work), "--batch-size", 16, "--epochs", 2, "--log-every", 1, "--templates",
+              "a {} square"]
+    said = run(build / "train_clip", *common, "--train-data", work / "a-{000..002}.tar", "--eval-data",
+               work / "a-000.tar", "--class-names", work / "classes.txt", "--output", work / "shards")
+    check("zero-shot" in said, "shards with labels are evaluated")
+    check("00050" in said and "samples were skipped" in said, "a corrupt image is named and counted")
+    check("a-002.tar" in said, "a truncated shard is named")
+    (work / "img").mkdir()
+    rows = ["filepath,title"]
+    for key, members in shard_samples(32).items():
+        (work / "img" / f"{key}.jpg").write_bytes(members["jpg"])
+        rows.append(f'img/{key}.jpg,"{members["txt"].decode()}, plain"')
+    (work / "list.csv").write_text("\n".join(rows) + "\n")
+    run(build / "train_clip", *common, "--train-data", work / "list.csv", "--output", work / "csv", "--loss", "sigmoid",
+        "--precision", "bf16")
+    check(len(lines(work / "csv")) == 4, "a CSV list trains two steps an epoch")
+
+
+def mistakes(build, work):
+    """Each ends with a message that names the thing and the remedy, and not with a step taken."""
+    train = build / "train_clip"
+    model = tiny_model(work)
+    for arguments, words in [
+        (["--batchsize", 3], ["--batchsize", "--help"]),
+        (["--train-data", "/no/such.tar"], ["/no/such.tar", "does not exist"]),
+        (["--model", "ViT-B32"], ["ViT-B32", "ViT-B-32"]),
+        (["--model", work / "none.json"], ["none.json"]),
+        (["--precision", "fp8"], ["fp8", "bf16"]),
+        (["--warmup", "5 hours"], ["5 hours", "epochs"]),
+        (["--model", model, "--warmup", "10000 steps"], ["refused", "10,000", "--force"]),
+        (["--model", model, "--batch-size", 7000], ["7000", "6000"]),
+        (["--model", model, "--weights", work / "none.safetensors"], ["none.safetensors"]),
+        (["--model", model, "--resume", "latest", "--output", work / "empty"], ["empty", "resume"]),
+        (["--model", model, "--vocabulary", work / "none.txt"], ["none.txt"]),
+    ]:
+        said = run(train, *arguments, expect=1)
+        for word in words:
+            check(word in said, f"'{' '.join(map(str, arguments))}' should say '{word}', but said\n{said}")
+        check("Exception raised from" not in said, "no backtrace for users")
+    forced = run(train, "--model", model, "--warmup", "10000 steps", "--force", "--epochs", 1, "--batch-size", 3000,
+                 "--output", work / "forced")
+    check("warning" in forced and "wrote" in forced, "--force trains all the same")
+    plan = run(train, "--model", model, "--plan", "--output", work / "planned")
+    check("warm-up" in plan and not (work / "planned").exists(), "--plan writes nothing")
+    check("--train-data" in run(train, "--help"), "--help lists the flags")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "mistakes"])
+    a = parser.parse_args()
+    shutil.rmtree(a.work, ignore_errors=True)
+    a.work.mkdir(parents=True)
+    os.chdir(a.work)
+    globals()[a.case](a.build.resolve(), a.work.resolve())
+    print(f"{a.case}: as expected")
+
+
+if __name__ == "__main__":
+    main()
