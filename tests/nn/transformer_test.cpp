@@ -64,7 +64,7 @@ TEST_CASE("A transformer that computes one row per sequence equals the rows of t
   Transformer model(2, options, at::dtype(at::kDouble));
   const auto position = torch::tensor({2, 6, 0}, at::kLong);
   const auto rows = torch::arange(kBatch) * kLength + position;
-  const auto seen = (torch::arange(kLength) <= position.unsqueeze(1)).view({kBatch, 1, 1, kLength});
+  const auto seen = (torch::arange(kLength) <= position.unsqueeze(1)).view({kBatch, 1, kLength});
   for (const bool causal : {false, true}) {
     const auto x = tokens().requires_grad_();
     const auto weights = torch::randn({kBatch, kWidth}, at::dtype(at::kDouble));

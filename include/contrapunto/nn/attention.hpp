@@ -2,14 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/ops/bmm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/ScalarType.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "contrapunto/nn/initialize.hpp"
@@ -19,14 +24,47 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Attention of one query per sequence: query [B, D] over keys and values, both [B, L, heads,
-/// D/heads], to [B, D]. `keep` [B, 1, 1, L] is true where a key may be seen.
-inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& keys,
-                              const at::Tensor& values,
-                              const std::optional<at::Tensor>& keep = std::nullopt) {
-  const auto q = query.view({keys.size(0), keys.size(2), 1, keys.size(3)});
-  return at::scaled_dot_product_attention(q, keys.transpose(1, 2), values.transpose(1, 2), keep)
-      .reshape({query.size(0), query.size(1)});
+/// Attention within each sequence: qkv [B, L, 3, heads, D] to [B, L, heads, D], contiguous.
+inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
+  const auto kind = qkv.scalar_type();
+  // The CPU kernel is more than twice as fast in float32 as in 16 bit, forward and backward, so
+  // there it gets float32, and autocast must not undo that.
+  const bool widen = qkv.is_cpu() && (kind == at::kBFloat16 || kind == at::kHalf);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(widen ? c10::autocast_dispatch_keyset
+                                                             : c10::DispatchKeySet());
+  const auto parts = (widen ? qkv.to(at::kFloat) : qkv).unbind(2);
+  return at::scaled_dot_product_attention(parts[0].transpose(1, 2), parts[1].transpose(1, 2),
+                                          parts[2].transpose(1, 2), std::nullopt,
+                                          /*dropout_p=*/0.0, causal)
+      .transpose(1, 2)
+      .to(kind)
+      .contiguous();
+}
+
+/// Attention of one query per sequence that never projects the tokens: query [B, D] and x [B, L, D]
+/// to [B, D], `heads` heads, `keep` [B, 1, L] true where a token may be seen. A head's scores are
+/// q . (K x + k) = (K^T q) . x + q . k and its output is V (sum of p x) + v, so that L rows of two
+/// products become one row of each.
+inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
+                              const at::Tensor& key_weight, const at::Tensor& key_bias,
+                              const at::Tensor& value_weight, const at::Tensor& value_bias,
+                              std::int64_t heads, const std::optional<at::Tensor>& keep = {}) {
+  const auto width = query.size(1);
+  const auto head = width / heads;
+  const auto q = (query * (1.0 / std::sqrt(static_cast<double>(head))))
+                     .view({query.size(0), heads, head})
+                     .transpose(0, 1);  // [heads, B, head]
+  const auto probe = at::bmm(q, key_weight.view({heads, head, width})).transpose(0, 1);
+  const auto shift = (q * key_bias.view({heads, 1, head})).sum(2).t().unsqueeze(2);
+  auto scores = at::bmm(probe, x.transpose(1, 2)) + shift;  // [B, heads, L]
+  if (keep)
+    scores = scores.masked_fill(keep->logical_not(), -std::numeric_limits<double>::infinity());
+  const auto shares = at::softmax(scores, 2, c10::promoteTypes(scores.scalar_type(), at::kFloat));
+  const auto mean = at::bmm(shares.to(x.scalar_type()), x).transpose(0, 1);  // [heads, B, width]
+  return at::bmm(mean, value_weight.view({heads, head, width}).transpose(1, 2))
+             .transpose(0, 1)
+             .reshape({query.size(0), width}) +
+         value_bias;
 }
 
 }  // namespace detail
@@ -35,8 +73,8 @@ struct AttentionOptions {
   std::int64_t width = 512;
   std::int64_t heads = 8;                            ///< Must divide `width`.
   std::optional<double> in_proj_std = std::nullopt;  ///< Normal; unset: Xavier uniform.
-  std::optional<double> out_proj_std =
-      std::nullopt;  ///< Normal; unset: uniform as torch.nn.Linear.
+  /// Normal; unset: uniform as torch.nn.Linear.
+  std::optional<double> out_proj_std = std::nullopt;
 };
 
 /// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. Tokens come
@@ -67,28 +105,21 @@ class AttentionImpl : public torch::nn::Module {
   /// what stands before it. Returns [batch * L, width].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, std::int64_t batch, bool causal) {
     const auto length = x.size(0) / batch;
-    const auto qkv = at::linear(x, in_proj_weight, in_proj_bias)
-                         .view({batch, length, 3, heads_, width_ / heads_})
-                         .unbind(2);
-    const auto mixed = at::scaled_dot_product_attention(
-        qkv[0].transpose(1, 2), qkv[1].transpose(1, 2), qkv[2].transpose(1, 2), std::nullopt,
-        /*dropout_p=*/0.0, causal);
-    return out_proj(mixed.transpose(1, 2).reshape({batch * length, width_}));
+    const auto projected = at::linear(x, in_proj_weight, in_proj_bias);
+    const auto mixed =
+        detail::attend(projected.view({batch, length, 3, heads_, width_ / heads_}), causal);
+    return out_proj(mixed.view({batch * length, width_}));
   }
 
   /// The same for one token per sequence only: `queries` [batch, width] are those rows of `x`
-  /// [batch * L, width], `keep` [batch, 1, 1, L] is true where they may look. Returns [batch,
-  /// width].
+  /// [batch * L, width], `keep` [batch, 1, L] is true where they may look. Returns [batch, width].
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& queries, const at::Tensor& x,
                                         const std::optional<at::Tensor>& keep) {
-    const auto batch = queries.size(0);
-    const auto query =
-        at::linear(queries, in_proj_weight.narrow(0, 0, width_), in_proj_bias.narrow(0, 0, width_));
-    const auto kv = at::linear(x, in_proj_weight.narrow(0, width_, 2 * width_),
-                               in_proj_bias.narrow(0, width_, 2 * width_))
-                        .view({batch, x.size(0) / batch, 2, heads_, width_ / heads_})
-                        .unbind(2);
-    return out_proj(detail::attend_once(query, kv[0], kv[1], keep));
+    const auto weights = in_proj_weight.split(width_);
+    const auto biases = in_proj_bias.split(width_);
+    return out_proj(detail::attend_once(at::linear(queries, weights[0], biases[0]),
+                                        x.view({queries.size(0), -1, width_}), weights[1],
+                                        biases[1], weights[2], biases[2], heads_, keep));
   }
 
   at::Tensor in_proj_weight;  ///< [3 width, width]: rows of queries, keys, values.

@@ -57,8 +57,10 @@ class AttentionPoolImpl : public torch::nn::Module {
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, std::int64_t batch) {
     // The query is the same for every image, so it is projected once.
     const auto query = q(latent.view({1, width_})).expand({batch, width_});
-    const auto pairs = kv(x).view({batch, x.size(0) / batch, 2, heads_, width_ / heads_}).unbind(2);
-    const auto pooled = proj(detail::attend_once(query, pairs[0], pairs[1]));
+    const auto weights = kv->weight.split(width_);
+    const auto biases = kv->bias.split(width_);
+    const auto pooled = proj(detail::attend_once(query, x.view({batch, -1, width_}), weights[0],
+                                                 biases[0], weights[1], biases[1], heads_));
     return detail::add_residual(pooled, mlp(norm(pooled)));
   }
 

@@ -46,16 +46,11 @@ class AttentionPool2dImpl : public torch::nn::Module {
   /// Feature map [B, width, grid, grid] to [B, output_dim]. Only the query that is returned is
   /// computed. A map in channels-last memory is read without a copy.
   [[nodiscard]] at::Tensor forward(const at::Tensor& map) {
-    const auto batch = map.size(0);
     const auto cells = map.flatten(2).transpose(1, 2);  // [B, grid^2, width]
     auto tokens = at::cat({cells.mean(1, /*keepdim=*/true), cells}, 1);
     tokens.add_(positional_embedding.to(tokens.scalar_type()));
-    const auto flat = tokens.flatten(0, 1);
-    const auto heads_of = [&](const at::Tensor& projected) {
-      return projected.view({batch, tokens.size(1), heads_, width_ / heads_});
-    };
-    return c_proj(detail::attend_once(q_proj(tokens.select(1, 0)), heads_of(k_proj(flat)),
-                                      heads_of(v_proj(flat))));
+    return c_proj(detail::attend_once(q_proj(tokens.select(1, 0)), tokens, k_proj->weight,
+                                      k_proj->bias, v_proj->weight, v_proj->bias, heads_));
   }
 
   at::Tensor positional_embedding;  ///< [grid^2 + 1, width], the mean first.

@@ -8,10 +8,10 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/topk.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <tuple>
 
 namespace contrapunto {
 

@@ -33,7 +33,7 @@ class TransformerImpl : public torch::nn::Module {
     return x;
   }
 
-  /// The rows `rows` (int64 [batch]) of `forward(x)`; `keep` [batch, 1, 1, L] is true where those
+  /// The rows `rows` (int64 [batch]) of `forward(x)`; `keep` [batch, 1, L] is true where those
   /// rows may look in the last block. Returns [batch, width].
   [[nodiscard]] at::Tensor forward_once(at::Tensor x, std::int64_t batch, bool causal,
                                         const at::Tensor& rows,

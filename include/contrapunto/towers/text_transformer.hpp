@@ -161,7 +161,7 @@ class TextTransformerImpl : public torch::nn::Module {
     if (tokens.is_cpu() && tokens.numel() > 0)
       tokens = tokens.narrow(1, 0, end.max().item<std::int64_t>() + 1);
     const auto positions = at::arange(tokens.size(1), end.options());
-    const auto keep = (positions <= end.unsqueeze(1)).unsqueeze(1).unsqueeze(1);  // [B, 1, 1, L]
+    const auto keep = (positions <= end.unsqueeze(1)).unsqueeze(1);  // [B, 1, L]
     const auto rows = at::arange(tokens.size(0), end.options()) * tokens.size(1) + end;
     return project(
         transformer->forward_once(embed(tokens), tokens.size(0), /*causal=*/true, rows, keep));
