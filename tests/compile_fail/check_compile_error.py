@@ -13,7 +13,9 @@ def compile_errors(compiler, folders, file):
     """The error lines of the compiler, first one first; empty when the file compiles."""
     command = [compiler, "-std=c++20", "-fsyntax-only", "-w"]
     for folder in folders:
-        command += ["-isystem", folder]
+        # Named again, the compiler's own folder would come before the C++ library's, which must find it behind itself.
+        if os.path.realpath(folder) != "/usr/include":
+            command += ["-isystem", folder]
     run = subprocess.run([*command, str(file)], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     lines = [line for line in run.stderr.splitlines() if re.search(r"\berror:", line)]
     if (run.returncode == 0) != (not lines):

@@ -4,7 +4,8 @@
 
 #include <c10/core/CPUAllocator.h>
 
-#include <atomic>
+#include <cstdlib>
+#include <mutex>
 #include <unordered_map>
 
 #include "contrapunto/towers/make_dual_encoder.hpp"
@@ -14,31 +15,39 @@ using namespace contrapunto;
 
 namespace {
 
-std::atomic<std::int64_t> live_bytes{0};
-
-/// Counts what tensors hold: each block is asked for with a header that remembers its size.
+/// Counts what tensors hold. LibTorch's kernels want blocks whose context is their address, so the
+/// sizes are kept aside.
 class CountingAllocator : public c10::Allocator {
  public:
   c10::DataPtr allocate(std::size_t bytes) override {
-    auto* block = new Block{c10::GetDefaultCPUAllocator()->allocate(bytes), bytes};
-    live_bytes += static_cast<std::int64_t>(bytes);
-    return {block->data.get(), block, &release, c10::Device(c10::kCPU)};
+    void* block = bytes == 0 ? nullptr : std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+    const std::lock_guard lock(mutex_);
+    if (block != nullptr) sizes_[block] = bytes;
+    live_bytes_ += static_cast<std::int64_t>(bytes);
+    return {block, block, &release, c10::Device(c10::kCPU)};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return nullptr; }
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, std::size_t bytes) const override {
     default_copy_data(to, from, bytes);
   }
+  static std::int64_t live_bytes() {
+    const std::lock_guard lock(mutex_);
+    return live_bytes_;
+  }
 
  private:
-  struct Block {
-    c10::DataPtr data;
-    std::size_t bytes;
-  };
-  static void release(void* context) {
-    auto* block = static_cast<Block*>(context);
-    live_bytes -= static_cast<std::int64_t>(block->bytes);
-    delete block;
+  static void release(void* block) {
+    if (block == nullptr) return;
+    const std::lock_guard lock(mutex_);
+    const auto found = sizes_.find(block);
+    live_bytes_ -= static_cast<std::int64_t>(found->second);
+    sizes_.erase(found);
+    std::free(block);
   }
+
+  static inline std::mutex mutex_;
+  static inline std::unordered_map<void*, std::size_t> sizes_;
+  static inline std::int64_t live_bytes_ = 0;
 };
 
 /// Bytes alive after the forward of `batch` pairs that were not alive before.
@@ -52,9 +61,9 @@ double measured_bytes(const ModelConfig& config, std::int64_t batch) {
 
   static CountingAllocator allocator;
   c10::SetCPUAllocator(&allocator, /*priority=*/100);
-  const auto before = live_bytes.load();
+  const auto before = CountingAllocator::live_bytes();
   const Embeddings e = model(images, tokens);
-  const auto kept = live_bytes.load() - before;
+  const auto kept = CountingAllocator::live_bytes() - before;
   c10::SetCPUAllocator(c10::GetDefaultCPUAllocator(), /*priority=*/100);
   return static_cast<double>(kept) / static_cast<double>(batch);
 }
