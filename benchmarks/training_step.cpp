@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// One training step, timed; its peer is training_step_open_clip.py, both are started by run_training_step.py.
+// One training step, timed; its peer is training_step_open_clip.py, both are started by
+// run_training_step.py.
 #include <sys/resource.h>
 #include <torch/torch.h>
 
@@ -55,7 +56,7 @@ int main(int argc, char** argv) {
   cp::AdamW optimizer(cp::decay_groups(*model, 0.2), cp::family_adamw_options(s.model));
   const auto parameters = model->parameters();
 
-  const auto size = config.image_size;
+  const auto size = config.image_size();
   const auto pixels = torch::randint(256, {s.batch, 3, size, size}, torch::kUInt8)
                           .contiguous(torch::MemoryFormat::ChannelsLast)
                           .to(device);
@@ -74,7 +75,8 @@ int main(int argc, char** argv) {
     synchronize();
     const auto begin = std::chrono::steady_clock::now();
     optimizer.zero_grad();
-    const auto images = cp::normalize_images(pixels, config.image_mean, config.image_std, torch::kFloat32);
+    const auto images = cp::normalize_images(pixels, config.image_mean, config.image_std,
+                                             torch::kFloat32, torch::MemoryFormat::ChannelsLast);
     {
       const cp::AutocastGuard autocast(precision, device);
       loss = cp::InfoNce{}(model(images, texts));
