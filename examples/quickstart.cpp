@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: CC0-1.0
-// The smallest complete run: two small towers learn captioned shapes that are made up on the spot, in about a minute.
+// The smallest complete run: two small towers learn captioned shapes that are made up on the spot, in half a minute.
 //
 //   quickstart [--steps 300] [--output runs/quickstart]
 //
-// Expect a loss that falls from about 5 to below 3, a zero-shot accuracy above 90 % on 30 classes of coloured shapes,
-// a checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp is the same with real data.
+// Expect a loss that falls from 4.2 to about 1.6, a zero-shot accuracy above 99 % on 30 classes of coloured shapes, a
+// checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp is the same with real data.
 #include <torch/torch.h>
 #include <unistd.h>
 
