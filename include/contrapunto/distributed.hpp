@@ -3,7 +3,9 @@
 #pragma once
 
 #include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/launch_environment.hpp"
+#include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED

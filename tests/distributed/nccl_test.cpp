@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
+#include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/process_group.hpp"
 #include "support/catch.hpp"
 
@@ -22,6 +23,13 @@ TEST_CASE("NCCL with one rank leaves tensors as they are", "[distributed][gpu]")
   world.barrier();
   REQUIRE(tensor.equal(before));
   REQUIRE(world.all_gather(tensor.t()).equal(before.t().unsqueeze(0)));
+  REQUIRE(world.device() == c10::Device(c10::kCUDA, 0));
+  REQUIRE(world.all_reduce_sum_async(tensor).wait().equal(before));
+  REQUIRE(world.reduce_scatter_sum(tensor.unsqueeze(0)).equal(before));
+  REQUIRE(world.shift(tensor, 1).wait().equal(before));
+  const auto gathered = gather_rows(world, tensor);
+  REQUIRE(gathered.rows.equal(before));
+  REQUIRE(gathered.sizes == std::vector<std::int64_t>{3});
 }
 
 TEST_CASE("Without a CUDA device NCCL refuses to start", "[distributed][cpu]") {

@@ -3,29 +3,45 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <concepts>
 #include <cstdint>
 
+#include "contrapunto/distributed/pending_tensor.hpp"
+
 namespace contrapunto {
 
 /// What the ranks of a run do together. Every rank calls the same operations in the same order with
-/// tensors of the same shape and dtype. Gradients never flow through a communicator.
+/// tensors of the same shape and dtype. Gradients never flow through a communicator, and what it
+/// returns is contiguous.
 ///
 ///   rank(), size()            this rank, 0 to size() - 1; number of ranks
+///   device()                  where small tensors must be to be exchanged: CPU, or the rank's GPU
 ///   all_reduce_sum_(tensor)   sums `tensor` over the ranks, in place, the same bits on every rank
+///   all_reduce_sum_async(t)   the same, started only: `t` holds the sum after wait() on what is
+///                             returned, and must be left alone until then
 ///   all_gather(tensor)        [W, ...]: row r is the tensor of rank r; `.flatten(0, 1)` of it
 ///                             concatenates without a copy
+///   reduce_scatter_sum(t)     [W, ...] to [...]: row rank() of the sum over the ranks
+///   shift(tensor, by)         starts a step around the ring of ranks: sends `tensor` to rank
+///                             (rank() - by) mod W; wait() on what is returned gives the tensor of
+///                             rank (rank() + by) mod W. `tensor` must not be written to before;
+///                             when `by` is a multiple of W it is itself what comes back
 ///   broadcast_(tensor, root)  overwrites `tensor` with that of rank `root`
 ///   barrier()                 returns once every rank has called it
 template <class C>
 concept Communicator = requires(const C& communicator, at::Tensor& tensor, const at::Tensor& input,
-                                std::int64_t root) {
+                                std::int64_t number) {
   { communicator.rank() } -> std::same_as<std::int64_t>;
   { communicator.size() } -> std::same_as<std::int64_t>;
+  { communicator.device() } -> std::same_as<c10::Device>;
   communicator.all_reduce_sum_(tensor);
+  { communicator.all_reduce_sum_async(tensor) } -> std::same_as<PendingTensor>;
   { communicator.all_gather(input) } -> std::same_as<at::Tensor>;
-  communicator.broadcast_(tensor, root);
+  { communicator.reduce_scatter_sum(input) } -> std::same_as<at::Tensor>;
+  { communicator.shift(input, number) } -> std::same_as<PendingTensor>;
+  communicator.broadcast_(tensor, number);
   communicator.barrier();
 };
 

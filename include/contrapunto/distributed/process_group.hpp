@@ -11,6 +11,7 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
@@ -29,6 +30,7 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/launch_environment.hpp"
+#include "contrapunto/distributed/pending_tensor.hpp"
 
 namespace contrapunto {
 
@@ -55,8 +57,14 @@ class ProcessGroupCommunicator {
   [[nodiscard]] std::int64_t rank() const { return backend_->getRank(); }
   [[nodiscard]] std::int64_t size() const { return backend_->getSize(); }
 
-  void all_reduce_sum_(at::Tensor& tensor) const {
-    in_place(tensor, [&](std::vector<at::Tensor>& dense) { return backend_->allreduce(dense); });
+  [[nodiscard]] c10::Device device() const {
+    return backend_->getBoundDeviceId().value_or(c10::Device(c10::kCPU));
+  }
+
+  void all_reduce_sum_(at::Tensor& tensor) const { all_reduce_sum_async(tensor).wait(); }
+
+  [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
+    return in_place(tensor, [&](std::vector<at::Tensor>& d) { return backend_->allreduce(d); });
   }
 
   /// [W, ...], row r from rank r, without history.
@@ -70,12 +78,47 @@ class ProcessGroupCommunicator {
     return gathered.view(shape);
   }
 
+  /// Row rank() of the sum of `tensor` [W, ...] over the ranks. Gloo has no such operation: it
+  /// reduces everything and cuts.
+  [[nodiscard]] at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const {
+    TORCH_CHECK(tensor.dim() >= 1 && tensor.size(0) == size(), "reduce_scatter_sum: the shape is ",
+                tensor.sizes(), ", but there are ", size(), " ranks; expected [", size(), ", ...]");
+    const at::NoGradGuard no_grad;
+    auto input = tensor.detach().contiguous().view(-1);
+    auto row = at::empty({input.numel() / size()}, input.options());
+    if (input.numel() > 0) backend_->_reduce_scatter_base(row, input)->wait();
+    return row.view(tensor.sizes().slice(1));
+  }
+
+  [[nodiscard]] PendingTensor shift(const at::Tensor& tensor, std::int64_t by) const {
+    const at::NoGradGuard no_grad;
+    const auto ring = [&](std::int64_t r) {
+      return static_cast<std::size_t>((r % size() + size()) % size());
+    };
+    if (ring(by) == 0 || tensor.numel() == 0) return PendingTensor(tensor.detach());
+    auto input = tensor.detach().contiguous().view(-1);
+    auto received = at::empty_like(input);
+    // One collective instead of a send and a receive: it cannot be ordered so that two ranks wait
+    // for each other, and NCCL sends the empty parts for nothing.
+    std::vector<std::int64_t> from(static_cast<std::size_t>(size()), 0);
+    std::vector<std::int64_t> to = from;
+    from[ring(rank() + by)] = input.numel();
+    to[ring(rank() - by)] = input.numel();
+    auto work = backend_->alltoall_base(received, input, from, to);
+    return PendingTensor([work = std::move(work), input, result = received.view(tensor.sizes())] {
+      work->wait();
+      return result;
+    });
+  }
+
   void broadcast_(at::Tensor& tensor, std::int64_t root) const {
     TORCH_CHECK(root >= 0 && root < size(), "broadcast_: root is ", root, ", but there are ",
                 size(), " ranks");
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    in_place(tensor, [&](std::vector<at::Tensor>& d) { return backend_->broadcast(d, options); });
+    in_place(tensor, [&](std::vector<at::Tensor>& d) {
+      return backend_->broadcast(d, options);
+    }).wait();
   }
 
   void barrier() const { backend_->barrier()->wait(); }
@@ -86,11 +129,16 @@ class ProcessGroupCommunicator {
  private:
   // Backends want contiguous memory, and the same strides on every rank.
   template <class Operation>
-  void in_place(at::Tensor& tensor, const Operation& operation) const {
+  PendingTensor in_place(at::Tensor& tensor, const Operation& operation) const {
     const at::NoGradGuard no_grad;
     std::vector<at::Tensor> dense{tensor.detach().contiguous()};
-    operation(dense)->wait();
-    if (!tensor.is_contiguous()) tensor.copy_(dense.front());
+    auto work = operation(dense);
+    return PendingTensor([work = std::move(work), dense = dense.front(), tensor] {
+      const at::NoGradGuard finish_no_grad;
+      work->wait();
+      if (!tensor.is_contiguous()) tensor.copy_(dense);
+      return tensor;
+    });
   }
 
   c10::intrusive_ptr<c10d::Backend> backend_;

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 #include <c10/util/Exception.h>
 
 #include <cstdint>
 
 #include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/pending_tensor.hpp"
 
 namespace contrapunto {
 
@@ -17,11 +19,27 @@ class SingleProcess {
   [[nodiscard]] std::int64_t rank() const { return 0; }
   [[nodiscard]] std::int64_t size() const { return 1; }
 
+  [[nodiscard]] c10::Device device() const { return c10::Device(c10::kCPU); }
+
   void all_reduce_sum_(at::Tensor& /*tensor*/) const {}
+  [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
+    return PendingTensor(tensor);
+  }
 
   /// A copy [1, ...] without history, so that a caller may write to it as with many ranks.
   [[nodiscard]] at::Tensor all_gather(const at::Tensor& tensor) const {
     return tensor.detach().unsqueeze(0).clone(at::MemoryFormat::Contiguous);
+  }
+
+  /// A copy of the only row [1, ...], without history. Raises for any other number of rows.
+  [[nodiscard]] at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const {
+    TORCH_CHECK(tensor.dim() >= 1 && tensor.size(0) == 1, "reduce_scatter_sum: the shape is ",
+                tensor.sizes(), ", but there is 1 rank; expected [1, ...]");
+    return tensor.detach()[0].clone(at::MemoryFormat::Contiguous);
+  }
+
+  [[nodiscard]] PendingTensor shift(const at::Tensor& tensor, std::int64_t /*by*/) const {
+    return PendingTensor(tensor.detach());
   }
 
   /// Raises when `root` is not 0.
