@@ -9,5 +9,7 @@
 #include "contrapunto/core/gates.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/core/replay_scope.hpp"
+#include "contrapunto/core/rng_replay.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/core/step_state.hpp"
