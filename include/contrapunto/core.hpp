@@ -8,6 +8,7 @@
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/gates.hpp"
 #include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/core/memory_meter.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/replay_scope.hpp"
 #include "contrapunto/core/rng_replay.hpp"
