@@ -60,3 +60,44 @@ TEST_CASE("Batch norm works where only its parameters were turned to 16 bit", "[
   CHECK(y.scalar_type() == at::kBFloat16);
   CHECK(norm->running_mean.scalar_type() == at::kFloat);
 }
+
+TEST_CASE("A repeated forward of batch norm gives the same and learns nothing", "[nn][cpu]") {
+  torch::manual_seed(6);
+  BatchNorm norm(3);
+  const auto x = (torch::randn({4, 3, 2, 2}) + 1).requires_grad_();
+  const auto parameters = norm->parameters();
+  const auto first = norm(x);
+  const auto gradient =
+      torch::autograd::grad({first.square().sum()}, {x, parameters[0], parameters[1]});
+  const auto mean = norm->running_mean.clone();
+  const auto variance = norm->running_var.clone();
+  {
+    const ReplayScope again;
+    const auto second = norm(x);
+    CHECK(at::equal(second, first));
+    const auto repeated =
+        torch::autograd::grad({second.square().sum()}, {x, parameters[0], parameters[1]});
+    for (std::size_t i = 0; i < gradient.size(); ++i) CHECK(at::equal(repeated[i], gradient[i]));
+  }
+  CHECK(at::equal(norm->running_mean, mean));
+  CHECK(at::equal(norm->running_var, variance));
+  CHECK(norm->num_batches_tracked.item<std::int64_t>() == 1);
+  static_cast<void>(norm(x));
+  CHECK_FALSE(at::equal(norm->running_mean, mean));
+  CHECK(norm->num_batches_tracked.item<std::int64_t>() == 2);
+}
+
+TEST_CASE("A repeated forward of a frozen or evaluated batch norm keeps using its statistics",
+          "[nn][cpu]") {
+  torch::manual_seed(7);
+  BatchNorm norm(3);
+  const auto x = torch::randn({4, 3, 2, 2}) + 1;
+  static_cast<void>(norm(x));
+  norm->eval();
+  const auto evaluated = norm(x);
+  const ReplayScope again;
+  CHECK(at::equal(norm(x), evaluated));
+  norm->train();
+  norm->freeze_statistics();
+  CHECK(at::equal(norm(x), evaluated));
+}

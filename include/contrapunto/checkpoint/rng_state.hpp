@@ -3,29 +3,14 @@
 #pragma once
 
 #include <ATen/Context.h>
-#include <ATen/core/Generator.h>
 #include <torch/cuda.h>
 
-#include <mutex>
 #include <string>
 
+#include "contrapunto/core/rng_replay.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
-
-namespace detail {
-
-inline void restore_generator(at::Generator generator, const at::Tensor& state) {
-  const std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_state(state);
-}
-
-inline at::Tensor generator_state(at::Generator generator) {
-  const std::lock_guard<std::mutex> lock(generator.mutex());
-  return generator.get_state();
-}
-
-}  // namespace detail
 
 /// Where LibTorch's default random number generators stand: "cpu" and, for each CUDA device of this
 /// process, "cuda:0" and so on.

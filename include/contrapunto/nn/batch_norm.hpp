@@ -10,6 +10,8 @@
 
 #include <cstdint>
 
+#include "contrapunto/core/replay_scope.hpp"
+
 namespace contrapunto {
 
 /// Batch norm over [B, C, H, W] with the names of torch.nn.BatchNorm2d. Parameters and statistics
@@ -27,12 +29,15 @@ class BatchNormImpl : public torch::nn::Module {
         register_buffer("num_batches_tracked", at::zeros({}, where.dtype(at::kLong)));
   }
 
-  /// Uses the batch's statistics and updates the running ones while training and not frozen.
+  /// Uses the batch's statistics and updates the running ones while training and not frozen. Where
+  /// a forward is repeated (replaying()) the running ones stay as its first run left them.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     const bool learn = is_training() && !frozen_;
-    if (learn) num_batches_tracked.add_(1);
+    const bool again = learn && replaying();
+    if (learn && !again) num_batches_tracked.add_(1);
     const auto kind = running_mean.scalar_type();
-    return at::batch_norm(x, weight.to(kind), bias.to(kind), running_mean, running_var, learn,
+    return at::batch_norm(x, weight.to(kind), bias.to(kind), again ? at::Tensor() : running_mean,
+                          again ? at::Tensor() : running_var, learn,
                           /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
   }
 
