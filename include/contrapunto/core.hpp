@@ -4,6 +4,7 @@
 
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/custom_gradient.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/gates.hpp"

@@ -4,4 +4,10 @@
 
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/info_nce.hpp"
+#include "contrapunto/loss/log_sums.hpp"
+#include "contrapunto/loss/nt_xent.hpp"
+#include "contrapunto/loss/over_ranks.hpp"
+#include "contrapunto/loss/pair_tiles.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
+#include "contrapunto/loss/tiled_info_nce.hpp"
+#include "contrapunto/loss/tiled_sigmoid_loss.hpp"

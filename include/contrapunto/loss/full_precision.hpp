@@ -24,15 +24,37 @@ class FullPrecision {
   return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
 }
 
-/// Raises unless x and y are [B, D] alike with B >= 1 and the scale is one number.
-inline void check_embeddings(const Embeddings& e, std::string_view loss) {
+/// Raises unless x and y are [B, D] alike, the scale is one number, and negatives and keys fit.
+inline void check_pairs(const Embeddings& e, std::string_view loss) {
   TORCH_CHECK(e.x.defined() && e.y.defined() && e.scale.defined(), loss,
               ": embeddings x, y and scale must all be set");
   TORCH_CHECK(e.x.dim() == 2 && e.x.sizes() == e.y.sizes(), loss, ": embeddings x ", e.x.sizes(),
               " and y ", e.y.sizes(),
               " must have one shape [B, D]; row i of x belongs to row i of y");
-  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty, x is ", e.x.sizes());
   TORCH_CHECK(e.scale.numel() == 1, loss, ": scale ", e.scale.sizes(), " must be one number");
+  if (e.negatives)
+    TORCH_CHECK(e.negatives->dim() == 2 && e.negatives->size(1) == e.x.size(1), loss,
+                ": negatives ", e.negatives->sizes(), " must be [M, D] with the D of x ",
+                e.x.sizes());
+  if (e.keys)
+    TORCH_CHECK(
+        e.keys->scalar_type() == at::kLong && e.keys->dim() == 1 && e.keys->size(0) == e.x.size(0),
+        loss, ": keys ", e.keys->scalar_type(), " ", e.keys->sizes(), " must be int64 [B], x is ",
+        e.x.sizes());
+  if (e.keys && e.negatives)
+    TORCH_CHECK(e.negative_keys && e.negative_keys->scalar_type() == at::kLong &&
+                    e.negative_keys->dim() == 1 && e.negative_keys->size(0) == e.negatives->size(0),
+                loss, ": with keys the negatives need theirs: set negative_keys, int64 [M]");
+}
+
+/// The same for the plain losses, which take neither an empty batch nor negatives nor keys.
+inline void check_embeddings(const Embeddings& e, std::string_view loss) {
+  check_pairs(e, loss);
+  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty, x is ", e.x.sizes());
+  TORCH_CHECK(!e.negatives && !e.keys, loss,
+              ": this plain form takes no negatives and no keys; "
+              "use Tiled",
+              loss);
 }
 
 /// scale * x y^T, [B, B], in float32 (float64 where x is). Call under FullPrecision.

@@ -1,0 +1,522 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/custom_gradient.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/loss/pair_tiles.hpp"
+
+namespace contrapunto::detail {
+
+/// Sums of exp(logit) over rows and columns, filled tile by tile. With `fixed` they are taken
+/// relative to one `offset`, so that one exponential per pair serves both; else each row and column
+/// keeps its running maximum.
+struct ExpSums {
+  bool fixed = true;
+  double offset = 0.0;
+  at::Tensor rows;        ///< [n]
+  at::Tensor columns;     ///< [m]; undefined when columns are not asked for.
+  at::Tensor positives;   ///< [n], logits of the positives; undefined when not asked for.
+  at::Tensor row_maxima;  ///< [n], running maxima; with `fixed` undefined.
+  at::Tensor column_maxima;
+
+  /// Logarithms of the sums, float64: a float32 would round away what the loss is made of, their
+  /// difference to the logits of the positives.
+  [[nodiscard]] at::Tensor log_rows() const { return log_of(rows, row_maxima); }
+  [[nodiscard]] at::Tensor log_columns() const { return log_of(columns, column_maxima); }
+
+ private:
+  [[nodiscard]] at::Tensor log_of(const at::Tensor& sums, const at::Tensor& maxima) const {
+    auto logs = sums.to(at::kDouble).log();
+    return fixed ? logs.add_(offset) : logs.add_(maxima);
+  }
+};
+
+[[nodiscard]] inline ExpSums empty_sums(std::int64_t rows, std::int64_t columns, bool want_columns,
+                                        bool fixed, double offset, const at::TensorOptions& where) {
+  ExpSums sums{fixed, offset, at::zeros({rows}, where), {}, {}, {}, {}};
+  if (want_columns) sums.columns = at::zeros({columns}, where);
+  if (!fixed) {
+    // A finite start: nothing is larger in magnitude, and differences of it stay finite.
+    const double lowest = -1e30;
+    sums.row_maxima = at::full({rows}, lowest, where);
+    if (want_columns) sums.column_maxima = at::full({columns}, lowest, where);
+  }
+  return sums;
+}
+
+/// Adds what `exponents` [r, c] contribute along `dim` to running sums relative to running maxima.
+inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, at::Tensor sums,
+                           at::Tensor maxima) {
+  const auto larger = at::maximum(maxima, exponents.amax(dim));
+  sums.mul_((maxima - larger).exp_()).add_((exponents - larger.unsqueeze(dim)).exp_().sum(dim));
+  maxima.copy_(larger);
+}
+
+/// Exponentials that a forward left for its backward, in the order of the tiles.
+struct KeptTiles {
+  double bytes_left = 0.0;
+  std::vector<at::Tensor> tiles;
+  std::size_t next = 0;  ///< Of the tiles, for the backward.
+};
+
+/// Adds the block y [m, D] to `sums`, whose columns are those of the block. With `upper` x and y
+/// are one, only half of the tiles are made, and `sums.rows` receives both halves.
+inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+                             const PairBlock& block, const TileOptions& options, bool upper,
+                             ExpSums& sums, KeptTiles* kept) {
+  for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
+    multiply(tile);
+    auto& z = tile.logits;
+    if (sums.positives.defined() && tile.positives > 0)
+      sums.positives.narrow(0, tile.first, tile.positives).copy_(positives_of(z, tile));
+    auto rows = sums.rows.narrow(0, tile.row, tile.rows);
+    if (!sums.fixed) {
+      exclude(z, tile, block, -std::numeric_limits<double>::infinity());
+      add_to_running(z, 1, rows, sums.row_maxima.narrow(0, tile.row, tile.rows));
+      if (sums.columns.defined())
+        add_to_running(z, 0, sums.columns.narrow(0, tile.column, tile.columns),
+                       sums.column_maxima.narrow(0, tile.column, tile.columns));
+      return;
+    }
+    if (sums.offset != 0.0) z.sub_(sums.offset);
+    z.exp_();
+    exclude(z, tile, block, 0.0);
+    rows.add_(z.sum(1));
+    if (sums.columns.defined()) sums.columns.narrow(0, tile.column, tile.columns).add_(z.sum(0));
+    if (upper && tile.column != tile.row)
+      sums.rows.narrow(0, tile.column, tile.columns).add_(z.sum(0));
+    if (kept == nullptr) return;
+    kept->bytes_left -= static_cast<double>(z.numel()) * static_cast<double>(z.element_size());
+    if (kept->bytes_left >= 0.0) kept->tiles.push_back(z.clone());
+  });
+}
+
+/// How much each row and column weighs in the gradient of the logits.
+struct GradientWeights {
+  bool fixed = true;
+  double offset = 0.0;
+  // fixed: dL/d(logarithm) over the sum; else dL/d(logarithm) and the logarithm itself.
+  at::Tensor rows, log_rows;        // [n]
+  at::Tensor columns, log_columns;  // [m]; undefined where columns have no gradient
+};
+
+/// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it.
+/// The positives, whose weight is near one where all others are small, are left to the caller as
+/// their gradients `at_positives` [n], so that nothing rounds them. With `upper` `dx` receives
+/// everything, without the factor, and weights of columns are those of the rows.
+inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+                          const PairBlock& block, const TileOptions& options, bool upper,
+                          const GradientWeights& weights, KeptTiles* kept, at::Tensor& dx,
+                          at::Tensor& dy, at::Tensor& at_positives) {
+  for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
+    auto g = tile.logits;
+    const auto row_weights = weights.rows.narrow(0, tile.row, tile.rows).unsqueeze(1);
+    const auto column_weights =
+        weights.columns.defined()
+            ? weights.columns.narrow(0, tile.column, tile.columns).unsqueeze(0)
+            : at::Tensor();
+    if (!weights.fixed) {
+      multiply(tile);
+      exclude(g, tile, block, -std::numeric_limits<double>::infinity());
+      auto by_row = (g - weights.log_rows.narrow(0, tile.row, tile.rows).unsqueeze(1))
+                        .exp_()
+                        .mul_(row_weights);
+      if (column_weights.defined())
+        by_row.add_((g - weights.log_columns.narrow(0, tile.column, tile.columns).unsqueeze(0))
+                        .exp_()
+                        .mul_(column_weights));
+      g = by_row;
+    } else {
+      if (kept != nullptr && kept->next < kept->tiles.size()) {
+        g.copy_(kept->tiles[kept->next++]);
+      } else {
+        multiply(tile);
+        if (weights.offset != 0.0) g.sub_(weights.offset);
+        g.exp_();
+        exclude(g, tile, block, 0.0);
+      }
+      if (column_weights.defined())
+        g.mul_(row_weights + column_weights);
+      else
+        g.mul_(row_weights);
+    }
+    if (tile.positives > 0 && !block.drop_positive) {
+      auto diagonal = positives_of(g, tile);
+      at_positives.narrow(0, tile.first, tile.positives).copy_(diagonal);
+      diagonal.zero_();
+    }
+    dx.narrow(0, tile.row, tile.rows).addmm_(g, tile.column_block);
+    if (!upper)
+      dy.narrow(0, tile.column, tile.columns).addmm_(g.t(), tile.scaled_rows);
+    else if (tile.column != tile.row)
+      dx.narrow(0, tile.column, tile.columns)
+          .addmm_(g.t(), x.narrow(0, tile.row, tile.rows).to(g.scalar_type()));
+  });
+}
+
+/// The offset for which exp(logit - offset) summed over `pairs` pairs cannot overflow float32 while
+/// logits stay within +-`bound`, and underflows as late as that allows.
+[[nodiscard]] inline double safe_offset(double bound, double pairs) {
+  return std::max(0.0, bound + std::log(std::max(1.0, pairs)) - 85.0);
+}
+
+/// Sums below this have lost digits, or all of them.
+inline constexpr double kSmallestSum = 1e-37;
+
+/// Entries of `sums` that cannot be trusted; NaN can: it comes from the features.
+[[nodiscard]] inline at::Tensor broken_sums(const at::Tensor& sums) {
+  return (sums < kSmallestSum).logical_or_(sums == std::numeric_limits<double>::infinity()).sum();
+}
+
+/// Largest length of a row; 0 without rows.
+[[nodiscard]] inline double longest_row(const at::Tensor& x) {
+  if (x.size(0) == 0) return 0.0;
+  return at::linalg_vector_norm(x, 2, {1}, false, sum_dtype(x)).max().item<double>();
+}
+
+/// What `log_sums` is asked for.
+struct LogSumsRequest {
+  at::Tensor row_keys = {};     ///< int64 [n]; with `column_keys`, pairs of one key do not count.
+  at::Tensor column_keys = {};  ///< int64 [m]
+  bool columns = true;          ///< Also the sums over rows.
+  bool ring = false;            ///< Blocks of columns travel, and never are all in one place.
+};
+
+/// What it returns.
+struct LogSums {
+  at::Tensor rows;         ///< [n], float64
+  at::Tensor columns;      ///< [n], float64; undefined when they were not asked for.
+  at::Tensor positives;    ///< [n], float64: scale * <x_i, y_i>.
+  std::int64_t pairs = 0;  ///< Rows of all ranks.
+};
+
+/// The blocks of columns of all ranks, one after another, this rank's own first.
+template <Communicator C>
+class ColumnBlocks {
+ public:
+  ColumnBlocks(const C& communicator, const at::Tensor& x, const at::Tensor& y, bool ring)
+      : communicator_(communicator),
+        rank_(communicator.rank()),
+        size_(communicator.size()),
+        ring_(ring) {
+    // Row lengths bound the logits, which fixes the offset; all ranks must take the same.
+    const auto own = at::tensor({static_cast<double>(x.size(0)), static_cast<double>(y.size(0)),
+                                 longest_row(x), longest_row(y)},
+                                at::TensorOptions(at::kDouble).device(x.device()));
+    const auto all = (size_ == 1 ? own.unsqueeze(0) : communicator.all_gather(own)).cpu();
+    const auto table = all.template accessor<double, 2>();
+    for (std::int64_t r = 0; r < size_; ++r) {
+      begins_.push_back(total_);
+      rows_.push_back(static_cast<std::int64_t>(table[r][0]));
+      columns_.push_back(static_cast<std::int64_t>(table[r][1]));
+      total_ += columns_.back();
+      longest_ = std::max(longest_, columns_.back());
+      all_rows_ += rows_.back();
+      longest_x_ = std::max(longest_x_, table[r][2]);
+      longest_y_ = std::max(longest_y_, table[r][3]);
+    }
+  }
+
+  [[nodiscard]] std::int64_t total() const { return total_; }  ///< Columns of all ranks.
+  [[nodiscard]] std::int64_t all_rows() const { return all_rows_; }
+  [[nodiscard]] double bound() const { return longest_x_ * longest_y_; }  ///< On |x y^T|.
+  [[nodiscard]] std::int64_t begin(std::int64_t r) const { return begins_[index(r)]; }
+  [[nodiscard]] std::int64_t columns(std::int64_t r) const { return columns_[index(r)]; }
+  [[nodiscard]] std::int64_t rows(std::int64_t r) const { return rows_[index(r)]; }
+
+  /// `values` [m, ...] of all ranks, padded: [W, longest, ...].
+  [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
+    return size_ == 1 ? values.unsqueeze(0) : communicator_.all_gather(pad(values));
+  }
+
+  /// Calls `visit(rank, block)` for the block [m, D] of every rank. In the ring form the next one
+  /// is on its way meanwhile.
+  template <class Visit>
+  void for_each(const at::Tensor& y, const Visit& visit) const {
+    if (size_ == 1) {
+      visit(rank_, y);
+    } else if (ring_) {
+      auto block = pad(y);
+      for (std::int64_t hop = 0; hop < size_; ++hop) {
+        const auto owner = (rank_ + hop) % size_;
+        if (hop + 1 < size_) {
+          auto next = communicator_.shift(block, 1);
+          visit(owner, block.narrow(0, 0, columns(owner)));
+          block = next.wait();
+        } else {
+          visit(owner, block.narrow(0, 0, columns(owner)));
+        }
+      }
+    } else {
+      const auto all = gather(y);
+      for (std::int64_t hop = 0; hop < size_; ++hop) {
+        const auto owner = (rank_ + hop) % size_;
+        visit(owner, all[owner].narrow(0, 0, columns(owner)));
+      }
+    }
+  }
+
+  /// The same, and what `visit(rank, block, sum)` adds on all ranks to `sum` [m, D], zeros of
+  /// `where`, comes back for this rank's block. In the ring form the sums travel with the blocks.
+  template <class Visit>
+  [[nodiscard]] at::Tensor for_each_and_sum(const at::Tensor& y, const at::TensorOptions& where,
+                                            const Visit& visit) const {
+    const auto width = y.size(1);
+    if (size_ == 1) {
+      auto sum = at::zeros({y.size(0), width}, where);
+      visit(rank_, y, sum);
+      return sum;
+    }
+    if (!ring_) {
+      auto sums = at::zeros({size_, longest_, width}, where);
+      for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
+        auto sum = sums[owner].narrow(0, 0, columns(owner));
+        visit(owner, block, sum);
+      });
+      return communicator_.reduce_scatter_sum(sums).narrow(0, 0, y.size(0));
+    }
+    std::optional<decltype(communicator_.shift(y, 1))> travelling;
+    for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
+      auto own = at::zeros({longest_, width}, where);
+      auto sum = own.narrow(0, 0, columns(owner));
+      visit(owner, block, sum);
+      if (travelling) own.add_(travelling->wait());
+      travelling = communicator_.shift(own, 1);
+    });
+    return travelling->wait().narrow(0, 0, y.size(0));
+  }
+
+ private:
+  static std::size_t index(std::int64_t r) { return static_cast<std::size_t>(r); }
+
+  [[nodiscard]] at::Tensor pad(const at::Tensor& values) const {
+    if (values.size(0) == longest_) return values.contiguous();
+    auto shape = values.sizes().vec();
+    shape.front() = longest_ - values.size(0);
+    return at::cat({values, at::zeros(shape, values.options())});
+  }
+
+  C communicator_;
+  std::int64_t rank_;
+  std::int64_t size_;
+  bool ring_;
+  std::int64_t total_ = 0;
+  std::int64_t longest_ = 0;
+  std::int64_t all_rows_ = 0;
+  double longest_x_ = 0.0;
+  double longest_y_ = 0.0;
+  std::vector<std::int64_t> begins_, rows_, columns_;
+};
+
+/// log sum exp of scale * x y^T over each row and, for the first n columns, over each column, as
+/// functions of x [n, D], y [m, D] and scale [] with gradients; m >= n, row i belongs to column i,
+/// the other columns are candidates for the rows only. Over ranks x holds this rank's rows, and
+/// the columns are those of all ranks; the gradients that come back are those of the sum over ranks
+/// of what the ranks make of their results, the scale's to be summed over ranks still. Neither
+/// direction builds more of the matrix than a tile.
+template <Communicator C>
+[[nodiscard]] LogSums log_sums(const at::Tensor& x_in, const at::Tensor& y_in,
+                               const at::Tensor& scale_in, const LogSumsRequest& request,
+                               const TileOptions& tiles, const C& communicator) {
+  const auto n = x_in.size(0);
+  const auto m = y_in.size(0);
+  TORCH_CHECK(n <= m && x_in.dim() == 2 && y_in.dim() == 2 && x_in.size(1) == y_in.size(1),
+              "log_sums: rows ", x_in.sizes(), " and columns ", y_in.sizes(),
+              " must be [n, D] and [m, D] with n <= m");
+  const std::vector<at::Tensor> inputs{x_in, y_in, scale_in};
+  const bool differentiable = records_gradient(inputs);
+  std::int64_t pairs = n;
+  std::vector<at::Tensor> outputs;
+  GradientFunction gradient;
+  {
+    const at::NoGradGuard no_grad;
+    const auto x = x_in.detach();
+    const auto y = y_in.detach();
+    const auto kind = sum_dtype(x);
+    const auto where = at::TensorOptions(kind).device(x.device());
+    const auto scale = scale_in.detach().to(kind).squeeze();
+    const bool ring = request.ring;
+    const ColumnBlocks<C> blocks(communicator, x, y, ring);
+    pairs = blocks.all_rows();
+    const auto rank = communicator.rank();
+    const bool ranks = communicator.size() > 1;
+    const double bound = blocks.bound() * std::abs(scale.template item<double>());
+    const double offset =
+        safe_offset(bound, static_cast<double>(std::max(blocks.total(), blocks.all_rows())));
+    const auto kept = std::make_shared<KeptTiles>();
+    at::Tensor keys;  // of the columns of all ranks
+    if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
+    const auto pair_block = [request, keys, rank, size = communicator.size()](
+                                std::int64_t owner, std::int64_t columns) {
+      PairBlock block;
+      if (owner == rank) block.positive = 0;
+      if (keys.defined()) {
+        block.row_keys = request.row_keys;
+        block.column_keys = keys[size == 1 ? 0 : owner].narrow(0, 0, columns);
+      }
+      return block;
+    };
+
+    const auto sweep = [&](bool fixed) {
+      kept->tiles.clear();
+      kept->bytes_left = differentiable && fixed ? tiles.keep_bytes : 0.0;
+      auto all = empty_sums(n, blocks.total(), request.columns, fixed, offset, where);
+      all.positives = at::zeros({n}, where);
+      blocks.for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
+        auto part = all;
+        const auto begin = blocks.begin(owner);
+        if (all.columns.defined()) part.columns = all.columns.narrow(0, begin, block.size(0));
+        if (all.column_maxima.defined())
+          part.column_maxima = all.column_maxima.narrow(0, begin, block.size(0));
+        sum_exponentials(x, block, scale, pair_block(owner, block.size(0)), tiles, false, part,
+                         kept.get());
+      });
+      return all;
+    };
+
+    auto sums = sweep(true);
+    auto broken = at::zeros({}, where);
+    const bool look = bound > tiles.safe_bound && kind == at::kFloat;
+    if (look) broken.add_(broken_sums(sums.rows));
+    if (ranks && (look || sums.columns.defined())) {
+      auto shared = sums.columns.defined() ? at::cat({sums.columns, broken.view({1})})
+                                           : broken.view({1}).clone();
+      communicator.all_reduce_sum_(shared);
+      if (sums.columns.defined()) sums.columns = shared.narrow(0, 0, blocks.total());
+      broken = shared.narrow(0, shared.size(0) - 1, 1);
+    }
+    if (look && sums.columns.defined())
+      for (std::int64_t r = 0; r < communicator.size(); ++r)  // only columns that belong to a row
+        broken = broken + broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
+    at::Tensor log_columns;
+    if (look && broken.template item<double>() > 0.0) {
+      sums = sweep(false);
+      if (sums.columns.defined()) {
+        log_columns = sums.log_columns();
+        if (ranks) log_columns = communicator.all_gather(log_columns).logsumexp(0);
+      }
+    } else if (sums.columns.defined()) {
+      log_columns = sums.log_columns();
+    }
+    const auto log_rows = sums.log_rows();
+    outputs.push_back(log_rows);
+    const auto begin = blocks.begin(rank);
+    outputs.push_back(sums.positives.to(at::kDouble));
+    if (request.columns) outputs.push_back(log_columns.narrow(0, begin, n).clone());
+
+    gradient = [=, tiles_of = tiles, columns_wanted = request.columns](
+                   const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+      GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
+      const auto of = [&](std::size_t i) {
+        return gradients[i].defined() ? gradients[i].to(kind) : at::zeros({n}, where);
+      };
+      const auto row_gradient = of(0);
+      weights.rows = sums.fixed ? row_gradient / sums.rows : row_gradient;
+      weights.log_rows = log_rows.to(kind);
+      at::Tensor column_gradients;
+      if (columns_wanted) {
+        auto own = at::zeros({m}, where);
+        own.narrow(0, 0, n).copy_(of(2));
+        column_gradients = blocks.gather(own);  // [W, longest]
+      }
+      kept->next = 0;
+      auto dx = at::zeros(x.sizes(), where);
+      auto at_positives = at::zeros({n}, where);
+      auto dy = blocks.for_each_and_sum(
+          y, where, [&](std::int64_t owner, const at::Tensor& block, at::Tensor& sum) {
+            if (columns_wanted) {
+              const auto count = block.size(0);
+              const auto wanted = column_gradients[ranks ? owner : 0].narrow(0, 0, count);
+              const auto first = blocks.begin(owner);
+              // Candidates that no row belongs to have no gradient, and any sum.
+              weights.columns =
+                  sums.fixed ? wanted / sums.columns.narrow(0, first, count).clamp_min(kSmallestSum)
+                             : wanted;
+              weights.log_columns = log_columns.narrow(0, first, count).to(kind);
+            }
+            add_gradients(x, block, scale, pair_block(owner, block.size(0)), tiles_of, false,
+                          weights, kept.get(), dx, sum, at_positives);
+          });
+      const auto share = at_positives.add_(of(1)).unsqueeze(1);
+      dx.addcmul_(share, y.narrow(0, 0, n).to(kind));
+      dy.narrow(0, 0, n).add_(share * x.to(kind) * scale);
+      const auto dscale = (dx * x).sum().to(scale_in.scalar_type()).view(scale_in.sizes());
+      dx.mul_(scale);
+      return {dx.to(x.scalar_type()), dy.to(y.scalar_type()), dscale};
+    };
+  }
+  outputs = with_gradient(inputs, std::move(outputs), std::move(gradient));
+  return {outputs[0], request.columns ? outputs[2] : at::Tensor(), outputs[1], pairs};
+}
+
+/// log sum exp of scale * x x^T over each row of x [n, D] without the row itself, [n], with
+/// gradients. The matrix is symmetric, so half of its tiles are made. For n == 1
+/// there is nothing to sum, and the result is -inf. float64.
+[[nodiscard]] inline at::Tensor self_log_sums(const at::Tensor& x_in, const at::Tensor& scale_in,
+                                              const TileOptions& tiles) {
+  const auto n = x_in.size(0);
+  const std::vector<at::Tensor> inputs{x_in, scale_in};
+  std::vector<at::Tensor> outputs;
+  GradientFunction gradient;
+  {
+    const at::NoGradGuard no_grad;
+    const auto x = x_in.detach();
+    const auto kind = sum_dtype(x);
+    const auto where = at::TensorOptions(kind).device(x.device());
+    const auto scale = scale_in.detach().to(kind).squeeze();
+    const double longest = longest_row(x);
+    const double bound = longest * longest * std::abs(scale.item<double>());
+    const PairBlock block{.positive = 0, .drop_positive = true, .row_keys = {}, .column_keys = {}};
+    const auto kept = std::make_shared<KeptTiles>();
+    kept->bytes_left = records_gradient(inputs) ? tiles.keep_bytes : 0.0;
+    auto sums = empty_sums(n, n, false, true, safe_offset(bound, static_cast<double>(n)), where);
+    sum_exponentials(x, x, scale, block, tiles, true, sums, kept.get());
+    if (bound > tiles.safe_bound && kind == at::kFloat &&
+        broken_sums(sums.rows).item<std::int64_t>() > 0) {
+      kept->tiles.clear();
+      sums = empty_sums(n, n, false, false, 0.0, where);
+      sum_exponentials(x, x, scale, block, tiles, false, sums, nullptr);
+    }
+    const auto log_rows = sums.log_rows();
+    outputs.push_back(log_rows);
+    gradient = [=](const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+      // Pairs stand in both triangles: the gradient of a pair is the sum of both.
+      GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
+      const auto row_gradient = gradients[0].to(kind);
+      weights.rows = weights.columns = sums.fixed ? row_gradient / sums.rows : row_gradient;
+      weights.log_rows = weights.log_columns = log_rows.to(kind);
+      kept->next = 0;
+      auto dx = at::zeros(x.sizes(), where);
+      auto unused = at::Tensor();
+      add_gradients(x, x, scale, block, tiles, true, weights, kept.get(), dx, unused, unused);
+      const auto dscale = ((dx * x).sum() / 2).to(scale_in.scalar_type()).view(scale_in.sizes());
+      return {dx.mul_(scale).to(x.scalar_type()), dscale};
+    };
+  }
+  return with_gradient(inputs, std::move(outputs), std::move(gradient)).front();
+}
+
+}  // namespace contrapunto::detail

@@ -1,0 +1,142 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/log_sigmoid.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/custom_gradient.hpp"
+#include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/loss/full_precision.hpp"
+#include "contrapunto/loss/log_sums.hpp"
+#include "contrapunto/loss/over_ranks.hpp"
+#include "contrapunto/loss/pair_tiles.hpp"
+
+namespace contrapunto {
+
+struct TiledSigmoidLossOptions {
+  TileOptions tiles = {};  ///< `keep_bytes` is not looked at: there is nothing to keep.
+  /// Over ranks: y travels from rank to rank, in memory that does not grow with their number. Off:
+  /// y of all ranks is gathered.
+  bool ring = true;
+};
+
+/// `SigmoidLoss` of the batch of all ranks, tile by tile: the same value and gradients over the
+/// global batch, in memory O(B D) beyond the features. It needs no normaliser, so the forward makes
+/// the gradients in the same sweep, with three products instead of four. Negatives, keys and ranks
+/// as in `TiledInfoNce`. Raises without a bias and for shapes that do not fit.
+/// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
+template <Communicator C = SingleProcess>
+class TiledSigmoidLoss {
+ public:
+  explicit TiledSigmoidLoss(TiledSigmoidLossOptions options = {}, C communicator = {})
+      : o_(options), communicator_(std::move(communicator)) {}
+
+  [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
+    detail::check_pairs(e, "TiledSigmoidLoss");
+    TORCH_CHECK(e.bias.has_value() && e.bias->numel() == 1,
+                "TiledSigmoidLoss: the embeddings need a bias of one number; build the model with "
+                "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
+    const detail::FullPrecision no_autocast;
+    const auto x = detail::at_least_float32(e.x);
+    const auto y = e.y.to(x.scalar_type());
+    const auto candidates = e.negatives ? at::cat({y, e.negatives->to(x.scalar_type())}) : y;
+    at::Tensor keys;
+    if (e.keys) keys = e.negatives ? at::cat({*e.keys, *e.negative_keys}) : *e.keys;
+    const auto share =
+        sweep({x, candidates, e.scale, *e.bias}, e.keys ? *e.keys : at::Tensor(), keys);
+    return detail::value_of_sum(share, communicator_);
+  }
+
+ private:
+  [[nodiscard]] at::Tensor sweep(const std::vector<at::Tensor>& inputs, const at::Tensor& row_keys,
+                                 const at::Tensor& column_keys) const {
+    const bool differentiable = records_gradient(inputs);
+    at::Tensor loss, dx, dy, dscale, dbias;
+    {
+      const at::NoGradGuard no_grad;
+      const auto x = inputs[0].detach();
+      const auto y = inputs[1].detach();
+      const auto where = x.options();
+      const auto scale = inputs[2].detach().to(x.scalar_type()).squeeze();
+      const auto bias = inputs[3].detach().to(x.scalar_type()).squeeze();
+      const detail::ColumnBlocks<C> blocks(communicator_, x, y, o_.ring);
+      const auto rank = communicator_.rank();
+      const at::Tensor keys = row_keys.defined() ? blocks.gather(column_keys) : at::Tensor();
+      const auto share = 1.0 / static_cast<double>(blocks.all_rows());
+      loss = at::zeros({}, where.dtype(at::kDouble));
+      dbias = at::zeros({}, where.dtype(at::kDouble));
+      if (differentiable) dx = at::zeros(x.sizes(), where);
+
+      const auto visit = [&](std::int64_t owner, const at::Tensor& columns, at::Tensor* sum) {
+        detail::PairBlock block;
+        if (owner == rank) block.positive = 0;
+        if (keys.defined()) {
+          block.row_keys = row_keys;
+          block.column_keys =
+              keys[communicator_.size() == 1 ? 0 : owner].narrow(0, 0, columns.size(0));
+        }
+        detail::for_each_tile(x, columns, scale, block, o_.tiles, false, [&](detail::Tile& tile) {
+          detail::multiply(tile);
+          auto& z = tile.logits;
+          z.add_(bias);
+          at::Tensor positives;
+          if (tile.positives > 0) positives = -detail::positives_of(z, tile);  // copies
+          detail::exclude(z, tile, block, -std::numeric_limits<double>::infinity());
+          if (tile.positives > 0) {
+            // They count with the other sign; what is -inf adds nothing to loss and gradient.
+            detail::positives_of(z, tile).fill_(-std::numeric_limits<double>::infinity());
+            loss.sub_(at::log_sigmoid(-positives).sum(at::kDouble));
+          }
+          loss.sub_(at::log_sigmoid(-z).sum(at::kDouble));
+          if (!differentiable) return;
+          z.sigmoid_();
+          if (tile.positives > 0) detail::positives_of(z, tile).copy_(-at::sigmoid(positives));
+          dbias.add_(z.sum(at::kDouble));
+          dx.narrow(0, tile.row, tile.rows).addmm_(z, tile.column_block);
+          sum->narrow(0, tile.column, tile.columns).addmm_(z.t(), tile.scaled_rows);
+        });
+      };
+      if (differentiable) {
+        dy = blocks.for_each_and_sum(
+            y, where, [&](std::int64_t owner, const at::Tensor& columns, at::Tensor& sum) {
+              visit(owner, columns, &sum);
+            });
+        dscale = (dx * x).sum().mul_(share);
+        dx.mul_(scale * share);
+        dy.mul_(share);
+        dbias.mul_(share);
+      } else {
+        blocks.for_each(y, [&](std::int64_t owner, const at::Tensor& columns) {
+          visit(owner, columns, nullptr);
+        });
+      }
+      loss = loss.mul_(share).to(x.scalar_type());
+    }
+    const auto to_each = [dx, dy, dscale, dbias, s = inputs[2].detach(), b = inputs[3].detach()](
+                             const std::vector<at::Tensor>& g) -> std::vector<at::Tensor> {
+      return {dx * g[0], dy * g[0], (dscale * g[0]).to(s.scalar_type()).view(s.sizes()),
+              (dbias * g[0]).to(b.scalar_type()).view(b.sizes())};
+    };
+    return with_gradient(inputs, {loss}, to_each).front();
+  }
+
+  TiledSigmoidLossOptions o_;
+  C communicator_;
+};
+static_assert(ContrastiveLoss<TiledSigmoidLoss<>>);
+
+}  // namespace contrapunto
