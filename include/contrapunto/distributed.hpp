@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/distributed/broadcast_tensors.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/gradient_sync.hpp"
 #include "contrapunto/distributed/launch_environment.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
+#include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED

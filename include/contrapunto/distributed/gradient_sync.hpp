@@ -1,0 +1,290 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/gradient_sync_handle.hpp"
+#include "contrapunto/distributed/broadcast_tensors.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/rank_checks.hpp"
+
+namespace contrapunto {
+
+struct GradientSyncOptions {
+  double bucket_megabytes = 25.0;  ///< MiB of gradients that travel together; above 0.
+  /// Halves the traffic of float32 gradients: they are rounded to bfloat16 before they are summed,
+  /// and the sum is one of bfloat16 numbers, with 8 bits. Other dtypes travel as they are.
+  bool bf16 = false;
+};
+
+namespace detail {
+
+class CallAfterNode : public torch::autograd::FunctionPostHook {
+ public:
+  explicit CallAfterNode(std::function<void()> call) : call_(std::move(call)) {}
+  torch::autograd::variable_list operator()(
+      const torch::autograd::variable_list& outputs,
+      const torch::autograd::variable_list& /*inputs*/) override {
+    call_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> call_;
+};
+
+}  // namespace detail
+
+/// Sums gradients over the ranks while backward is still computing others. Sums, not means: the
+/// loss of a rank is to be its share of the loss of the whole batch.
+///
+///   sync.arm();              // before the last backward of a step
+///   loss.backward();         // earlier backwards of the step only accumulate
+///   sync.finish();           // .grad now holds the sum over ranks
+///
+/// Gradients travel in buckets, filled from the last parameter to the first because backward comes
+/// by them in this order; a bucket leaves when all its gradients are there, and buckets leave in
+/// the same order on all ranks. A parameter without a gradient on this rank counts as zeros if
+/// another rank has one, and stays without when none has. finish() without arm() sends everything
+/// at once.
+///
+/// Where the backward itself exchanges tensors, all ranks must run the same graph. Gradients of one
+/// device must come from one CUDA stream. Afterwards float gradients of a bucket are views of one
+/// piece of memory.
+template <Communicator C>
+class GradientSync {
+ public:
+  /// Takes those of `parameters` that require a gradient, each once. Make it when the model has its
+  /// device and dtype. Collective: raises on every rank when the ranks' parameters differ. With one
+  /// rank nothing is done, now or later.
+  GradientSync(const std::vector<at::Tensor>& parameters, C communicator,
+               GradientSyncOptions options = {})
+      : communicator_(std::move(communicator)), o_(options) {
+    TORCH_CHECK(o_.bucket_megabytes > 0.0, "GradientSync: bucket_megabytes is ",
+                o_.bucket_megabytes, ", expected more than 0");
+    if (communicator_.size() == 1) return;
+    take(parameters);
+    check_same_on_all_ranks(communicator_, "GradientSync: the list of parameters",
+                            detail::describe_tensors(parameters_));
+    fill_buckets();
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      // The node lives only as long as somebody holds it, and the hook with it.
+      auto node = torch::autograd::impl::grad_accumulator(parameters_[p]);
+      const auto key =
+          node->add_post_hook(std::make_unique<detail::CallAfterNode>([this, p] { arrived(p); }));
+      hooks_.emplace_back(std::move(node), key);
+    }
+  }
+
+  GradientSync(const GradientSync&) = delete;
+  GradientSync& operator=(const GradientSync&) = delete;
+  /// Not while a backward runs.
+  ~GradientSync() {
+    for (const auto& [node, key] : hooks_) node->del_post_hook(key);
+  }
+
+  /// From now on gradients leave as they arrive. Raises when finish() has not been called since the
+  /// last time. A gradient that arrives after its bucket left makes the backward raise.
+  void arm() {
+    const std::scoped_lock lock(mutex_);
+    TORCH_CHECK(!armed_,
+                "GradientSync: arm() was called twice; call finish() after each backward "
+                "that was armed");
+    armed_ = communicator_.size() > 1;
+  }
+
+  /// Sends what has not left, waits for everything and writes the sums to the gradients.
+  void finish() {
+    if (communicator_.size() == 1) return;
+    const at::NoGradGuard no_grad;
+    const std::scoped_lock lock(mutex_);
+    while (next_ < buckets_.size()) launch(buckets_[next_++]);
+    for (auto& bucket : buckets_) write_back(bucket);
+    for (auto& bucket : buckets_) bucket.missing = bucket.members.size();
+    std::fill(has_arrived_.begin(), has_arrived_.end(), false);
+    next_ = 0;
+    armed_ = false;
+  }
+
+  /// For step strategies; empty with one rank.
+  [[nodiscard]] GradientSyncHandle handle() {
+    if (communicator_.size() == 1) return {};
+    return {[this] { arm(); }, [this] { finish(); }};
+  }
+
+  [[nodiscard]] std::int64_t bucket_count() const {
+    return static_cast<std::int64_t>(buckets_.size());
+  }
+
+ private:
+  /// Gradients that travel together, behind each other in one tensor, followed by one number for
+  /// each: how many ranks have it.
+  struct Bucket {
+    std::vector<std::size_t> members;  // places in parameters_
+    std::vector<std::int64_t> offsets;
+    std::int64_t elements = 0;
+    std::size_t missing = 0;
+    std::optional<PendingTensor> pending;
+    at::Tensor flat;
+    std::vector<at::Tensor> views;  // of flat, in the shape of the members
+  };
+
+  static constexpr std::int64_t kAlignment = 64;  // elements; kernels read 16 bytes at a time
+
+  void take(const std::vector<at::Tensor>& parameters) {
+    std::set<const void*> seen;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const auto& parameter = parameters[i];
+      TORCH_CHECK(parameter.defined(), "GradientSync: parameter #", i, " is undefined");
+      if (!parameter.requires_grad() || !seen.insert(parameter.unsafeGetTensorImpl()).second)
+        continue;
+      TORCH_CHECK(parameter.is_leaf(), "GradientSync: parameter #", i, " of shape ",
+                  parameter.sizes(), " is the result of an operation, expected a leaf");
+      parameters_.push_back(parameter);
+      numbers_.push_back(i);
+      bucket_of_.push_back(0);
+    }
+    has_arrived_.assign(parameters_.size(), false);
+  }
+
+  void fill_buckets() {
+    std::map<std::pair<std::string, at::ScalarType>, Bucket> open;
+    const auto limit = o_.bucket_megabytes * 1024 * 1024;
+    for (std::size_t p = parameters_.size(); p-- > 0;) {
+      const auto& parameter = parameters_[p];
+      auto& bucket = open[{parameter.device().str(), parameter.scalar_type()}];
+      bucket.members.push_back(p);
+      bucket.offsets.push_back(bucket.elements);
+      bucket.elements += (parameter.numel() + kAlignment - 1) / kAlignment * kAlignment;
+      if (static_cast<double>(bucket.elements * parameter.element_size()) < limit) continue;
+      buckets_.push_back(std::exchange(bucket, Bucket{}));
+    }
+    for (auto& [kind, bucket] : open)
+      if (!bucket.members.empty()) buckets_.push_back(std::move(bucket));
+    // A bucket is complete when the first of its parameters is.
+    std::sort(buckets_.begin(), buckets_.end(),
+              [](const Bucket& a, const Bucket& b) { return a.members.back() > b.members.back(); });
+    for (std::size_t b = 0; b < buckets_.size(); ++b) {
+      buckets_[b].missing = buckets_[b].members.size();
+      for (const auto p : buckets_[b].members) bucket_of_[p] = b;
+    }
+  }
+
+  // Called by autograd, on a CUDA device from a thread of its own.
+  void arrived(std::size_t p) {
+    const std::scoped_lock lock(mutex_);
+    if (!armed_) return;
+    TORCH_CHECK(bucket_of_[p] >= next_, "GradientSync: a gradient of parameter #", numbers_[p],
+                " of shape ", parameters_[p].sizes(),
+                " arrived after it was sent; call arm() before the last backward of a step only, "
+                "and finish() after it");
+    if (has_arrived_[p]) return;
+    has_arrived_[p] = true;
+    --buckets_[bucket_of_[p]].missing;
+    const at::NoGradGuard no_grad;
+    // In order: another rank may complete its buckets in another one.
+    while (next_ < buckets_.size() && buckets_[next_].missing == 0) launch(buckets_[next_++]);
+  }
+
+  void launch(Bucket& bucket) {
+    const auto& first = parameters_[bucket.members.front()];
+    const bool narrow = o_.bf16 && first.scalar_type() == at::kFloat;
+    const auto count = static_cast<std::int64_t>(bucket.members.size());
+    bucket.flat = at::zeros({bucket.elements + count},
+                            first.options().dtype(narrow ? at::kBFloat16 : first.scalar_type()));
+    auto flags = bucket.flat.narrow(0, bucket.elements, count).fill_(1);
+    std::vector<at::Tensor> to, from;
+    for (std::size_t m = 0; m < bucket.members.size(); ++m) {
+      const auto& parameter = parameters_[bucket.members[m]];
+      const auto part = bucket.flat.narrow(0, bucket.offsets[m], parameter.numel());
+      // Kernels that walk memory want gradients laid out like their parameters.
+      bucket.views.push_back(parameter.is_non_overlapping_and_dense()
+                                 ? part.as_strided(parameter.sizes(), parameter.strides()).detach()
+                                 : part.view(parameter.sizes()).detach());
+      const auto& gradient = parameter.grad();
+      if (!gradient.defined()) {
+        flags.narrow(0, static_cast<std::int64_t>(m), 1).zero_();
+        continue;
+      }
+      TORCH_CHECK(gradient.layout() == at::kStrided &&
+                      gradient.scalar_type() == first.scalar_type() &&
+                      gradient.device() == first.device(),
+                  "GradientSync: the gradient of parameter #", numbers_[bucket.members[m]], " is ",
+                  gradient.toString(), " on ", gradient.device(), ", expected ", first.toString(),
+                  " on ", first.device(), "; make GradientSync after moving the model");
+      to.push_back(bucket.views.back());
+      from.push_back(gradient);
+    }
+    if (!to.empty()) at::_foreach_copy_(to, from);
+    // The copies take the place of the gradients, whose memory is free from now on.
+    if (!narrow)
+      for (std::size_t m = 0; m < bucket.members.size(); ++m) {
+        auto& gradient = parameters_[bucket.members[m]].mutable_grad();
+        if (gradient.defined()) gradient = bucket.views[m];
+      }
+    bucket.pending = communicator_.all_reduce_sum_async(bucket.flat);
+  }
+
+  void write_back(Bucket& bucket) {
+    bucket.pending->wait();
+    const bool narrow =
+        bucket.flat.scalar_type() != parameters_[bucket.members.front()].scalar_type();
+    const auto count = static_cast<std::int64_t>(bucket.members.size());
+    at::Tensor flags;
+    std::vector<at::Tensor> to, from;
+    for (std::size_t m = 0; m < bucket.members.size(); ++m) {
+      const auto& parameter = parameters_[bucket.members[m]];
+      auto& gradient = parameter.mutable_grad();
+      if (!gradient.defined()) {
+        // Only a rank that lacks a gradient has to ask, and to wait for the answer.
+        if (!flags.defined())
+          flags = bucket.flat.narrow(0, bucket.elements, count).to(at::kCPU, at::kFloat);
+        if (flags.template data_ptr<float>()[m] == 0.0f) continue;
+        gradient = narrow ? at::empty_like(parameter.detach()) : bucket.views[m];
+      }
+      if (!narrow) continue;  // the gradient is the view
+      to.push_back(gradient);
+      from.push_back(bucket.views[m]);
+    }
+    if (!to.empty()) at::_foreach_copy_(to, from);
+    bucket.pending.reset();
+    bucket.flat.reset();
+    bucket.views.clear();
+  }
+
+  C communicator_;
+  GradientSyncOptions o_;
+  std::vector<at::Tensor> parameters_;  // that require a gradient, each once
+  std::vector<std::size_t> numbers_;    // their places in what the caller gave
+  std::vector<std::size_t> bucket_of_;
+  std::vector<Bucket> buckets_;
+  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, std::uintptr_t>> hooks_;
+
+  std::mutex mutex_;  // for what follows, and for the buckets
+  bool armed_ = false;
+  std::vector<bool> has_arrived_;
+  std::size_t next_ = 0;  // bucket that leaves next
+};
+
+}  // namespace contrapunto
