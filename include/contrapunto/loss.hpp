@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/loss/column_blocks.hpp"
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/log_sums.hpp"

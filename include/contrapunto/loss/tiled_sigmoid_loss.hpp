@@ -8,6 +8,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softplus.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -20,8 +21,8 @@
 #include "contrapunto/core/custom_gradient.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/loss/column_blocks.hpp"
 #include "contrapunto/loss/full_precision.hpp"
-#include "contrapunto/loss/log_sums.hpp"
 #include "contrapunto/loss/over_ranks.hpp"
 #include "contrapunto/loss/pair_tiles.hpp"
 
@@ -62,6 +63,11 @@ class TiledSigmoidLoss {
   }
 
  private:
+  /// log(1 + exp(z)). ATen's fast one cuts off where it no longer matters in float32.
+  static at::Tensor softplus(const at::Tensor& z) {
+    return z.scalar_type() == at::kFloat ? at::softplus(z) : -at::log_sigmoid(-z);
+  }
+
   [[nodiscard]] at::Tensor sweep(const std::vector<at::Tensor>& inputs, const at::Tensor& row_keys,
                                  const at::Tensor& column_keys) const {
     const bool differentiable = records_gradient(inputs);
@@ -99,9 +105,9 @@ class TiledSigmoidLoss {
           if (tile.positives > 0) {
             // They count with the other sign; what is -inf adds nothing to loss and gradient.
             detail::positives_of(z, tile).fill_(-std::numeric_limits<double>::infinity());
-            loss.sub_(at::log_sigmoid(-positives).sum(at::kDouble));
+            loss.add_(softplus(positives).sum(at::kDouble));
           }
-          loss.sub_(at::log_sigmoid(-z).sum(at::kDouble));
+          loss.add_(softplus(z).sum(at::kDouble));
           if (!differentiable) return;
           z.sigmoid_();
           if (tile.positives > 0) detail::positives_of(z, tile).copy_(-at::sigmoid(positives));
