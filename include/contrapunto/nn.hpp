@@ -3,6 +3,7 @@
 #pragma once
 
 #include "contrapunto/nn/activation.hpp"
+#include "contrapunto/nn/activation_checkpoint.hpp"
 #include "contrapunto/nn/attention.hpp"
 #include "contrapunto/nn/attention_pool.hpp"
 #include "contrapunto/nn/attention_pool_2d.hpp"

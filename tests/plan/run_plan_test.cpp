@@ -136,6 +136,51 @@ TEST_CASE("more memory than is free is a warning with the chunk that fits", "[pl
   CHECK(plan.findings().empty());
 }
 
+TEST_CASE("chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
+  auto plan = good_plan();
+  CHECK(plan.forwards_per_step() == 3);
+  plan.cached_chunk_size = 64;
+  CHECK(plan.findings().empty());
+  CHECK(plan.forwards_per_step() == 4);
+  CHECK(plan.memory_bytes()[3] == 64 * 40e6);
+  const auto text = plan.to_string();
+  CHECK_THAT(text, Contains("towers in chunks of 64 samples") && Contains("activations 2.4 GiB"));
+  CHECK_THAT(text, Contains("88.5 PFLOP"));  // 14.78 GFLOP * 4 * 1,497,600
+  plan.free_memory_bytes = 3 * kGiB;
+  CHECK_THAT(only_message(plan, kWarn), Contains("chunks of 11 instead of 64"));
+  plan.cached_chunk_size = 1'000;  // larger than the batch
+  CHECK(plan.samples_kept() == 256);
+}
+
+TEST_CASE("checkpoints of activations inside the chunks of GradCache are a warning",
+          "[plan][cpu]") {
+  auto plan = good_plan();
+  plan.cached_chunk_size = 64;
+  plan.checkpoints_activations = true;
+  CHECK(plan.forwards_per_step() == 5);
+  CHECK_THAT(only_message(plan, kWarn), Contains("five forwards a step instead of four") &&
+                                            Contains("shrink the chunk of 64"));
+}
+
+TEST_CASE("checkpoints of activations that would fit anyway are a warning", "[plan][cpu]") {
+  auto plan = good_plan();
+  plan.checkpoints_activations = true;
+  CHECK_THAT(only_message(plan, kWarn), Contains("four forwards a step instead of three") &&
+                                            Contains("11.8 GiB are enough") &&
+                                            Contains("80.0 GiB are free"));
+  CHECK_THAT(plan.to_string(),
+             Contains("activations are checkpointed") && Contains("at most 11.8 GiB per device"));
+  plan.free_memory_bytes = 12 * kGiB;  // too tight without them
+  CHECK(plan.findings().empty());
+  plan.free_memory_bytes = 8 * kGiB;  // what they are for
+  CHECK(plan.findings().empty());
+  plan.free_memory_bytes = 2 * kGiB;  // and what they cannot help
+  CHECK_THAT(only_message(plan, kWarn),
+             Contains("needs about 2.3 GiB") && Contains("alone take 2.3 GiB"));
+  plan.free_memory_bytes = 0;  // unknown
+  CHECK(plan.findings().empty());
+}
+
 TEST_CASE("a beta2 that outlasts the run is a warning", "[plan][cpu]") {
   auto plan = good_plan();
   plan.total_steps = 999;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/nn/activation_checkpoint.hpp"
 #include "contrapunto/nn/residual_attention_block.hpp"
 
 namespace contrapunto {
@@ -29,7 +30,7 @@ class TransformerImpl : public torch::nn::Module {
 
   /// [batch * L, width] to the same.
   [[nodiscard]] at::Tensor forward(at::Tensor x, std::int64_t batch, bool causal) {
-    for (auto& block : resblocks) x = block(x, batch, causal);
+    for (auto& block : resblocks) x = run(block, x, batch, causal);
     return x;
   }
 
@@ -38,9 +39,19 @@ class TransformerImpl : public torch::nn::Module {
   [[nodiscard]] at::Tensor forward_once(at::Tensor x, std::int64_t batch, bool causal,
                                         const at::Tensor& rows,
                                         const std::optional<at::Tensor>& keep) {
-    for (std::size_t i = 0; i + 1 < resblocks.size(); ++i) x = resblocks[i](x, batch, causal);
-    return resblocks.back()->forward_once(x, rows, keep);
+    for (std::size_t i = 0; i + 1 < resblocks.size(); ++i) x = run(resblocks[i], x, batch, causal);
+    auto& last = resblocks.back();
+    if (!checkpoint_) return last->forward_once(x, rows, keep);
+    return activation_checkpoint(
+        [last, rows, keep](const at::Tensor& z) mutable {
+          return last->forward_once(z, rows, keep);
+        },
+        x, last->parameters());
   }
+
+  /// From now on forwards keep only the input of each block and backward runs the block again (see
+  /// activation_checkpoint), or no longer.
+  void checkpoint_activations(bool on) { checkpoint_ = on; }
 
   /// What the stream must be cast to before the first block; autocast casts by itself.
   [[nodiscard]] at::ScalarType dtype() const {
@@ -48,6 +59,17 @@ class TransformerImpl : public torch::nn::Module {
   }
 
   std::vector<ResidualAttentionBlock> resblocks;
+
+ private:
+  at::Tensor run(ResidualAttentionBlock& block, const at::Tensor& x, std::int64_t batch,
+                 bool causal) const {
+    if (!checkpoint_) return block(x, batch, causal);
+    return activation_checkpoint(
+        [block, batch, causal](const at::Tensor& z) mutable { return block(z, batch, causal); }, x,
+        block->parameters());
+  }
+
+  bool checkpoint_ = false;
 };
 TORCH_MODULE(Transformer);
 

@@ -60,8 +60,10 @@ struct RunPlan {
   double weight_bytes = 4.0;                 ///< Per parameter, working copies included.
   double gradient_bytes = 4.0;               ///< Per parameter.
   double optimizer_bytes = 8.0;              ///< Per parameter: moments, masters, averages.
-  double activation_bytes_per_sample = 0.0;  ///< Kept for the backward pass; 0: unknown.
+  double activation_bytes_per_sample = 0.0;  ///< Kept for backward without checkpoints; 0: unknown.
   std::int64_t samples_in_flight = 0;        ///< Whose activations one device keeps at once.
+  std::int64_t cached_chunk_size = 0;        ///< Samples in a chunk of GradCache; 0: no chunks.
+  bool checkpoints_activations = false;      ///< Blocks run again in backward to keep less.
   double free_memory_bytes = 0.0;            ///< Of one device; 0: unknown.
 
   std::string weights{};                     ///< File or name of initial weights; empty for none.
@@ -77,11 +79,24 @@ struct RunPlan {
   /// Passes over the data, fractional; 0 while an epoch has no step.
   [[nodiscard]] double epochs() const { return detail::share_of(total_steps, steps_per_epoch()); }
 
-  /// Bytes on one device for weights, gradients, optimiser and activations.
+  /// Samples whose activations one device keeps at once, chunks considered.
+  [[nodiscard]] std::int64_t samples_kept() const {
+    return cached_chunk_size > 0 ? std::min(cached_chunk_size, samples_in_flight)
+                                 : samples_in_flight;
+  }
+
+  /// Computation of a step in units of a forward: backward is two, GradCache and checkpoints of
+  /// activations repeat the forward once each.
+  [[nodiscard]] std::int64_t forwards_per_step() const {
+    return 3 + (cached_chunk_size > 0 ? 1 : 0) + (checkpoints_activations ? 1 : 0);
+  }
+
+  /// Bytes on one device for weights, gradients, optimiser and activations. With checkpoints the
+  /// activations need less than this says.
   [[nodiscard]] std::array<double, 4> memory_bytes() const {
     const auto parameters = static_cast<double>(image_parameters + text_parameters);
     return {parameters * weight_bytes, parameters * gradient_bytes, parameters * optimizer_bytes,
-            activation_bytes_per_sample * static_cast<double>(samples_in_flight)};
+            activation_bytes_per_sample * static_cast<double>(samples_kept())};
   }
 
   /// A table for people, without a newline at its end.
@@ -137,15 +152,21 @@ inline std::string RunPlan::to_string() const {
                                   as_bytes(memory[1]) + ", optimiser " + as_bytes(memory[2]) +
                                   ", activations " +
                                   (memory[3] > 0 ? as_bytes(memory[3]) : "unknown"));
+  if (cached_chunk_size > 0)
+    rows.emplace_back("", "towers in chunks of " + with_commas(cached_chunk_size) + " samples");
+  if (checkpoints_activations)
+    rows.emplace_back("", "activations are checkpointed and take less than that");
   rows.emplace_back(
-      "", "about " + as_bytes(needed) + " per device" +
+      "", std::string(checkpoints_activations ? "at most " : "about ") + as_bytes(needed) +
+              " per device" +
               (free_memory_bytes > 0 ? " of " + as_bytes(free_memory_bytes) + " free" : ""));
   if (forward_gflops > 0)
-    rows.emplace_back(
-        "compute",
-        with_digits(forward_gflops, 4) + " GFLOP per pair forward, " +
-            with_digits(3e-6 * forward_gflops * static_cast<double>(total_steps * batch_size), 3) +
-            " PFLOP in all with backward");
+    rows.emplace_back("compute", with_digits(forward_gflops, 4) + " GFLOP per pair forward, " +
+                                     with_digits(1e-6 * forward_gflops *
+                                                     static_cast<double>(forwards_per_step() *
+                                                                         total_steps * batch_size),
+                                                 3) +
+                                     " PFLOP in all with backward");
   std::string text = "Run plan";
   for (const auto& [name, value] : rows)
     text += "\n  " + name + std::string(15 - name.size(), ' ') + value;
@@ -210,8 +231,19 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
   const auto memory = memory_bytes();
   const double fixed = memory[0] + memory[1] + memory[2];
   const double needed = fixed + memory[3];
-  if (free_memory_bytes > 0 && needed > free_memory_bytes) {
-    auto message = "the run needs about " + as_bytes(needed) + " per device but " +
+  if (checkpoints_activations && cached_chunk_size > 0)
+    warn(
+        "activations are checkpointed inside the chunks of GradCache, which costs five forwards a "
+        "step instead of four; switch the checkpoints off and shrink the chunk of " +
+        with_commas(cached_chunk_size) + " samples instead");
+  else if (checkpoints_activations && memory[3] > 0 && needed <= 0.9 * free_memory_bytes)
+    warn("activations are checkpointed, which costs four forwards a step instead of three, but " +
+         as_bytes(needed) + " are enough without that and " + as_bytes(free_memory_bytes) +
+         " are free; switch the checkpoints off");
+  // How much less checkpoints need is not known here, so only what they cannot lower is judged.
+  const double least = checkpoints_activations ? fixed : needed;
+  if (free_memory_bytes > 0 && least > free_memory_bytes) {
+    auto message = "the run needs about " + as_bytes(least) + " per device but " +
                    as_bytes(free_memory_bytes) + " are free; ";
     // A tenth is left for workspaces and fragments.
     const double fit = activation_bytes_per_sample > 0
@@ -219,7 +251,7 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
                            : 0;
     if (fit >= 1)
       message += "run the towers in chunks of " + with_commas(static_cast<std::int64_t>(fit)) +
-                 " instead of " + with_commas(samples_in_flight) + " samples";
+                 " instead of " + with_commas(samples_kept()) + " samples";
     else
       message += "weights, gradients and optimiser alone take " + as_bytes(fixed) +
                  ", so choose a smaller model or a precision with fewer bytes";

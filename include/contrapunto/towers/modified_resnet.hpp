@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/nn/activation_checkpoint.hpp"
 #include "contrapunto/nn/attention_pool_2d.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
@@ -89,9 +90,17 @@ class ModifiedResNetImpl : public torch::nn::Module {
     for (std::size_t i = 0; i < convolutions_.size(); ++i)
       x = norms_[i](convolutions_[i](x)).relu_();
     x = at::avg_pool2d(x, {2, 2});
-    for (auto& block : blocks_) x = block(x);
+    for (auto& block : blocks_)
+      x = checkpoint_
+              ? activation_checkpoint([block](const at::Tensor& z) mutable { return block(z); }, x,
+                                      block->parameters())
+              : block(x);
     return attnpool(x);
   }
+
+  /// From now on forwards keep only the input of each bottleneck and backward runs it again (see
+  /// activation_checkpoint), or no longer.
+  void checkpoint_activations(bool on) { checkpoint_ = on; }
 
   /// Freezes all parameters but those of the last `unlocked_groups` groups, counted from the head:
   /// stem, layer1 to layer4, attention pool. With `freeze_batch_norm_statistics` the batch norms of
@@ -121,6 +130,7 @@ class ModifiedResNetImpl : public torch::nn::Module {
   std::vector<Convolution> convolutions_;
   std::vector<BatchNorm> norms_;
   std::vector<Bottleneck> blocks_;
+  bool checkpoint_ = false;
 };
 TORCH_MODULE(ModifiedResNet);
 

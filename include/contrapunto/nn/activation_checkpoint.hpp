@@ -1,0 +1,215 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/SequenceNumber.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/record_function.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/variable.h>
+#include <torch/custom_class.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/replay_scope.hpp"
+#include "contrapunto/core/rng_replay.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+/// Autocast of one kind of device as it stands on this thread.
+struct AutocastState {
+  explicit AutocastState(at::DeviceType device)
+      : type(device), available(at::autocast::is_autocast_available(device)) {
+    if (!available) return;
+    enabled = at::autocast::is_autocast_enabled(type);
+    dtype = at::autocast::get_autocast_dtype(type);
+  }
+
+  void apply() const {
+    if (!available) return;
+    at::autocast::set_autocast_enabled(type, enabled);
+    at::autocast::set_autocast_dtype(type, dtype);
+  }
+
+  at::DeviceType type;
+  bool available;
+  bool enabled = false;
+  at::ScalarType dtype = at::kFloat;
+};
+
+/// Autocast as in `state` while it lives, without the cache of cast weights: a weight that was cast
+/// without a graph must not be found by a forward that needs one.
+class AutocastScope {
+ public:
+  explicit AutocastScope(const AutocastState& state)
+      : before_(state.type), cache_(at::autocast::is_autocast_cache_enabled()) {
+    state.apply();
+    at::autocast::set_autocast_cache_enabled(false);
+    at::autocast::increment_nesting();
+  }
+  ~AutocastScope() {
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_cache_enabled(cache_);
+    before_.apply();
+  }
+  AutocastScope(const AutocastScope&) = delete;
+  AutocastScope& operator=(const AutocastScope&) = delete;
+
+ private:
+  AutocastState before_;
+  bool cache_;
+};
+
+/// What a block needs to run again.
+struct RepeatableBlock : torch::CustomClassHolder {
+  RepeatableBlock(std::function<at::Tensor(const at::Tensor&)> f, at::Device device)
+      : run(std::move(f)), autocast(device.type()), rng(RngState::capture(device)) {}
+
+  std::function<at::Tensor(const at::Tensor&)> run;
+  AutocastState autocast;
+  RngState rng;
+};
+
+/// Makes the gradients that the graph of `y` would bring to `parameters` end in `stand_ins` (an
+/// undefined one: nowhere). So hooks of a parameter see the sum that backward brings, once, and not
+/// what one block finds. `first` is the sequence number before the graph was recorded; nodes that
+/// are older do not belong to it.
+inline void redirect_gradients(const at::Tensor& y, const at::Tensor& x,
+                               const std::vector<at::Tensor>& parameters,
+                               const std::vector<at::Tensor>& stand_ins, std::uint64_t first) {
+  using torch::autograd::Edge;
+  using torch::autograd::Node;
+  using torch::autograd::impl::gradient_edge;
+  if (!y.grad_fn()) return;
+  std::map<std::pair<Node*, std::uint32_t>, Edge> ends;
+  const auto end_at = [&](const at::Tensor& from, const Edge& to) {
+    const auto edge = gradient_edge(from);
+    ends[{edge.function.get(), edge.input_nr}] = to;
+  };
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    end_at(parameters[i], stand_ins[i].defined() ? gradient_edge(stand_ins[i]) : Edge());
+  if (x.requires_grad()) end_at(x, gradient_edge(x));
+
+  const auto thread = at::RecordFunction::currentThreadId();
+  std::vector<Node*> open{y.grad_fn().get()};
+  std::unordered_set<Node*> seen(open.begin(), open.end());
+  while (!open.empty()) {
+    Node* node = open.back();
+    open.pop_back();
+    for (auto& edge : node->next_edges()) {
+      if (!edge.is_valid()) continue;
+      if (const auto end = ends.find({edge.function.get(), edge.input_nr}); end != ends.end()) {
+        edge = end->second;
+        continue;
+      }
+      Node* next = edge.function.get();
+      const bool leaf = next->next_edges().empty();
+      TORCH_CHECK(
+          !leaf && next->thread_id() == thread && next->sequence_nr() >= first,
+          "activation_checkpoint: the block reads a tensor ",
+          next->input_metadata(edge.input_nr).shape_as_dim_vector(),
+          " that needs a gradient and is not among its parameters, so its gradient would be lost; "
+          "pass it with `parameters`");
+      if (seen.insert(next).second) open.push_back(next);
+    }
+  }
+}
+
+class ActivationCheckpoint : public torch::autograd::Function<ActivationCheckpoint> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context,
+                            const c10::intrusive_ptr<RepeatableBlock>& block, const at::Tensor& x,
+                            at::TensorList parameters) {
+    std::vector<at::Tensor> kept{x};
+    kept.insert(kept.end(), parameters.begin(), parameters.end());
+    context->save_for_backward(std::move(kept));
+    context->saved_data["block"] = c10::IValue::make_capsule(block);
+    const AutocastScope autocast(block->autocast);
+    return block->run(x);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    TORCH_CHECK(!at::GradMode::is_enabled(),
+                "activation_checkpoint: there are no second derivatives (create_graph is on); "
+                "switch the checkpointing of activations off");
+    const auto kept = context->get_saved_variables();
+    const auto capsule = context->saved_data.at("block").toCapsule();
+    const auto& block = static_cast<const RepeatableBlock&>(*capsule);
+
+    const bool needs_x = context->needs_input_grad(0);
+    const auto x = kept.front().detach().requires_grad_(needs_x);
+    const std::vector<at::Tensor> parameters(kept.begin() + 1, kept.end());
+    std::vector<at::Tensor> stand_ins(parameters.size());
+    std::vector<at::Tensor> wanted;
+    if (needs_x) wanted.push_back(x);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (!context->needs_input_grad(i + 1)) continue;
+      stand_ins[i] = parameters[i].detach().requires_grad_();
+      wanted.push_back(stand_ins[i]);
+    }
+
+    std::vector<at::Tensor> found(wanted.size());
+    const auto y = [&] {
+      const at::AutoGradMode graph(true);
+      const RngScope rng(block.rng);
+      const AutocastScope autocast(block.autocast);
+      const ReplayScope replay;
+      const auto first = at::sequence_number::peek();
+      auto again = block.run(x);
+      redirect_gradients(again, x, parameters, stand_ins, first);
+      return again;
+    }();
+    if (y.requires_grad())
+      found = torch::autograd::grad({y}, wanted, {gradients.front()}, /*retain_graph=*/std::nullopt,
+                                    /*create_graph=*/false, /*allow_unused=*/true);
+
+    // One for each argument of forward.
+    torch::autograd::variable_list result(2 + parameters.size());
+    std::size_t next = 0;
+    if (needs_x) result[1] = found[next++];
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      if (stand_ins[i].defined()) result[2 + i] = found[next++];
+    return result;
+  }
+};
+
+}  // namespace detail
+
+/// `block(x)` that keeps only `x` for backward and runs the block a second time there: about a
+/// third more computation for a fraction of the memory. Values and gradients are those of the plain
+/// call: the second run sees the same random numbers and the same autocast, updates no running
+/// statistics (replaying()), and hooks of parameters run once.
+///
+/// `parameters` are all tensors but `x` that the block reads and that may need a gradient; backward
+/// raises when one is missing. The block must be a pure function of `x`, them and the generators
+/// until backward has run, and keep what it refers to alive. Where nothing needs a gradient or grad
+/// mode is off this is the plain call. There are no second derivatives. Not for use while a CUDA
+/// graph is captured. Reference: Chen et al. 2016, https://arxiv.org/abs/1604.06174
+[[nodiscard]] inline at::Tensor activation_checkpoint(
+    std::function<at::Tensor(const at::Tensor&)> block, const at::Tensor& x,
+    const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> trained;
+  for (const auto& parameter : parameters)
+    if (parameter.defined() && parameter.requires_grad()) trained.push_back(parameter);
+  if (!at::GradMode::is_enabled() || (trained.empty() && !x.requires_grad())) return block(x);
+  return detail::ActivationCheckpoint::apply(
+      c10::make_intrusive<detail::RepeatableBlock>(std::move(block), x.device()), x,
+      at::TensorList(trained));
+}
+
+}  // namespace contrapunto
