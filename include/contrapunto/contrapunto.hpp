@@ -16,5 +16,6 @@
 #include "contrapunto/plan.hpp"
 #include "contrapunto/precision.hpp"
 #include "contrapunto/schedule.hpp"
+#include "contrapunto/step.hpp"
 #include "contrapunto/towers.hpp"
 #include "contrapunto/version.hpp"

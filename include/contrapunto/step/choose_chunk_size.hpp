@@ -1,0 +1,155 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones_like.h>
+#include <c10/util/Exception.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/core/replay_scope.hpp"
+#include "contrapunto/core/rng_replay.hpp"
+#include "contrapunto/kernels/free_memory.hpp"
+#include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/step/chunks.hpp"
+#include "contrapunto/step/step_model.hpp"
+
+namespace contrapunto {
+
+struct ChunkSizeOptions {
+  double memory_share = 0.8;       ///< Of the memory that is free now.
+  std::int64_t first_size = 8;     ///< Samples of the first probe; the second has twice as many.
+  double saturated = 0.95;         ///< Share of the best throughput seen that is good enough.
+  double free_memory_bytes = 0.0;  ///< 0: as the device says.
+};
+
+namespace detail {
+
+/// Whether memory ran out, on any device.
+[[nodiscard]] inline bool is_out_of_memory(const c10::Error& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
+  const std::string text = error.what_without_backtrace();
+  return text.find("can't allocate memory") != std::string::npos ||
+         text.find("not enough memory") != std::string::npos;
+}
+
+struct ChunkProbe {
+  double peak_bytes = 0.0;     ///< Of the encoder that needs most.
+  double seconds = 0.0;        ///< Per sample, over all encoders.
+  double feature_bytes = 0.0;  ///< Per sample, over all encoders.
+};
+
+/// Forward and backward of the first chunk of `size` samples through each encoder; leaves random
+/// numbers, running statistics and gradients as they were.
+[[nodiscard]] inline ChunkProbe probe_chunk(const StepModel& model, const Batch& batch,
+                                            const StepContext& context, std::int64_t size) {
+  const RngScope random(RngState::capture(context.device));
+  const ReplayScope no_statistics;
+  std::vector<at::Tensor> earlier;
+  for (const auto& parameter : model.parameters)
+    earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
+  const auto restore = [&] {
+    for (std::size_t i = 0; i < earlier.size(); ++i)
+      model.parameters[i].mutable_grad() = std::exchange(earlier[i], at::Tensor());
+  };
+  ChunkProbe probe;
+  try {
+    const AutocastGuard autocast(context.precision, context.device);
+    for (const auto& encoder : model.encoders) {
+      const auto& input = batch.at(encoder.input);
+      const auto chunking =
+          encoder.trims_text ? trimmed_chunks(input, size) : even_chunks(input.size(0), size);
+      const auto& chunk = chunking.chunks.front();
+      double seconds = std::numeric_limits<double>::infinity();
+      for (int run = 0; run < 2; ++run) {  // the first also sets things up
+        const MemoryMeter meter;
+        const auto begin = std::chrono::steady_clock::now();
+        const auto outputs = encoder.forward(chunking.input(input, chunk)).tensors;
+        std::vector<at::Tensor> roots, gradients;
+        for (const auto& output : outputs) {
+          if (run == 0)
+            probe.feature_bytes += static_cast<double>(output.nbytes()) /
+                                   static_cast<double>(std::max<std::int64_t>(1, chunk.count));
+          if (!output.requires_grad()) continue;
+          roots.push_back(output);
+          gradients.push_back(at::ones_like(output));
+        }
+        if (!roots.empty()) torch::autograd::backward(roots, gradients);
+        for (const auto& output : outputs) static_cast<void>(output.sum().item());  // waits
+        seconds = std::min(
+            seconds,
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+        probe.peak_bytes = std::max(probe.peak_bytes,
+                                    static_cast<double>(meter.peak_bytes(context.device.type())));
+      }
+      probe.seconds += seconds / static_cast<double>(chunk.count);
+    }
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+  return probe;
+}
+
+}  // namespace detail
+
+/// The smallest chunk that keeps the device busy: two probes of the towers on `batch` fit the peak
+/// memory as a line in the chunk size, which bounds it; sizes are then doubled until the time per
+/// sample no longer falls. The result is at most the batch and, through `context.smallest`, the
+/// same on all ranks, which must call this together. Costs a few chunks of work; nothing of the
+/// model changes. Raises when not even `first_size` samples fit.
+[[nodiscard]] inline std::int64_t choose_chunk_size(const StepModel& model, const Batch& batch,
+                                                    const StepContext& context,
+                                                    const ChunkSizeOptions& options = {}) {
+  const auto agree = [&](std::int64_t value) {
+    return context.smallest ? context.smallest(value) : value;
+  };
+  const auto samples = agree(batch.size());
+  TORCH_CHECK(samples > 0, "choose_chunk_size: the batch of a rank is empty");
+  const auto first = std::min(options.first_size, samples);
+  if (first == samples) return samples;
+  const auto second = std::min(2 * first, samples);
+  const auto small = detail::probe_chunk(model, batch, context, first);
+  const auto large = detail::probe_chunk(model, batch, context, second);
+  const double slope =
+      std::max(1.0, (large.peak_bytes - small.peak_bytes) / static_cast<double>(second - first));
+  const double base = std::max(0.0, small.peak_bytes - slope * static_cast<double>(first));
+  double free = options.free_memory_bytes > 0.0 ? options.free_memory_bytes
+                                                : free_memory_bytes(context.device);
+  // Features and their gradients, both again in the loss.
+  free =
+      options.memory_share * free - 4.0 * small.feature_bytes * static_cast<double>(batch.size());
+  const auto fits = free > 0.0 ? (free - base) / slope : static_cast<double>(samples);
+  TORCH_CHECK(agree(fits >= 1.0 ? 1 : 0) == 1, "choose_chunk_size: not one sample fits: it needs ",
+              (base + slope) / 1e9, " GB of activations, ", free / 1e9,
+              " GB are free on the smallest rank or less; use a smaller model or 16 bit");
+  const auto limit = agree(static_cast<std::int64_t>(std::min(fits, static_cast<double>(samples))));
+
+  std::vector<std::pair<std::int64_t, double>> seen{{first, small.seconds},
+                                                    {second, large.seconds}};
+  for (auto size = 2 * second; size <= limit; size *= 2) {
+    const auto& [_, last] = seen.back();
+    if (agree(last < options.saturated * seen[seen.size() - 2].second ? 1 : 0) == 0) break;
+    seen.emplace_back(size, detail::probe_chunk(model, batch, context, size).seconds);
+  }
+  double best = seen.front().second;
+  for (const auto& [_, seconds] : seen) best = std::min(best, seconds);
+  auto chosen = seen.back().first;
+  for (auto it = seen.rbegin(); it != seen.rend(); ++it)
+    if (it->second * options.saturated <= best) chosen = it->first;
+  return agree(std::min(chosen, std::max<std::int64_t>(1, limit)));
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/gates.hpp"
+#include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/step/step_model.hpp"
+
+namespace contrapunto {
+
+/// The whole batch at once: one forward, one backward, the activations of all samples in memory.
+template <class Loss>
+class Direct {
+ public:
+  explicit Direct(StepModel model, Loss loss = {}, StepContext context = {})
+      : model_(std::move(model)), loss_(std::move(loss)), context_(std::move(context)) {
+    check_loss<Loss>();
+    detail::check_step_model(model_, "Direct");
+  }
+
+  /// See StepStrategy.
+  LossTerms operator()(const Batch& batch) {
+    std::optional<LossTerms> terms;
+    {
+      const AutocastGuard autocast(context_.precision, context_.device);
+      std::vector<Features> features;
+      for (const auto& encoder : model_.encoders)
+        features.push_back(encoder.forward(batch.at(encoder.input)));
+      terms.emplace(loss_(model_.embed(features, batch)));
+    }
+    if (context_.sync) context_.sync.arm();
+    detail::scaled(terms->total, context_).backward();
+    if (context_.sync) context_.sync.finish();
+    return detail::detached(*terms);
+  }
+
+ private:
+  StepModel model_;
+  Loss loss_;
+  StepContext context_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/step/step_model.hpp"
+
+namespace contrapunto {
+
+struct PairStepOptions {
+  std::string x_input = "image";  ///< Tensor of the batch that the first tower reads.
+  std::string y_input = "text";   ///< Tensor of the batch that the second tower reads.
+  /// Slice of `x_input` to what the tower takes, such as the device and normalisation; empty: as it
+  /// is, on the context's device.
+  std::function<at::Tensor(const at::Tensor&)> prepare_x = {};
+  std::function<at::Tensor(const at::Tensor&)> prepare_y = {};  ///< The same for `y_input`.
+  bool trim_x = false;  ///< The first tower reads texts that may be cut; see Encoder::trims_text.
+  bool trim_y = true;   ///< The second does. Off for towers that read padding.
+  /// Tensor of the batch with hard negatives for the second tower, [B * K, ...]; empty: none.
+  std::string negatives_input = {};
+  /// Pairs of one key in the batch are no negatives of each other. For batches with repeated
+  /// captions or images; the loss must look at keys.
+  bool use_keys = false;
+};
+
+/// 64 bits of each key, so that they can be compared on the device (FNV-1a).
+[[nodiscard]] inline at::Tensor key_hashes(const std::vector<std::string>& keys) {
+  std::vector<std::int64_t> hashes;
+  for (const std::string_view key : keys) {
+    std::uint64_t hash = 0xCBF29CE484222325;
+    for (const char c : key) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+    hashes.push_back(static_cast<std::int64_t>(hash));
+  }
+  return at::tensor(hashes, at::kLong);
+}
+
+/// A DualEncoder, or anything with encode_image, encode_text, scale, logit_bias, parameters and
+/// buffers, for the step strategies.
+template <class Model>
+[[nodiscard]] StepModel pair_step_model(Model model, at::Device device,
+                                        PairStepOptions options = {}) {
+  const auto prepared = [device](const std::function<at::Tensor(const at::Tensor&)>& prepare) {
+    return [prepare, device](const at::Tensor& slice) {
+      const auto there = slice.to(device, slice.scalar_type(), /*non_blocking=*/true);
+      return prepare ? prepare(there) : there;
+    };
+  };
+  const auto text =
+      [model, prepare = prepared(options.prepare_y)](const at::Tensor& slice) mutable -> Features {
+    return model->encode_text(prepare(slice));
+  };
+  StepModel step;
+  step.encoders.push_back(
+      {options.x_input,
+       [model, prepare = prepared(options.prepare_x)](const at::Tensor& slice) mutable -> Features {
+         return model->encode_image(prepare(slice));
+       },
+       options.trim_x});
+  step.encoders.push_back({options.y_input, text, options.trim_y});
+  if (!options.negatives_input.empty())
+    step.encoders.push_back({options.negatives_input, text, options.trim_y});
+  step.embed = [model, options, device](const std::vector<Features>& features,
+                                        const Batch& batch) mutable {
+    Embeddings e{features[0].tensors.front(), features[1].tensors.front(), model->scale()};
+    if (model->logit_bias.defined()) e.bias = model->logit_bias;
+    if (features.size() > 2) e.negatives = features[2].tensors.front();
+    if (options.use_keys) {
+      TORCH_CHECK(static_cast<std::int64_t>(batch.keys.size()) == e.x.size(0),
+                  "pair_step_model: use_keys is on, but the batch has ", batch.keys.size(),
+                  " keys for ", e.x.size(0), " pairs");
+      e.keys = key_hashes(batch.keys).to(device);
+    }
+    return e;
+  };
+  step.parameters = model->parameters();
+  step.buffers = model->buffers();
+  return step;
+}
+
+}  // namespace contrapunto
