@@ -13,4 +13,5 @@
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED
 #include "contrapunto/distributed/process_group.hpp"
+#include "contrapunto/distributed/rank_monitor.hpp"
 #endif

@@ -83,15 +83,6 @@ struct Model {
   at::Tensor scale, convolution, first, shared, second, sometimes, never, frozen;
 };
 
-bool same(const std::vector<at::Tensor>& result, const std::vector<at::Tensor>& expected,
-          double factor = 1.0) {
-  bool equal = result.size() == expected.size();
-  for (std::size_t i = 0; equal && i < result.size(); ++i)
-    equal = result[i].defined() == expected[i].defined() &&
-            (!result[i].defined() || close(result[i], expected[i], factor));
-  return equal;
-}
-
 // About 40 numbers: nearly every parameter travels alone.
 constexpr double kSmallBucket = 300.0 / 1024 / 1024;
 
@@ -106,18 +97,22 @@ TEST_CASE("Gradients are sent in the order in which backward comes by them, whil
   GradientSync sync({a, b, c}, world, {.bucket_megabytes = 600.0 / 1024 / 1024});
   REQUIRE(sync.bucket_count() == 2);  // c; b and a
 
-  std::size_t sent_before_first = 0;
-  const auto first = a * 2;
-  first.register_hook([&](const at::Tensor&) { sent_before_first = world.sent->size(); });
-  sync.arm();
-  ((first + b).repeat({2}) * c).sum().backward();
-  REQUIRE(sent_before_first == 1);
-  REQUIRE(*world.sent == std::vector<std::int64_t>{256 + 1, 2 * 128 + 2});
-  sync.finish();
-  REQUIRE(world.sent->size() == 2);
-  REQUIRE(a.grad().equal(torch::full({100}, 8.0)));
-  REQUIRE(b.grad().equal(torch::full({100}, 4.0)));
-  REQUIRE(c.grad().equal(torch::full({200}, 6.0)));
+  for (int step = 0; step < 2; ++step) {
+    world.sent->clear();
+    for (const auto& parameter : {a, b, c}) parameter.mutable_grad().reset();
+    std::size_t sent_before_first = 99;
+    const auto first = a * 2;
+    first.register_hook([&](const at::Tensor&) { sent_before_first = world.sent->size(); });
+    sync.arm();
+    ((first + b).repeat({2}) * c).sum().backward();
+    REQUIRE(sent_before_first == 1);
+    REQUIRE(*world.sent == std::vector<std::int64_t>{256 + 1, 2 * 128 + 2});
+    sync.finish();
+    REQUIRE(world.sent->size() == 2);
+    REQUIRE(a.grad().equal(torch::full({100}, 8.0)));
+    REQUIRE(b.grad().equal(torch::full({100}, 4.0)));
+    REQUIRE(c.grad().equal(torch::full({200}, 6.0)));
+  }
 }
 
 TEST_CASE("A bucket that is complete early waits for those before it", "[distributed][cpu]") {
@@ -223,8 +218,46 @@ TEST_CASE("What is no leaf cannot be synchronised", "[distributed][cpu]") {
                       Contains("parameter #1 of shape [2] is the result of an operation"));
 }
 
+TEST_CASE("On a CUDA device gradients are sent from autograd's own thread", "[distributed][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  const TwinRanks world;
+  std::vector<at::Tensor> weights;
+  for (int i = 0; i < 4; ++i)
+    weights.push_back(torch::randn({256, 256}, torch::kCUDA).div_(16).requires_grad_());
+  GradientSync sync(weights, world, {.bucket_megabytes = 0.5});  // two weights each
+  REQUIRE(sync.bucket_count() == 2);
+  const auto backward = [&] {
+    auto x = torch::ones({8, 256}, torch::kCUDA);
+    for (const auto& weight : weights) x = x.mm(weight).tanh();
+    x.sum().backward();
+  };
+  backward();
+  std::vector<at::Tensor> alone;
+  for (const auto& weight : weights) {
+    alone.push_back(weight.grad().clone());
+    weight.mutable_grad().reset();
+  }
+  sync.arm();
+  backward();
+  REQUIRE(world.sent->size() == 2);
+  sync.finish();
+  for (std::size_t i = 0; i < weights.size(); ++i) REQUIRE(close(weights[i].grad(), alone[i] * 2));
+}
+
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED
 namespace {
+
+bool same(const std::vector<at::Tensor>& result, const std::vector<at::Tensor>& expected,
+          double factor = 1.0) {
+  bool equal = result.size() == expected.size();
+  for (std::size_t i = 0; equal && i < result.size(); ++i)
+    equal = result[i].defined() == expected[i].defined() &&
+            (!result[i].defined() || close(result[i], expected[i], factor));
+  return equal;
+}
 
 // Gradient of the sum of all ranks' losses over three micro-batches, in one process.
 std::vector<at::Tensor> summed_gradients(std::int64_t size, at::ScalarType dtype) {

@@ -21,10 +21,12 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -153,8 +155,8 @@ inline c10::intrusive_ptr<c10d::Store> open_tcp_store(const LaunchEnvironment& l
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(launch.master_port);
   options.isServer = launch.rank == 0 && !launch.launcher_hosts_store;
-  options.waitWorkers = false;  // connect_* counts the ranks itself and can say which are missing
-  options.timeout = timeout;
+  options.waitWorkers = false;    // connect_* counts the ranks itself and can say which are missing
+  options.timeout = timeout / 2;  // TCPStore tries twice
   c10::intrusive_ptr<c10d::Store> store;
   try {
     store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
@@ -166,6 +168,7 @@ inline c10::intrusive_ptr<c10d::Store> open_tcp_store(const LaunchEnvironment& l
                                  : " ms; is rank 0 running, and is the address right? ",
                 error.what_without_backtrace());
   }
+  store->setTimeout(timeout);
   return c10::make_intrusive<c10d::PrefixStore>("restart/" + std::to_string(launch.restart), store);
 }
 
@@ -176,31 +179,44 @@ inline c10::intrusive_ptr<c10d::Store> open_file_store(const std::string& path, 
 
 namespace detail {
 
-/// Returns when all `size` ranks are at `store`; raises after `timeout`, saying who is missing.
+/// Returns when all `size` ranks are at `store`; raises after `timeout`, saying who is missing. The
+/// first rank whose patience ends speaks for all.
 inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t size,
                            std::chrono::milliseconds timeout) {
   TORCH_CHECK(rank >= 0 && rank < size, "process group: rank ", rank, " of ", size,
               " ranks; ranks count from 0");
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
   const auto key = [](std::int64_t r) { return "arrived/" + std::to_string(r); };
   TORCH_CHECK(store.add(key(rank), 1) == 1, "process group: rank ", rank,
               " is already there: two processes have the same rank, or the store is left over from "
               "an earlier run");
   std::vector<std::string> keys;
   for (std::int64_t r = 0; r < size; ++r) keys.push_back(key(r));
-  try {
-    store.wait(keys, timeout);
-  } catch (const c10::Error& error) {
-    std::int64_t arrived = 0;
-    std::string missing;
-    for (std::int64_t r = 0; r < size; ++r) {
-      if (store.check({keys[static_cast<std::size_t>(r)]}))
-        ++arrived;
-      else
-        missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+  constexpr auto kLongestPause = std::chrono::milliseconds(100);
+  auto pause = std::chrono::milliseconds(2);
+  while (!store.check(keys)) {
+    if (store.check({"gave up"})) TORCH_CHECK(false, store.get_to_str("gave up"));
+    if (std::chrono::steady_clock::now() >= deadline) {
+      std::int64_t arrived = 0;
+      std::string missing;
+      for (std::int64_t r = 0; r < size; ++r) {
+        if (store.check({key(r)}))
+          ++arrived;
+        else
+          missing += (missing.empty() ? "" : ", ") + std::to_string(r);
+      }
+      if (arrived == size) return;
+      const auto message = store.compareSet(
+          "gave up", "",
+          "process group: only " + std::to_string(arrived) + " of " + std::to_string(size) +
+              " ranks arrived within " + std::to_string(timeout.count()) +
+              " ms; missing: " + missing + ". Start all ranks, or lower the size");
+      // Rank 0 may take the store along; the others are to read this before.
+      if (rank == 0 && arrived > 1) std::this_thread::sleep_for(5 * kLongestPause);
+      TORCH_CHECK(false, message);
     }
-    TORCH_CHECK(arrived == size, "process group: only ", arrived, " of ", size,
-                " ranks arrived within ", timeout.count(), " ms; missing: ", missing,
-                ". Start all ranks, or lower the size; ", error.what_without_backtrace());
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kLongestPause);
   }
 }
 
