@@ -5,7 +5,7 @@
 //
 // Expect a loss that falls from 4.2 to about 1.6, a zero-shot accuracy above 99 % on 30 classes of coloured shapes, a
 // checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp is the same with real data.
-#include <torch/torch.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>

@@ -6,7 +6,8 @@
 // Expect a plan before step 0 (a run that would be wasted is refused), then progress. --output receives log.jsonl,
 // curves.png, step-*/ checkpoints and open_clip_model.safetensors, which OpenCLIP loads; a stopped run goes on with
 // --resume latest, bit-equal on CPU. docs/cifar10.md has a complete command and its curve.
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/utils.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -96,15 +97,14 @@ void add_flags(CLI::App& app, Settings& s) {
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
 }
 
-std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::RunLength& run) {
-  const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::RunLength& run, std::int64_t warmup) {
   // A warm-up as long as the run is refused by the plan; forced, nothing of what would follow it is reached.
-  if (s.schedule == "constant" || warmup_steps >= run.total_steps)
-    return cp::WarmupConstant({.peak_lr = s.lr, .warmup_steps = warmup_steps});
+  if (s.schedule == "constant" || warmup >= run.total_steps)
+    return cp::WarmupConstant({.peak_lr = s.lr, .warmup_steps = warmup});
   if (s.schedule == "cosine")
-    return cp::WarmupCosine({.peak_lr = s.lr, .warmup_steps = warmup_steps, .total_steps = run.total_steps});
+    return cp::WarmupCosine({.peak_lr = s.lr, .warmup_steps = warmup, .total_steps = run.total_steps});
   return cp::WarmupConstantCooldown({.peak_lr = s.lr,
-                                     .warmup_steps = warmup_steps,
+                                     .warmup_steps = warmup,
                                      .cooldown_steps = cp::resolve_steps(cp::parse_span(s.cooldown), run),
                                      .total_steps = run.total_steps});
 }
@@ -167,7 +167,8 @@ void train(const Settings& s) {
   // ---- Length of the run, schedule, loss, optimiser ----
   cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
   run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
-  const auto schedule = make_schedule(s, run);
+  const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+  const auto schedule = make_schedule(s, run, warmup_steps);
   const auto loss_of = [&](const auto& e) { return s.loss == "sigmoid" ? cp::SigmoidLoss{}(e) : cp::InfoNce{}(e); };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));
@@ -178,18 +179,19 @@ void train(const Settings& s) {
 
   // ---- Plan: what will happen, before anything does ----
   const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
+  const cp::ForwardGflops gflops = cp::forward_gflops(config);
   cp::RunPlan plan;
   plan.model = config.name;
   plan.image_parameters = cp::parameter_count(*model->visual());
   plan.text_parameters = cp::parameter_count(*model->text());
-  plan.forward_gflops = cp::forward_gflops(config).image + cp::forward_gflops(config).text;
+  plan.forward_gflops = gflops.image + gflops.text;
   plan.text_context = config.text.context_length;
   plan.dataset_samples = run.dataset_samples;
   plan.batch_size = plan.samples_in_flight = s.batch_size;
   plan.total_steps = run.total_steps;
   plan.schedule = s.schedule;
   plan.peak_lr = s.lr;
-  plan.warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+  plan.warmup_steps = warmup_steps;
   plan.beta2 = optimizer.options().beta2;
   plan.precision = precision.name;
   plan.weight_bytes = bytes.weights;
