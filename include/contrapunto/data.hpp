@@ -51,6 +51,8 @@
 #include "contrapunto/data/text_cleaning.hpp"
 #include "contrapunto/data/text_codecs.hpp"
 #include "contrapunto/data/text_mojibake.hpp"
+#include "contrapunto/data/text_pair_loader.hpp"
+#include "contrapunto/data/text_pairs.hpp"
 #include "contrapunto/data/text_repair.hpp"
 #include "contrapunto/data/text_vocabulary.hpp"
 #include "contrapunto/data/text_words.hpp"

@@ -225,7 +225,7 @@ TEST_CASE("Hard negatives and keys of the batch reach the loss", "[step][cpu]") 
   auto model = small_model();
   model->to(torch::kDouble);
   auto batch = small_batch(9, torch::kDouble);
-  batch.tensors["negatives"] = small_batch(18).at("text");
+  batch.tensors["negatives"] = small_batch(18).at("text").view({9, 2, 12});
   const PairStepOptions options{.negatives_input = "negatives"};
   Direct direct(step_of(model, options), TiledInfoNce<>());
   double with = 0.0, without = 0.0, result = 0.0;
@@ -406,8 +406,8 @@ TEST_CASE("The chunk size is measured when none is given, and changes nothing", 
   const auto result = test::take_gradients(*model);
   GradCache given(step_of(model), InfoNce{}, {.chunk_size = cached.chunk_size()});
   CHECK(gradient_error(result, gradients_of(given, batch, *model)) == 0.0);
-  const auto little = choose_chunk_size(step_of(model), batch, {},
-                                        {.memory_share = 1.0, .free_memory_bytes = 1e6});
+  const auto little =
+      choose_chunk_size(step_of(model), batch, {}, {.memory_share = 1.0, .free_memory_bytes = 1e6});
   CHECK(little < 100);
   CHECK_THROWS_WITH(choose_chunk_size(step_of(model), batch, {}, {.free_memory_bytes = 1e5}),
                     Contains("not one sample fits"));

@@ -38,7 +38,7 @@ class BpeTokenizer {
     detail::checked_context_length("BpeTokenizer", o_.context_length);
     try {
       model_ =
-          std::make_shared<const detail::BpeModel>(detail::read_vocabulary(vocabulary), kMerges);
+          std::make_shared<const detail::BpeModel>(detail::read_plain_or_gzip(vocabulary), kMerges);
     } catch (const std::invalid_argument& error) {
       TORCH_CHECK(
           false, "BpeTokenizer: vocabulary file '", vocabulary.string(), "': ", error.what(),

@@ -19,9 +19,8 @@ namespace contrapunto::detail {
 
 /// Text of a file that is gzip-compressed or plain. Plain C++ (no Torch): std::invalid_argument
 /// says what is wrong with it.
-inline std::string read_vocabulary(const std::filesystem::path& path) {
-  constexpr std::size_t kLargest = std::size_t{1}
-                                   << 28;  // CLIP's is 3 MiB; more is not a vocabulary
+inline std::string read_plain_or_gzip(const std::filesystem::path& path) {
+  constexpr std::size_t kLargest = std::size_t{1} << 30;  // more is a mistake, or a bomb
   if (!std::filesystem::is_regular_file(path)) throw std::invalid_argument("there is no such file");
   const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
   if (!file) throw std::invalid_argument("it cannot be opened");
@@ -35,7 +34,7 @@ inline std::string read_vocabulary(const std::filesystem::path& path) {
   int error = Z_OK;
   gzerror(file.get(), &error);
   if (error != Z_OK) throw std::invalid_argument("its gzip stream is cut short or corrupt");
-  if (text.size() > kLargest) throw std::invalid_argument("it holds more than 256 MiB of text");
+  if (text.size() > kLargest) throw std::invalid_argument("it holds more than 1 GiB of text");
   return text;
 }
 

@@ -35,7 +35,7 @@ struct Chunking {
   /// What the encoder is given.
   [[nodiscard]] at::Tensor input(const at::Tensor& whole, const Chunk& chunk) const {
     auto slice = rows(whole, chunk);
-    return chunk.length > 0 ? slice.narrow(1, 0, chunk.length) : slice;
+    return chunk.length > 0 ? slice.narrow(-1, 0, chunk.length) : slice;
   }
 
   /// Writes the rows of a chunk to their places.
@@ -60,19 +60,22 @@ struct Chunking {
   return chunking;
 }
 
-/// Texts `tokens` [B, L] sorted by length, the longest first so that what does not fit fails at
-/// once, in chunks of at most as many tokens as `size` texts of full length have.
+/// Texts `tokens` [B, L], or [B, K, L] with K of each sample, sorted by length, the longest first
+/// so that what does not fit fails at once, in chunks of at most as many tokens as `size` texts of
+/// full length have.
 [[nodiscard]] inline Chunking trimmed_chunks(const at::Tensor& tokens, std::int64_t size) {
-  TORCH_CHECK(tokens.dim() == 2 && tokens.scalar_type() == at::kLong,
-              "an encoder that trims texts takes token ids int64 [B, L], the batch has ",
-              tokens.scalar_type(), " ", tokens.sizes(), "; switch trimming off for it");
+  TORCH_CHECK(
+      tokens.dim() >= 2 && tokens.scalar_type() == at::kLong,
+      "an encoder that trims texts takes token ids int64 [B, L] or [B, K, L], the batch has ",
+      tokens.scalar_type(), " ", tokens.sizes(), "; switch trimming off for it");
   Chunking chunking;
-  const auto lengths = tokens.argmax(1).add_(1).cpu();
-  chunking.order = lengths.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
-  const auto sorted = lengths.index_select(0, chunking.order);
+  const auto lengths = tokens.argmax(-1).flatten(tokens.dim() > 2 ? 1 : 0);
+  const auto longest_each = (tokens.dim() > 2 ? lengths.amax(1) : lengths).add(1).cpu();
+  chunking.order = longest_each.argsort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
+  const auto sorted = longest_each.index_select(0, chunking.order);
   const auto* length = sorted.const_data_ptr<std::int64_t>();
   const std::int64_t samples = tokens.size(0);
-  const std::int64_t budget = size * tokens.size(1);
+  const std::int64_t budget = size * tokens.size(-1);
   for (std::int64_t begin = 0; begin < samples;) {
     const auto longest = length[begin];
     const auto count = std::min(samples - begin, std::max(size, budget / longest));

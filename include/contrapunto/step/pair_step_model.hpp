@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
 #include <cstdint>
@@ -27,7 +28,8 @@ struct PairStepOptions {
   std::function<at::Tensor(const at::Tensor&)> prepare_y = {};  ///< The same for `y_input`.
   bool trim_x = false;  ///< The first tower reads texts that may be cut; see Encoder::trims_text.
   bool trim_y = true;   ///< The second does. Off for towers that read padding.
-  /// Tensor of the batch with hard negatives for the second tower, [B * K, ...]; empty: none.
+  /// Tensor of the batch with K hard negatives of each pair for the second tower, [B, K, ...];
+  /// empty: none.
   std::string negatives_input = {};
   /// Pairs of one key in the batch are no negatives of each other. For batches with repeated
   /// captions or images; the loss must look at keys.
@@ -56,30 +58,37 @@ template <class Model>
       return prepare ? prepare(there) : there;
     };
   };
-  const auto text =
-      [model, prepare = prepared(options.prepare_y)](const at::Tensor& slice) mutable -> Features {
+  const auto text = [model,
+                     prepare = prepared(options.prepare_y)](const at::Tensor& slice) -> Features {
     return model->encode_text(prepare(slice));
   };
   StepModel step;
   step.encoders.push_back(
       {options.x_input,
-       [model, prepare = prepared(options.prepare_x)](const at::Tensor& slice) mutable -> Features {
+       [model, prepare = prepared(options.prepare_x)](const at::Tensor& slice) -> Features {
          return model->encode_image(prepare(slice));
        },
        options.trim_x});
   step.encoders.push_back({options.y_input, text, options.trim_y});
   if (!options.negatives_input.empty())
-    step.encoders.push_back({options.negatives_input, text, options.trim_y});
-  step.embed = [model, options, device](const std::vector<Features>& features,
-                                        const Batch& batch) mutable {
+    step.encoders.push_back(
+        {options.negatives_input,
+         [text](const at::Tensor& slice) -> Features {  // [b, K, ...] to [b, K, D]
+           const auto rows = text(slice.flatten(0, 1)).tensors.front();
+           return rows.view({slice.size(0), slice.size(1), rows.size(1)});
+         },
+         options.trim_y});
+  step.embed = [model, options, device](const std::vector<Features>& features, const Batch& batch) {
     Embeddings e{features[0].tensors.front(), features[1].tensors.front(), model->scale()};
     if (model->logit_bias.defined()) e.bias = model->logit_bias;
-    if (features.size() > 2) e.negatives = features[2].tensors.front();
+    if (features.size() > 2) e.negatives = features[2].tensors.front().flatten(0, 1);
     if (options.use_keys) {
       TORCH_CHECK(static_cast<std::int64_t>(batch.keys.size()) == e.x.size(0),
                   "pair_step_model: use_keys is on, but the batch has ", batch.keys.size(),
                   " keys for ", e.x.size(0), " pairs");
       e.keys = key_hashes(batch.keys).to(device);
+      if (e.negatives)  // not known, so none that any pair has
+        e.negative_keys = at::full({e.negatives->size(0)}, -1, e.keys->options());
     }
     return e;
   };
