@@ -119,7 +119,7 @@ class GradientSync {
     if (communicator_.size() == 1) return;
     const at::NoGradGuard no_grad;
     const std::scoped_lock lock(mutex_);
-    while (next_ < buckets_.size()) launch(buckets_[next_++]);
+    for (; next_ < buckets_.size(); ++next_) launch(buckets_[next_]);
     for (auto& bucket : buckets_) write_back(bucket);
     for (auto& bucket : buckets_) bucket.missing = bucket.members.size();
     std::fill(has_arrived_.begin(), has_arrived_.end(), false);
@@ -204,7 +204,8 @@ class GradientSync {
     --buckets_[bucket_of_[p]].missing;
     const at::NoGradGuard no_grad;
     // In order: another rank may complete its buckets in another one.
-    while (next_ < buckets_.size() && buckets_[next_].missing == 0) launch(buckets_[next_++]);
+    for (; next_ < buckets_.size() && buckets_[next_].missing == 0; ++next_)
+      launch(buckets_[next_]);
   }
 
   void launch(Bucket& bucket) {
@@ -215,6 +216,7 @@ class GradientSync {
                             first.options().dtype(narrow ? at::kBFloat16 : first.scalar_type()));
     auto flags = bucket.flat.narrow(0, bucket.elements, count).fill_(1);
     std::vector<at::Tensor> to, from;
+    bucket.views.clear();
     for (std::size_t m = 0; m < bucket.members.size(); ++m) {
       const auto& parameter = parameters_[bucket.members[m]];
       const auto part = bucket.flat.narrow(0, bucket.offsets[m], parameter.numel());
