@@ -16,3 +16,4 @@
 #include "contrapunto/core/rng_replay.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/core/step_state.hpp"
+#include "contrapunto/core/unit_rows.hpp"

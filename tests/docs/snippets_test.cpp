@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include "contrapunto/contrapunto.hpp"
 #include "support/catch.hpp"
@@ -102,4 +103,74 @@ TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
   while (const auto batch = loader.next()) samples += batch->size();
   // snippet end
   REQUIRE(samples == 256);
+}
+
+TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
+  // Compiled with -Wextra -Werror: a member without a default would be a warning at its user.
+  [[maybe_unused]] const auto first_and_last =
+      std::tuple{cp::BpeTokenizerOptions{.context_length = 8},
+                 cp::ByteTokenizerOptions{.context_length = 8},
+                 cp::ByteTokenizerOptions{.lower_case = false},
+                 cp::EncodedSample{.key = "a"},
+                 cp::EncodedSample{.label = 1},
+                 cp::ImageTransformOptions{.image_size = 8},
+                 cp::ImageTransformOptions{.grayscale_probability = 0.5},
+                 cp::LoaderOptions{.batch_size = 8},
+                 cp::LoaderOptions{.on_skip = {}},
+                 cp::SourceOptions{.caption_fields = {"text"}},
+                 cp::SourceOptions{.synthetic = {}},
+                 cp::SyntheticShapesOptions{.samples = 8},
+                 cp::SyntheticShapesOptions{.noise = 0},
+                 cp::CurvesOptions{.title = "a"},
+                 cp::CurvesOptions{.gnuplot = "gnuplot"},
+                 cp::ProgressLineOptions{.total_steps = 8},
+                 cp::ProgressLineOptions{.clock = {}},
+                 cp::AttentionOptions{.width = 8},
+                 cp::AttentionOptions{.out_proj_std = 0.1},
+                 cp::AttentionPoolOptions{.width = 8},
+                 cp::AttentionPoolOptions{.layer_norm_eps = 1e-6},
+                 cp::AttentionPool2dOptions{.grid = 8},
+                 cp::AttentionPool2dOptions{.output_dim = 8},
+                 cp::LinearOptions{.in_features = 8},
+                 cp::LinearOptions{.zero_bias = true},
+                 cp::MlpOptions{.width = 8},
+                 cp::MlpOptions{.zero_bias = true},
+                 cp::ResidualAttentionBlockOptions{.attention = {}},
+                 cp::ResidualAttentionBlockOptions{.layer_norm_eps = 1e-6},
+                 cp::AdamWOptions{.beta1 = 0.9},
+                 cp::AdamWOptions{.eps = 1e-6},
+                 cp::EmaOptions{.decay = 0.9},
+                 cp::EmaOptions{.warmup_power = 1.0},
+                 cp::ParameterGroup{.name = "a"},
+                 cp::ParameterGroup{.lr_multiplier = 1.0},
+                 cp::PlanFinding{.message = "a"},
+                 cp::RunPlan{.model = "a"},
+                 cp::RunPlan{.weights_quick_gelu = false},
+                 cp::LossScalerOptions{.initial_scale = 8},
+                 cp::LossScalerOptions{.growth_interval = 8},
+                 cp::RunLength{.dataset_samples = 8},
+                 cp::RunLength{.total_steps = 8},
+                 cp::WarmupConstantOptions{.peak_lr = 1},
+                 cp::WarmupConstantOptions{.warmup_steps = 1},
+                 cp::WarmupConstantCooldownOptions{.peak_lr = 1},
+                 cp::WarmupConstantCooldownOptions{.power = 1},
+                 cp::WarmupCosineOptions{.peak_lr = 1},
+                 cp::WarmupCosineOptions{.total_steps = 1},
+                 cp::DualEncoderOptions{.initial_logit_scale = 1},
+                 cp::DualEncoderOptions{.initial_logit_bias = 1},
+                 cp::ModelConfig{.name = "a"},
+                 cp::ModelConfig{.image_resize_mode = "squash"},
+                 cp::ModifiedResNetOptions{.image_size = 32},
+                 cp::ModifiedResNetOptions{.output_dim = 8},
+                 cp::TextTransformerOptions{.context_length = 8},
+                 cp::TextTransformerOptions{.layer_norm_eps = 1e-6},
+                 cp::VisionTransformerOptions{.image_size = 8},
+                 cp::VisionTransformerOptions{.patch_dropout = 0.1},
+                 cp::Embeddings{.x = {}},
+                 cp::Embeddings{.bias = {}},
+                 cp::StepState{.step = 1},
+                 cp::StepState{.data_wait_share = 0.1},
+                 cp::Batch{.keys = {}},
+                 cp::State{.scalars = {}}};
+  SUCCEED();
 }

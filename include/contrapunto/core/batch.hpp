@@ -15,8 +15,9 @@ namespace contrapunto {
 
 /// Tensors by name, all with the same first dimension B, and the key of each sample.
 struct Batch {
-  std::map<std::string, at::Tensor> tensors;
-  std::vector<std::string> keys;  ///< B names as the source gave them; empty where it has none.
+  std::map<std::string, at::Tensor> tensors = {};
+  std::vector<std::string> keys =
+      {};  ///< B names as the source gave them; empty where it has none.
 
   /// The tensor called `name`; raises and lists what there is when it is missing.
   [[nodiscard]] const at::Tensor& at(const std::string& name) const {

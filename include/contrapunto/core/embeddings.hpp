@@ -11,9 +11,9 @@ namespace contrapunto {
 /// What two towers make of one batch of pairs: row i of `x` and row i of `y` belong together.
 /// For image-text training x holds the images and y the texts; losses call them rows and columns.
 struct Embeddings {
-  at::Tensor x;      ///< [B, D], unit rows.
-  at::Tensor y;      ///< [B, D], unit rows; y[i] is the positive of x[i].
-  at::Tensor scale;  ///< [], exp of the learned log-scale: logits = scale * x y^T.
+  at::Tensor x = {};      ///< [B, D], unit rows.
+  at::Tensor y = {};      ///< [B, D], unit rows; y[i] is the positive of x[i].
+  at::Tensor scale = {};  ///< [], exp of the learned log-scale: logits = scale * x y^T.
   std::optional<at::Tensor> bias = {};  ///< [], added to the logits; only the sigmoid loss has one.
   /// [M, D], unit rows: further candidates that no row belongs to, such as mined hard negatives or
   /// a queue of earlier batches.

@@ -18,8 +18,8 @@ using TensorMap = std::map<std::string, at::Tensor>;
 struct State {
   using Scalar = std::variant<std::int64_t, double, std::string>;
 
-  TensorMap tensors;
-  std::map<std::string, Scalar> scalars;
+  TensorMap tensors = {};
+  std::map<std::string, Scalar> scalars = {};
 
   /// The number or text called `name`; raises when it is missing or of another kind.
   template <class T>

@@ -41,7 +41,7 @@ struct ProcessGroupOptions {
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
   /// Gloo only: host name or address of this machine that other ranks can reach; empty takes the
   /// machine's own name.
-  std::string gloo_address;
+  std::string gloo_address = {};
   int gloo_threads = 2;  ///< Gloo only: threads that move data.
   int device = 0;        ///< NCCL only: CUDA device of this rank.
 };

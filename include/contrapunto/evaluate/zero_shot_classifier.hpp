@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -13,19 +12,10 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/evaluate/prompt_templates.hpp"
 
 namespace contrapunto {
-
-namespace detail {
-
-/// Rows of length 1, in at least float32; a row of zeros stays zero.
-inline at::Tensor unit_rows(const at::Tensor& rows) {
-  const auto wide = rows.scalar_type() == at::kDouble ? rows : rows.to(at::kFloat);
-  return wide / wide.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
-}
-
-}  // namespace detail
 
 /// One unit row per class, [C, D]: the mean over `templates` of the unit text embeddings, made unit
 /// again. `tokenize(std::vector<std::string>)` gives tokens [T, L], `encode_text(tokens)` gives
@@ -53,9 +43,9 @@ template <class EncodeText, class Tokenize>
         embeddings.dim() == 2 && embeddings.size(0) == static_cast<std::int64_t>(texts.size()),
         "zero_shot_classifier: encode_text gave ", embeddings.sizes(), " for ", texts.size(),
         " texts; it must give one row for each");
-    const auto by_class = detail::unit_rows(embeddings)
-                              .view({-1, static_cast<std::int64_t>(prompts), embeddings.size(1)});
-    rows.push_back(detail::unit_rows(by_class.mean(1)));
+    const auto by_class =
+        unit_rows(embeddings).view({-1, static_cast<std::int64_t>(prompts), embeddings.size(1)});
+    rows.push_back(unit_rows(by_class.mean(1)));
   }
   return at::cat(rows);
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 
 namespace contrapunto::detail {
 
@@ -18,11 +19,6 @@ namespace contrapunto::detail {
 class FullPrecision {
   c10::impl::ExcludeDispatchKeyGuard no_autocast_{c10::autocast_dispatch_keyset};
 };
-
-/// `tensor` in float32; float64 stays.
-[[nodiscard]] inline at::Tensor at_least_float32(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kDouble ? tensor : tensor.to(at::kFloat);
-}
 
 /// Raises unless x and y are [B, D] alike, the scale is one number, and negatives and keys fit.
 inline void check_pairs(const Embeddings& e, std::string_view loss) {

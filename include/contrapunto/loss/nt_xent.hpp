@@ -14,6 +14,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/log_sums.hpp"
 
@@ -31,7 +32,7 @@ class NtXent {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_embeddings(e, "NtXent");
     const detail::FullPrecision no_autocast;
-    const auto x = detail::at_least_float32(e.x);
+    const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto scale = e.scale.to(x.scalar_type());
     const auto logs = detail::self_log_sums(at::cat({x, y}), scale, tiles_);
@@ -59,7 +60,7 @@ class SupCon {
     TORCH_CHECK(e.keys && !e.negatives,
                 "SupCon: set keys, int64 [B], to the class of each pair; it takes no negatives");
     const detail::FullPrecision no_autocast;
-    const auto x = detail::at_least_float32(e.x);
+    const auto x = at_least_float32(e.x);
     const auto rows = at::cat({x, e.y.to(x.scalar_type())});  // [2 B, D]
     const auto n = rows.size(0);
     const auto scale = e.scale.to(x.scalar_type());

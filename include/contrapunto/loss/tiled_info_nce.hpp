@@ -12,6 +12,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/log_sums.hpp"
@@ -48,7 +49,7 @@ class TiledInfoNce {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_pairs(e, "TiledInfoNce");
     const detail::FullPrecision no_autocast;
-    const auto x = detail::at_least_float32(e.x);
+    const auto x = at_least_float32(e.x);
     const auto kind = x.scalar_type();
     const auto y = e.y.to(kind);
     const auto candidates = e.negatives ? at::cat({y, e.negatives->to(kind)}) : y;

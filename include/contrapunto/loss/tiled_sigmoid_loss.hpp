@@ -20,6 +20,7 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/custom_gradient.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/loss/column_blocks.hpp"
 #include "contrapunto/loss/full_precision.hpp"
@@ -52,7 +53,7 @@ class TiledSigmoidLoss {
                 "TiledSigmoidLoss: the embeddings need a bias of one number; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
     const detail::FullPrecision no_autocast;
-    const auto x = detail::at_least_float32(e.x);
+    const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto candidates = e.negatives ? at::cat({y, e.negatives->to(x.scalar_type())}) : y;
     at::Tensor keys;

@@ -25,8 +25,8 @@ inline at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
 }  // namespace detail
 
 struct ResidualAttentionBlockOptions {
-  AttentionOptions attention;
-  MlpOptions mlp;
+  AttentionOptions attention = {};
+  MlpOptions mlp = {};
   double layer_norm_eps = 1e-5;
 };
 

@@ -11,9 +11,9 @@ namespace contrapunto {
 
 /// Parameters that are optimised alike.
 struct ParameterGroup {
-  std::string name;
-  std::vector<at::Tensor> parameters;
-  std::vector<std::string> parameter_names;  ///< As many, unique over all groups.
+  std::string name = {};
+  std::vector<at::Tensor> parameters = {};
+  std::vector<std::string> parameter_names = {};  ///< As many, unique over all groups.
   double weight_decay = 0.0;
   double lr_multiplier = 1.0;  ///< Times the schedule's rate.
 };

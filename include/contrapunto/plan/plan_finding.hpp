@@ -14,7 +14,7 @@ struct PlanFinding {
   };
 
   Severity severity = Severity::kWarn;
-  std::string message;  ///< What is wrong, with numbers, and what to change to what.
+  std::string message = {};  ///< What is wrong, with numbers, and what to change to what.
 };
 
 }  // namespace contrapunto

@@ -4,7 +4,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/linalg_vector_norm.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
@@ -16,6 +15,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 
 namespace contrapunto {
 
@@ -58,12 +58,12 @@ class DualEncoderImpl : public torch::nn::Module {
 
   /// Input of the image tower to float32 unit rows [B, D]; float64 from a tower in float64.
   [[nodiscard]] at::Tensor encode_image(const at::Tensor& images) const {
-    return unit_rows(image_forward_(images), "image");
+    return unit_features(image_forward_(images), "image");
   }
 
   /// Input of the text tower to unit rows [B, D] likewise.
   [[nodiscard]] at::Tensor encode_text(const at::Tensor& tokens) const {
-    return unit_rows(text_forward_(tokens), "text");
+    return unit_features(text_forward_(tokens), "text");
   }
 
   /// Both at once, with scale and bias. Raises when the towers disagree in B or D.
@@ -72,12 +72,12 @@ class DualEncoderImpl : public torch::nn::Module {
     TORCH_CHECK(e.x.sizes() == e.y.sizes(), "DualEncoder: image features are ", e.x.sizes(),
                 " and text features ", e.y.sizes(),
                 "; give both towers one output_dim and the same number of pairs");
-    if (logit_bias.defined()) e.bias = widen(logit_bias);
+    if (logit_bias.defined()) e.bias = at_least_float32(logit_bias);
     return e;
   }
 
   /// exp(logit_scale), float32, [].
-  [[nodiscard]] at::Tensor scale() const { return widen(logit_scale).exp(); }
+  [[nodiscard]] at::Tensor scale() const { return at_least_float32(logit_scale).exp(); }
 
   /// Keeps the scale within [1, 100], in place and outside of autograd. Call after each step.
   void clamp_logit_scale_() {
@@ -92,16 +92,10 @@ class DualEncoderImpl : public torch::nn::Module {
   at::Tensor logit_bias;   ///< []; undefined without a bias.
 
  private:
-  /// float32, or float64 where that is what the tower computes in.
-  static at::Tensor widen(const at::Tensor& x) {
-    return x.scalar_type() == at::kDouble ? x : x.to(at::kFloat);
-  }
-
-  static at::Tensor unit_rows(const at::Tensor& features, const char* tower) {
+  static at::Tensor unit_features(const at::Tensor& features, const char* tower) {
     TORCH_CHECK(features.dim() == 2, "DualEncoder: the ", tower, " tower returned ",
                 features.sizes(), ", expected [B, D]");
-    const auto x = widen(features);
-    return x / at::linalg_vector_norm(x, 2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+    return unit_rows(features);
   }
 
   std::shared_ptr<torch::nn::Module> visual_;

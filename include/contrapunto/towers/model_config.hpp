@@ -18,10 +18,10 @@ namespace contrapunto {
 
 /// Everything needed to build a model and to feed it. A value: take a named one and change it.
 struct ModelConfig {
-  std::string name;
+  std::string name = {};
   std::int64_t embed_dim = 512;  ///< Width of the features; the `output_dim` of both towers.
-  std::variant<VisionTransformerOptions, ModifiedResNetOptions> image;
-  TextTransformerOptions text;
+  std::variant<VisionTransformerOptions, ModifiedResNetOptions> image = {};
+  TextTransformerOptions text = {};
   bool custom_text = false;  ///< OpenCLIP keeps the text tensors under "text.".
   bool timm_image = false;   ///< OpenCLIP keeps the image tensors under timm's names.
   double initial_logit_scale = std::log(1.0 / 0.07);        ///< Logarithm of the scale.
