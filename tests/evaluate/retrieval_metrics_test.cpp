@@ -24,12 +24,14 @@ RetrievalMetrics::Direction summarise(std::vector<double> ranks) {
     d.recall_at_1 += rank < 1;
     d.recall_at_5 += rank < 5;
     d.recall_at_10 += rank < 10;
+    d.mean_reciprocal_rank += 1 / (rank + 1);
     d.mean_rank += rank + 1;
   }
   const auto total = static_cast<double>(n);
   d.recall_at_1 /= total;
   d.recall_at_5 /= total;
   d.recall_at_10 /= total;
+  d.mean_reciprocal_rank /= total;
   d.mean_rank /= total;
   d.median_rank = std::floor((ranks[(n - 1) / 2] + ranks[n / 2]) / 2) + 1;
   d.queries = static_cast<std::int64_t>(n);
@@ -66,6 +68,7 @@ void require_same(const RetrievalMetrics::Direction& a, const RetrievalMetrics::
   REQUIRE(a.recall_at_1 == b.recall_at_1);
   REQUIRE(a.recall_at_5 == b.recall_at_5);
   REQUIRE(a.recall_at_10 == b.recall_at_10);
+  REQUIRE(a.mean_reciprocal_rank == Approx(b.mean_reciprocal_rank).epsilon(1e-12));
   REQUIRE(a.mean_rank == Approx(b.mean_rank).epsilon(1e-12));
   REQUIRE(a.median_rank == b.median_rank);
   REQUIRE(a.queries == b.queries);

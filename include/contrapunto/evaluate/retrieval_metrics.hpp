@@ -26,6 +26,7 @@ struct RetrievalMetrics {
     double recall_at_1 = 0.0;  ///< Share of queries whose (best) positive is the first, 0 to 1.
     double recall_at_5 = 0.0;
     double recall_at_10 = 0.0;
+    double mean_reciprocal_rank = 0.0;  ///< Mean of 1 / rank, MRR.
     double mean_rank = 0.0;
     double median_rank = 0.0;  ///< Of an even count the lower whole number between the middle two.
     std::int64_t queries = 0;
@@ -50,6 +51,7 @@ inline RetrievalMetrics::Direction summarise_ranks(const at::Tensor& rank) {
   return {recall(1),
           recall(5),
           recall(10),
+          (sorted.to(at::kDouble) + 1).reciprocal().mean().item<double>(),
           sorted.to(at::kDouble).mean().item<double>() + 1,
           static_cast<double>(middle + 1),
           count};
