@@ -169,13 +169,20 @@ void train(const Settings& s) {
   run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
   const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
-  const auto loss_of = [&](const auto& e) { return s.loss == "sigmoid" ? cp::SigmoidLoss{}(e) : cp::InfoNce{}(e); };
+  const auto loss = [&](const cp::Embeddings& e) {
+    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<>()(e) : cp::TiledInfoNce<>()(e);
+  };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));
   cp::LossScaler scaler(precision, device);
   std::optional<cp::Ema> ema;
   if (s.ema > 0.0) ema.emplace(*model, s.ema);
   const auto parameters = optimizer.parameters();
+
+  // ---- Step: batch in, gradients out ----
+  const cp::PairStepOptions inputs{.prepare_x = to_images, .trim_y = !config.text.reads_padding()};
+  const cp::StepContext context{.precision = precision, .device = device, .scaler = &scaler};
+  cp::Direct compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);
 
   // ---- Plan: what will happen, before anything does ----
   const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
@@ -280,14 +287,8 @@ void train(const Settings& s) {
       loader.start_epoch(++epoch, batch_in_epoch = 0);
       continue;
     }
-    const cp::Batch on_device = batch->to(device);
-    at::Tensor loss;
-    {
-      const cp::AutocastGuard autocast(precision, device);
-      loss = loss_of(model(to_images(on_device.at("image")), on_device.at("text")));
-    }
     optimizer.zero_grad();
-    scaler.scale(loss).backward();
+    const cp::LossTerms terms = compute_gradients(*batch);
     const auto found_inf = scaler.unscale_(parameters);
     const auto norm = cp::clip_grad_norm_(parameters, s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity());
     const double lr = schedule(step);
@@ -304,7 +305,7 @@ void train(const Settings& s) {
       const cp::StepState state{.step = step,
                                 .samples = step * s.batch_size,
                                 .epoch = static_cast<double>(step) / static_cast<double>(run.steps_per_epoch()),
-                                .loss = loss.item<double>(),
+                                .loss = terms.total.item<double>(),
                                 .lr = lr,
                                 .scale = model->scale().item<double>(),
                                 .gradient_norm = norm.item<double>(),
