@@ -344,7 +344,7 @@ int main(int argc, char** argv) {
   try {
     train(s);
   } catch (const std::exception& error) {
-    std::cerr << "train_clip: " << cp::error_text(error) << "\n";
+    std::cerr << fs::path(argv[0]).filename().string() << ": " << cp::error_text(error) << "\n";
     return 1;
   }
 }

@@ -203,6 +203,21 @@ TEST_CASE("Ranks fall back to running maxima together", "[loss][cpu]") {
                             expected, 1.0) < 2e-5);
 }
 
+TEST_CASE("A rank whose features are not finite is named on all ranks", "[loss][cpu]") {
+  std::vector<std::string> said(3);
+  test::run_thread_ranks(3, [&](const test::ThreadRank& rank) {
+    auto e = pairs(4, 10.0);
+    if (rank.rank() == 1) e.y[2][5] = std::numeric_limits<double>::quiet_NaN();
+    try {
+      static_cast<void>(TiledInfoNce<test::ThreadRank>({}, rank)(e));
+    } catch (const c10::Error& error) {
+      said[static_cast<std::size_t>(rank.rank())] = error.what_without_backtrace();
+    }
+  });
+  for (const auto& message : said)
+    CHECK_THAT(message, Contains("features of rank 1 are not finite"));
+}
+
 TEST_CASE("A tiled loss keeps the identities of the loss", "[loss][cpu]") {
   const auto e = pairs(50, 14.3);
   const TiledInfoNce<> loss({.tiles = kSmallTiles});

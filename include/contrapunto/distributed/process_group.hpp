@@ -257,4 +257,26 @@ inline ProcessGroupCommunicator connect_nccl(const c10::intrusive_ptr<c10d::Stor
 }
 #endif
 
+/// Joins the ranks of `launch` for tensors of `device`: over NCCL for a CUDA device, which should
+/// be the current one, over Gloo for the CPU. `store` as `open_tcp_store` made
+/// it. Raises for a CUDA device in a build without NCCL.
+inline ProcessGroupCommunicator connect_ranks(const c10::intrusive_ptr<c10d::Store>& store,
+                                              const LaunchEnvironment& launch, c10::Device device,
+                                              ProcessGroupOptions options = {}) {
+  if (device.is_cpu()) {
+    // One machine needs no name that others can resolve.
+    if (options.gloo_address.empty() && launch.local_size == launch.size)
+      options.gloo_address = "127.0.0.1";
+    return connect_gloo(store, launch.rank, launch.size, options);
+  }
+#ifdef CONTRAPUNTO_HAS_NCCL
+  options.device = device.has_index() ? device.index() : static_cast<int>(launch.local_rank);
+  return connect_nccl(store, launch.rank, launch.size, options);
+#else
+  TORCH_CHECK(false, "ranks on ", device,
+              " need NCCL, which this program was built without: link "
+              "contrapunto::cuda and contrapunto::distributed, or train on the CPU");
+#endif
+}
+
 }  // namespace contrapunto

@@ -27,6 +27,7 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 #include <mutex>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -443,5 +444,14 @@ class RankMonitor {
   std::thread exchange_thread_;
   std::thread watch_thread_;
 };
+
+/// Whether `error` came out of a collective because another rank is gone, rather than from a check
+/// on this rank: the time to ask `RankMonitor::wait_for_failure` who that is.
+[[nodiscard]] inline bool is_rank_failure(const std::exception& error) {
+  if (dynamic_cast<const c10::DistError*>(&error) != nullptr) return true;
+  // Gloo raises runtime errors of its own; checks raise c10::Error.
+  return dynamic_cast<const c10::Error*>(&error) == nullptr &&
+         dynamic_cast<const std::runtime_error*>(&error) != nullptr;
+}
 
 }  // namespace contrapunto

@@ -8,11 +8,14 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "contrapunto/distributed/communicator.hpp"
@@ -30,6 +33,8 @@ namespace contrapunto::detail {
 template <Communicator C>
 class ColumnBlocks {
  public:
+  /// Raises on every rank, naming those whose features are not finite: their gradients would reach
+  /// all others.
   ColumnBlocks(const C& communicator, const at::Tensor& x, const at::Tensor& y, bool ring)
       : communicator_(communicator),
         rank_(communicator.rank()),
@@ -41,6 +46,7 @@ class ColumnBlocks {
                                 at::TensorOptions(at::kDouble).device(x.device()));
     const auto all = (size_ == 1 ? own.unsqueeze(0) : communicator.all_gather(own)).cpu();
     const auto table = all.template accessor<double, 2>();
+    std::string broken;
     for (std::int64_t r = 0; r < size_; ++r) {
       begins_.push_back(total_);
       rows_.push_back(static_cast<std::int64_t>(table[r][0]));
@@ -50,7 +56,12 @@ class ColumnBlocks {
       all_rows_ += rows_.back();
       longest_x_ = std::max(longest_x_, table[r][2]);
       longest_y_ = std::max(longest_y_, table[r][3]);
+      if (!std::isfinite(table[r][2] + table[r][3]))
+        broken += (broken.empty() ? "" : ", ") + std::to_string(r);
     }
+    TORCH_CHECK(size_ == 1 || broken.empty(), "the features of rank ", broken,
+                " are not finite; look at that rank's device and data, lower the learning rate or "
+                "use float32, and go on from the last checkpoint");
   }
 
   [[nodiscard]] std::int64_t total() const { return total_; }  ///< Columns of all ranks.
