@@ -14,5 +14,18 @@
 #include <catch2/catch.hpp>
 #else
 #include <catch2/catch_all.hpp>
+
+#include <concepts>
+#include <string>
+#include <utility>
+
 using Catch::Approx;
+
+namespace Catch::Matchers {
+/// Texts that hold `part`. Catch2 3 calls that ContainsSubstring and keeps Contains for ranges.
+template <class Text>
+requires std::convertible_to<Text, std::string> StringContainsMatcher Contains(Text&& part) {
+  return ContainsSubstring(std::string(std::forward<Text>(part)));
+}
+}  // namespace Catch::Matchers
 #endif
