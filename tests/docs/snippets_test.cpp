@@ -174,3 +174,26 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::State{.scalars = {}}};
   SUCCEED();
 }
+
+TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]") {
+  cp::DualEncoder model{MeanTower(), BagOfTokens()};
+  const at::Device device(at::kCPU);
+  cp::Batch batch;
+  batch.tensors = {{"image", torch::rand({8, 3, 32, 32})}, {"text", torch::randint(300, {8, 5})}};
+  // snippet: step strategy
+  const cp::StepModel parts = cp::pair_step_model(model, device);
+  cp::Direct whole(parts, cp::TiledInfoNce<>());
+  cp::GradCache cached(parts, cp::TiledInfoNce<>(), {.chunk_size = 2});
+  cp::Accumulator accumulated(parts, cp::TiledInfoNce<>(), {.micro_batch = 2});
+
+  const cp::LossTerms loss = cached(batch);  // gradients are in the parameters
+  // snippet end
+  const auto gradient = model->logit_scale.grad().clone();
+  model->zero_grad();
+  whole(batch);
+  CHECK(torch::allclose(gradient, model->logit_scale.grad(), 1e-4));
+  model->zero_grad();
+  accumulated(batch);
+  CHECK(torch::allclose(gradient, model->logit_scale.grad(), 1e-4));
+  CHECK(loss.total.item<double>() > 0.0);
+}

@@ -129,6 +129,73 @@ def sources(build, work):
     check(len(lines(work / "csv")) == 4, "a CSV list trains two steps an epoch")
 
 
+def losses(folder):
+    return [line["loss"] for line in lines(folder) if "loss" in line]
+
+
+def close(a, b, tolerance):
+    return len(a) == len(b) and all(abs(x - y) <= tolerance * abs(y) for x, y in zip(a, b))
+
+
+def large_batches(build, work):
+    """Chunks, micro-batches and ranks train what train_clip trains with the whole batch: the same curve of losses."""
+    def common(batch):
+        return ["--model", tiny_model(work), "--batch-size", batch, "--epochs", 1, "--lr", 1e-3, "--log-every", 1,
+                "--threads", 1, "--stop-after", 6, "--device", "cpu"]
+    run(build / "train_clip", *common(256), "--output", work / "whole")
+    whole = losses(work / "whole")
+    check(len(whole) == 6 and whole[-1] < whole[0], f"the loss falls: {whole}")
+    run(build / "grad_cache", *common(256), "--chunk-size", 48, "--output", work / "cached")
+    check(close(losses(work / "cached"), whole, 1e-4), f"grad_cache {losses(work / 'cached')} is train_clip {whole}")
+    run(build / "accumulate", *common(256), "--micro-batch", 100, "--output", work / "accumulated")
+    check(close(losses(work / "accumulated"), whole, 1e-4), "accumulate is train_clip")
+    said = run(build / "grad_cache", *common(256), "--keep-gigabytes", -1, "--output", work / "measured")
+    check(close(losses(work / "measured"), whole, 1e-4), "a measured chunk size does not change the losses")
+    check("zero-shot" in said, "grad_cache evaluates")
+
+    if not (build / "multi_rank").exists():
+        print("multi_rank was not built: no component `distributed`")
+        return
+    launch = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    said = run(launch, "-n", 2, "--", build / "multi_rank", *common(128), "--output", work / "ranks")
+    check(close(losses(work / "ranks"), whole, 1e-4), f"two ranks {losses(work / 'ranks')} are one process {whole}")
+    check(said.count("Run plan") == 1, "one rank speaks for all")
+    single = next(line for line in lines(work / "whole") if "zero_shot_top1" in line)
+    both = next(line for line in lines(work / "ranks") if "zero_shot_top1" in line)
+    check(abs(single["zero_shot_top1"] - both["zero_shot_top1"]) < 0.01, f"{single} and {both} agree")
+    resumed = run(launch, "-n", 2, "--", build / "multi_rank", *common(128)[:-4], "--stop-after", 8, "--device", "cpu",
+                  "--output", work / "ranks", "--resume", "latest")
+    check("resumed from" in resumed and len(losses(work / "ranks")) == 8, "ranks go on from a checkpoint")
+    # Ranks that were given different settings do not start.
+    script = work / "differ.sh"
+    script.write_text(f'#!/bin/sh\nexec "$@" --lr 1e-$((3 + RANK))\n')
+    script.chmod(0o755)
+    arguments = [x for x in common(128) if x not in ("--lr", 1e-3)]
+    said = run(launch, "-n", 2, "--", script, build / "multi_rank", *arguments, "--output", work / "differ", expect=1)
+    check("the configuration differs" in said, said)
+
+
+def text_pairs(build, work):
+    """Queries find their functions after a short run; resume goes on; a bad file is named."""
+    words = "add cut join sort read write open close find list map set copy move sum mean".split()
+    pairs = [{"query": f"{a} the {b} of {c}", "code": f"def {a}_{b}({c}): return {c}.{a}({b})", "file": f"{c}.py"}
+             for a in words for b in words[:6] for c in words[:6]]
+    (work / "train.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs) + "no json\n")
+    (work / "test.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs[::9]))
+    common = ["--train-data", work / "train.jsonl", "--eval-data", work / "test.jsonl", "--group-field", "file",
+              "--hard-negatives", 1, "--batch-size", 128, "--chunk-size", 32, "--width", 64, "--layers", 1, "--epochs", 12,
+              "--lr", 1e-2, "--log-every", 4, "--x-context", 24, "--y-context", 40]
+    said = run(build / "train_text_pairs", *common, "--output", work / "run")
+    mrr = [line["mrr"] for line in lines(work / "run") if "mrr" in line]
+    check(mrr and mrr[-1] > 0.5, f"queries find their texts: MRR {mrr}")
+    check("train.jsonl:577: no JSON object" in said, "a broken line is named")
+    run(build / "train_text_pairs", *common, "--output", work / "halves", "--stop-after", 20)
+    run(build / "train_text_pairs", *common, "--output", work / "halves", "--resume", "latest")
+    check(losses(work / "halves") == losses(work / "run"), "losses after resume are bit-equal")
+    said = run(build / "train_text_pairs", *common, "--y-field", "text", "--output", work / "none", expect=1)
+    check("no text pair with fields 'query' and 'text'" in said, said)
+
+
 def mistakes(build, work):
     """Each ends with a message that names the thing and the remedy, and not with a step taken."""
     train = build / "train_clip"
@@ -162,7 +229,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "mistakes"])
+    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
+                                         "mistakes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)
