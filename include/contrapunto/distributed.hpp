@@ -5,6 +5,7 @@
 #include "contrapunto/distributed/broadcast_tensors.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/gather_with_gradient.hpp"
 #include "contrapunto/distributed/gradient_sync.hpp"
 #include "contrapunto/distributed/launch_environment.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"

@@ -5,6 +5,7 @@
 #include "contrapunto/loss/column_blocks.hpp"
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/info_nce.hpp"
+#include "contrapunto/loss/local_info_nce.hpp"
 #include "contrapunto/loss/log_sums.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/over_ranks.hpp"

@@ -8,6 +8,7 @@
 #include "contrapunto/nn/attention_pool.hpp"
 #include "contrapunto/nn/attention_pool_2d.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
+#include "contrapunto/nn/batch_norm_over_ranks.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
 #include "contrapunto/nn/convolution.hpp"
 #include "contrapunto/nn/initialize.hpp"
@@ -19,4 +20,5 @@
 #include "contrapunto/nn/patch_embedding.hpp"
 #include "contrapunto/nn/positional_embedding.hpp"
 #include "contrapunto/nn/residual_attention_block.hpp"
+#include "contrapunto/nn/sync_batch_norm.hpp"
 #include "contrapunto/nn/transformer.hpp"

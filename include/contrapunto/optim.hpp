@@ -12,3 +12,4 @@
 #include "contrapunto/optim/load_tensors.hpp"
 #include "contrapunto/optim/multiply_learning_rates.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
+#include "contrapunto/optim/sharded_adamw.hpp"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/thread_ranks.hpp"
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
@@ -133,4 +134,63 @@ TEST_CASE("owners that do not fit are refused", "[evaluate][cpu]") {
   REQUIRE_THROWS_WITH(retrieval_metrics(x, torch::ones({4, 3}), owners({0, 1, 2, 2})),
                       Contains("same D"));
   REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2, 2}), 0), Contains("chunk"));
+}
+
+TEST_CASE("ranks together retrieve as one process does, ties and all", "[evaluate][cpu]") {
+  torch::manual_seed(8);
+  for (const auto& sizes :
+       std::vector<std::vector<std::int64_t>>{{20, 20}, {9, 31}, {12, 0, 25, 1}}) {
+    for (const bool with_ties : {false, true}) {
+      std::vector<at::Tensor> xs, ys, owners, global;
+      std::int64_t before = 0;
+      for (const auto n : sizes) {
+        const auto captions = n == 0 ? 0 : n + 13;  // uneven, every row of x has one at least
+        xs.push_back(torch::randn({n, 4}, at::kDouble));
+        owners.push_back(n == 0 ? torch::empty({0}, at::kLong)
+                                : torch::cat({torch::arange(n), torch::randint(0, n, {13})})
+                                      .index({torch::randperm(captions)}));
+        ys.push_back(xs.back().index({owners.back()}) +
+                     0.6 * torch::randn({captions, 4}, at::kDouble));
+        if (with_ties) {
+          xs.back().round_();
+          ys.back().round_();
+        }
+        global.push_back(owners.back() + before);
+        before += n;
+      }
+      const auto expected =
+          retrieval_metrics(torch::cat(xs), torch::cat(ys), torch::cat(global), 7);
+      require_same(expected.x_to_y,
+                   naive(torch::cat(xs), torch::cat(ys), torch::cat(global)).x_to_y);
+      std::vector<RetrievalMetrics> metrics(sizes.size());
+      test::run_thread_ranks(static_cast<std::int64_t>(sizes.size()),
+                             [&](const test::ThreadRank& rank) {
+                               const auto r = static_cast<std::size_t>(rank.rank());
+                               metrics[r] = retrieval_metrics(xs[r], ys[r], owners[r], rank, 7);
+                             });
+      for (const auto& result : metrics) {
+        require_same(result.x_to_y, expected.x_to_y);
+        require_same(result.y_to_x, expected.y_to_x);
+      }
+    }
+  }
+}
+
+TEST_CASE("owners that do not fit on one rank are refused on all", "[evaluate][cpu]") {
+  const auto message = [](const at::Tensor& owners_of_rank_1) {
+    std::vector<std::string> messages(2);
+    test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
+      const auto x = torch::ones({3, 2});
+      try {
+        static_cast<void>(
+            retrieval_metrics(x, x, rank.rank() == 1 ? owners_of_rank_1 : torch::arange(3), rank));
+      } catch (const c10::Error& error) {
+        messages[static_cast<std::size_t>(rank.rank())] = error.what_without_backtrace();
+      }
+    });
+    REQUIRE(messages[0] == messages[1]);
+    return messages[0];
+  };
+  CHECK_THAT(message(torch::tensor({0, 1, 3})), Contains("0 to 2 (on rank 1)"));
+  CHECK_THAT(message(torch::tensor({0, 2, 2})), Contains("row 1 of x (on rank 1) has no y"));
 }

@@ -9,6 +9,7 @@
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"
 #include "contrapunto/evaluate/zero_shot_classifier.hpp"
 #include "support/catch.hpp"
+#include "support/thread_ranks.hpp"
 #include "support/tolerance.hpp"
 
 using namespace contrapunto;
@@ -126,6 +127,43 @@ TEST_CASE("with fewer than five classes top-5 is always right", "[evaluate][cpu]
   REQUIRE(accuracy.result().top1 == Approx(2.0 / 3));
   REQUIRE(accuracy.result().top5 == 1);
   REQUIRE(ZeroShotAccuracy().result().samples == 0);
+}
+
+TEST_CASE("ranks together count what one process counts", "[evaluate][cpu]") {
+  torch::manual_seed(9);
+  const auto features = torch::randn({50, 4});
+  const auto classifier = torch::randn({12, 4});
+  const auto labels = torch::randint(0, 12, {50});
+  ZeroShotAccuracy whole;
+  whole.add(features, labels, classifier);
+  const auto expected = whole.result();
+  for (const auto& ends : std::vector<std::vector<std::int64_t>>{{25, 50}, {3, 3, 40, 50}}) {
+    std::vector<ZeroShotResult> results(ends.size()), again(ends.size());
+    test::run_thread_ranks(
+        static_cast<std::int64_t>(ends.size()), [&](const test::ThreadRank& rank) {
+          const auto r = static_cast<std::size_t>(rank.rank());
+          const auto begin = r == 0 ? 0 : ends[r - 1];
+          ZeroShotAccuracy accuracy;
+          for (auto i = begin; i < ends[r]; i += 8) {
+            const auto end = std::min(i + 8, ends[r]);
+            accuracy.add(features.slice(0, i, end), labels.slice(0, i, end), classifier);
+          }
+          results[r] = accuracy.result(rank);
+          again[r] = accuracy.result(rank);  // asking changes nothing
+        });
+    for (const auto& all : {results, again})
+      for (const auto& result : all) {
+        CHECK(result.samples == 50);
+        CHECK(result.top1 == expected.top1);
+        CHECK(result.top5 == expected.top5);
+      }
+  }
+  ZeroShotResult none{1, 1, 1};
+  test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
+    const auto result = ZeroShotAccuracy().result(rank);
+    if (rank.rank() == 1) none = result;
+  });
+  CHECK((none.samples == 0 && none.top1 == 0));
 }
 
 TEST_CASE("features that are NaN are never right", "[evaluate][cpu]") {

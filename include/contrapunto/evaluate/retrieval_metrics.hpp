@@ -10,12 +10,17 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <string>
 #include <tuple>
 #include <vector>
 
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/evaluate/rank_among.hpp"
 
 namespace contrapunto {
@@ -60,56 +65,114 @@ inline RetrievalMetrics::Direction summarise_ranks(const at::Tensor& rank) {
 /// `ranks_of(begin, end)` for consecutive pieces of `rows` rows, joined.
 inline at::Tensor in_chunks(std::int64_t rows, std::int64_t chunk,
                             const std::function<at::Tensor(std::int64_t, std::int64_t)>& ranks_of) {
-  std::vector<at::Tensor> parts;
-  for (std::int64_t begin = 0; begin < rows; begin += chunk)
+  std::vector<at::Tensor> parts{ranks_of(0, std::min(chunk, rows))};  // also of no rows
+  for (std::int64_t begin = chunk; begin < rows; begin += chunk)
     parts.push_back(ranks_of(begin, std::min(begin + chunk, rows)));
   return at::cat(parts);
 }
 
-}  // namespace detail
+/// gather_rows without its copy where there is one rank.
+template <Communicator C>
+GatheredRows rows_of_all(const C& communicator, const at::Tensor& rows) {
+  if (communicator.size() == 1) return {rows, {rows.size(0)}, 0};
+  return gather_rows(communicator, rows);
+}
 
-/// Retrieval both ways between `x` [N, D] and `y` [M, D] by dot product. `y_owner` int64 [M] says
-/// to which row of x each row of y belongs, so an image may have several captions; each x needs at
-/// least one. A y is searched for its owner, an x for the best of its ys. Of equal scores the lower
-/// index comes first. Scores exist for `chunk` queries at a time, never N x M.
-[[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
-                                                        const at::Tensor& y_owner,
-                                                        std::int64_t chunk = 512) {
-  TORCH_CHECK(x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1) && x.size(0) > 0,
-              "retrieval_metrics: x ", x.sizes(), " and y ", y.sizes(),
-              " must be [N, D] and [M, D] with the same D and N > 0");
-  TORCH_CHECK(
-      y_owner.dim() == 1 && y_owner.size(0) == y.size(0) && y_owner.scalar_type() == at::kLong,
-      "retrieval_metrics: y_owner must be int64 [", y.size(0), "], got ", y_owner.scalar_type(),
-      " ", y_owner.sizes());
-  TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
-  const at::NoGradGuard no_grad;
-  const auto owner = y_owner.to(x.device());
-  TORCH_CHECK(y.size(0) > 0 && owner.min().item<std::int64_t>() >= 0 &&
-                  owner.max().item<std::int64_t>() < x.size(0),
-              "retrieval_metrics: y_owner must name rows of x, 0 to ", x.size(0) - 1);
-  const auto owned = owner.bincount({}, x.size(0));
-  TORCH_CHECK(owned.min().item<std::int64_t>() > 0, "retrieval_metrics: row ",
-              owned.argmin().item<std::int64_t>(), " of x has no y; leave such rows out");
+/// Owners counted over the rows of x of all ranks instead of each rank's own. Raises for owners
+/// that do not exist, and for an x that owns nothing.
+inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& x) {
+  auto global = owners.rows.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
+  const bool ranks = x.sizes.size() > 1;
+  const auto on_rank = [&](std::size_t r) {
+    return ranks ? " (on rank " + std::to_string(r) + ")" : std::string();
+  };
+  std::int64_t first_x = 0, first_y = 0;
+  for (std::size_t r = 0; r < x.sizes.size(); ++r) {
+    auto part = global.narrow(0, first_y, owners.sizes[r]);
+    TORCH_CHECK(
+        part.numel() == 0 ||
+            (part.min().item<std::int64_t>() >= 0 && part.max().item<std::int64_t>() < x.sizes[r]),
+        "retrieval_metrics: y_owner must name rows of x, 0 to ", x.sizes[r] - 1, on_rank(r));
+    const auto owned = part.bincount({}, x.sizes[r]);
+    TORCH_CHECK(owned.numel() == 0 || owned.min().item<std::int64_t>() > 0,
+                "retrieval_metrics: row ", owned.argmin().item<std::int64_t>(), " of x", on_rank(r),
+                " has no y; leave such rows out");
+    part.add_(first_x);
+    first_x += x.sizes[r];
+    first_y += owners.sizes[r];
+  }
+  TORCH_CHECK(first_x > 0, "retrieval_metrics: there are no rows");
+  return global.to(owners.rows.device());
+}
 
-  const auto y_ranks = detail::in_chunks(y.size(0), chunk, [&](auto begin, auto end) {
+/// Ranks of the owners of `y` [Q, D] among all `x` [N, D]; `owner` [Q].
+inline at::Tensor ranks_of_owners(const at::Tensor& y, const at::Tensor& owner, const at::Tensor& x,
+                                  std::int64_t chunk) {
+  return in_chunks(y.size(0), chunk, [&](auto begin, auto end) {
     const auto scores = y.slice(0, begin, end).mm(x.t());  // [chunk, N]
     const auto column = owner.slice(0, begin, end).unsqueeze(1);
-    return detail::rank_among(scores, scores.gather(1, column), column);
+    return rank_among(scores, scores.gather(1, column), column);
   });
+}
+
+/// Ranks of the best of their own among all `y` [M, D], of which `owner` [M] says whose they are,
+/// for `x` [Q, D]; row i is number `first + i`.
+inline at::Tensor ranks_of_best(const at::Tensor& x, std::int64_t first, const at::Tensor& y,
+                                const at::Tensor& owner, std::int64_t chunk) {
   const auto columns = at::arange(y.size(0), owner.options());
-  const auto x_ranks = detail::in_chunks(x.size(0), chunk, [&](auto begin, auto end) {
+  return in_chunks(x.size(0), chunk, [&](auto begin, auto end) {
     const auto scores = x.slice(0, begin, end).mm(y.t());  // [chunk, M]
-    const auto row = at::arange(begin, end, owner.options()).unsqueeze(1);
+    const auto row = at::arange(first + begin, first + end, owner.options()).unsqueeze(1);
     const auto is_foreign = owner.unsqueeze(0).ne(row);
     const auto best = scores.masked_fill(is_foreign, -std::numeric_limits<double>::infinity())
                           .amax({1}, /*keepdim=*/true);
     // The first of the best, found without argmax, which may return any of several.
     const auto is_best = scores.eq(best).logical_and_(is_foreign.logical_not());
     const auto column = at::where(is_best, columns, y.size(0)).amin({1}, /*keepdim=*/true);
-    return detail::rank_among(scores, best, column);
+    return rank_among(scores, best, column);
   });
-  return {detail::summarise_ranks(x_ranks), detail::summarise_ranks(y_ranks)};
+}
+
+}  // namespace detail
+
+/// Retrieval both ways between `x` [N, D] and `y` [M, D] of all ranks by dot product. `y_owner`
+/// int64 [M] says to which row of this rank's x each row of its y belongs, so an image may have
+/// several captions; each x needs at least one. A y is searched for its owner, an x for the best of
+/// its ys. Of equal scores the one that comes first wins, those of rank 0 before those of rank 1.
+/// Scores exist for `chunk` queries at a time, never N x M.
+///
+/// Each rank searches for its own queries among everything, which is gathered once, so memory is
+/// O(D) per row of all ranks; N and M may differ between ranks and be 0 on some. The result is the
+/// same on every rank, and that of one process on all rows. Collective: raises on every rank.
+template <Communicator C>
+[[nodiscard]] RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
+                                                 const at::Tensor& y_owner, const C& communicator,
+                                                 std::int64_t chunk = 512) {
+  TORCH_CHECK(x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1), "retrieval_metrics: x ",
+              x.sizes(), " and y ", y.sizes(), " must be [N, D] and [M, D] with the same D");
+  TORCH_CHECK(
+      y_owner.dim() == 1 && y_owner.size(0) == y.size(0) && y_owner.scalar_type() == at::kLong,
+      "retrieval_metrics: y_owner must be int64 [", y.size(0), "], got ", y_owner.scalar_type(),
+      " ", y_owner.sizes());
+  TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
+  const at::NoGradGuard no_grad;
+  const auto all_x = detail::rows_of_all(communicator, x);
+  const auto all_y = detail::rows_of_all(communicator, y);
+  const auto all_owners = detail::rows_of_all(communicator, y_owner.to(x.device()));
+  const auto owner = detail::global_owners(all_owners, all_x);  // [M of all ranks]
+  const auto own = owner.narrow(0, all_y.offset, y.size(0));
+
+  const auto y_ranks = detail::ranks_of_owners(y, own, all_x.rows, chunk);
+  const auto x_ranks = detail::ranks_of_best(x, all_x.offset, all_y.rows, owner, chunk);
+  return {detail::summarise_ranks(detail::rows_of_all(communicator, x_ranks).rows),
+          detail::summarise_ranks(detail::rows_of_all(communicator, y_ranks).rows)};
+}
+
+/// The same in one process.
+[[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
+                                                        const at::Tensor& y_owner,
+                                                        std::int64_t chunk = 512) {
+  return retrieval_metrics(x, y, y_owner, SingleProcess(), chunk);
 }
 
 }  // namespace contrapunto

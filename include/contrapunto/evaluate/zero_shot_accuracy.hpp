@@ -5,10 +5,14 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <cstdint>
 
+#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/evaluate/rank_among.hpp"
 #include "contrapunto/evaluate/zero_shot_result.hpp"
 
@@ -42,14 +46,33 @@ class ZeroShotAccuracy {
   }
 
   /// All batches so far; waits for the device. Zeros when there was none.
-  [[nodiscard]] ZeroShotResult result() const {
-    if (samples_ == 0) return {};
-    const auto total = static_cast<double>(samples_);
-    return {static_cast<double>(first_.item<std::int64_t>()) / total,
-            static_cast<double>(five_.item<std::int64_t>()) / total, samples_};
+  [[nodiscard]] ZeroShotResult result() const { return of(counts()); }
+
+  /// The same over the batches of all ranks, which need not be as many on each; the same on every
+  /// rank. Collective.
+  template <Communicator C>
+  [[nodiscard]] ZeroShotResult result(const C& communicator) const {
+    auto all = counts().to(communicator.device());
+    communicator.all_reduce_sum_(all);
+    return of(all);
   }
 
  private:
+  // How often first, how often among five, of how many: int64 [3].
+  [[nodiscard]] at::Tensor counts() const {
+    if (!first_.defined()) return at::zeros({3}, at::kLong);
+    return at::stack({first_, five_, at::full({}, samples_, first_.options())});
+  }
+
+  [[nodiscard]] static ZeroShotResult of(const at::Tensor& counts) {
+    const auto host = counts.cpu();
+    const auto* values = host.const_data_ptr<std::int64_t>();
+    if (values[2] == 0) return {};
+    const auto total = static_cast<double>(values[2]);
+    return {static_cast<double>(values[0]) / total, static_cast<double>(values[1]) / total,
+            values[2]};
+  }
+
   at::Tensor first_;  // [], int64, on the features' device.
   at::Tensor five_;
   std::int64_t samples_ = 0;

@@ -124,7 +124,8 @@ struct GradientWeights {
 /// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it.
 /// The positives, whose weight is near one where all others are small, are left to the caller as
 /// their gradients `at_positives` [n], so that nothing rounds them. With `upper` `dx` receives
-/// everything, without the factor, and weights of columns are those of the rows.
+/// everything, without the factor, and weights of columns are those of the rows. An undefined `dy`
+/// is not asked for.
 inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                           const PairBlock& block, const TileOptions& options, bool upper,
                           const GradientWeights& weights, KeptTiles* kept, at::Tensor& dx,
@@ -167,9 +168,9 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
       diagonal.zero_();
     }
     dx.narrow(0, tile.row, tile.rows).addmm_(g, tile.column_block);
-    if (!upper)
+    if (!upper && dy.defined())
       dy.narrow(0, tile.column, tile.columns).addmm_(g.t(), tile.scaled_rows);
-    else if (tile.column != tile.row)
+    else if (upper && tile.column != tile.row)
       dx.narrow(0, tile.column, tile.columns)
           .addmm_(g.t(), x.narrow(0, tile.row, tile.rows).to(g.scalar_type()));
   });
@@ -193,8 +194,10 @@ inline constexpr double kSmallestSum = 1e-37;
 struct LogSumsRequest {
   at::Tensor row_keys = {};     ///< int64 [n]; with `column_keys`, pairs of one key do not count.
   at::Tensor column_keys = {};  ///< int64 [m]
-  bool columns = true;          ///< Also the sums over rows.
-  bool ring = false;            ///< Blocks of columns travel, and never are all in one place.
+  /// Row i belongs to column i + positive of this rank's columns; other than 0 without `columns`.
+  std::int64_t positive = 0;
+  bool columns = true;  ///< Also the sums over rows.
+  bool ring = false;    ///< Blocks of columns travel, and never are all in one place.
 };
 
 /// What it returns.
@@ -206,11 +209,11 @@ struct LogSums {
 };
 
 /// log sum exp of scale * x y^T over each row and, for the first n columns, over each column, as
-/// functions of x [n, D], y [m, D] and scale [] with gradients; m >= n, row i belongs to column i,
-/// the other columns are candidates for the rows only. Over ranks x holds this rank's rows, and
-/// the columns are those of all ranks; the gradients that come back are those of the sum over ranks
-/// of what the ranks make of their results, the scale's to be summed over ranks still. Neither
-/// direction builds more of the matrix than a tile.
+/// functions of x [n, D], y [m, D] and scale [] with gradients; m >= n, row i belongs to column i
+/// (plus `positive`), the other columns are candidates for the rows only. Over ranks x holds this
+/// rank's rows, and the columns are those of all ranks; the gradients that come back are those of
+/// the sum over ranks of what the ranks make of their results, the scale's to be summed over ranks
+/// still. Neither direction builds more of the matrix than a tile.
 template <Communicator C>
 [[nodiscard]] LogSums log_sums(const at::Tensor& x_in, const at::Tensor& y_in,
                                const at::Tensor& scale_in, const LogSumsRequest& request,
@@ -220,6 +223,8 @@ template <Communicator C>
   TORCH_CHECK(n <= m && x_in.dim() == 2 && y_in.dim() == 2 && x_in.size(1) == y_in.size(1),
               "log_sums: rows ", x_in.sizes(), " and columns ", y_in.sizes(),
               " must be [n, D] and [m, D] with n <= m");
+  TORCH_INTERNAL_ASSERT(request.positive >= 0 && request.positive + n <= m &&
+                        (request.positive == 0 || !request.columns));
   const std::vector<at::Tensor> inputs{x_in, y_in, scale_in};
   const bool differentiable = records_gradient(inputs);
   std::int64_t pairs = n;
@@ -246,7 +251,7 @@ template <Communicator C>
     const auto pair_block = [request, keys, rank, size = communicator.size()](
                                 std::int64_t owner, std::int64_t columns) {
       PairBlock block;
-      if (owner == rank) block.positive = 0;
+      if (owner == rank) block.positive = request.positive;
       if (keys.defined()) {
         block.row_keys = request.row_keys;
         block.column_keys = keys[size == 1 ? 0 : owner].narrow(0, 0, columns);
@@ -301,7 +306,9 @@ template <Communicator C>
     outputs.push_back(sums.positives.to(at::kDouble));
     if (request.columns) outputs.push_back(log_columns.narrow(0, begin, n).clone());
 
-    gradient = [=, tiles_of = tiles, columns_wanted = request.columns](
+    // Constant columns of one process need no gradient; those of others are theirs to judge.
+    const bool want_dy = ranks || y_in.requires_grad();
+    gradient = [=, tiles_of = tiles, columns_wanted = request.columns, positive = request.positive](
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
       const auto of = [&](std::size_t i) {
@@ -331,12 +338,13 @@ template <Communicator C>
                              : wanted;
               weights.log_columns = log_columns.narrow(0, first, count).to(kind);
             }
+            at::Tensor none;
             add_gradients(x, block, scale, pair_block(owner, block.size(0)), tiles_of, false,
-                          weights, kept.get(), dx, sum, at_positives);
+                          weights, kept.get(), dx, want_dy ? sum : none, at_positives);
           });
       const auto share = at_positives.add_(of(1)).unsqueeze(1);
-      dx.addcmul_(share, y.narrow(0, 0, n).to(kind));
-      dy.narrow(0, 0, n).add_(share * x.to(kind) * scale);
+      dx.addcmul_(share, y.narrow(0, positive, n).to(kind));
+      dy.narrow(0, positive, n).add_(share * x.to(kind) * scale);
       const auto dscale = (dx * x).sum().to(scale_in.scalar_type()).view(scale_in.sizes());
       dx.mul_(scale);
       return {dx.to(x.scalar_type()), dy.to(y.scalar_type()), dscale};

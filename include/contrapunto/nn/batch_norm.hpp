@@ -9,8 +9,10 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "contrapunto/core/replay_scope.hpp"
+#include "contrapunto/nn/batch_norm_over_ranks.hpp"
 
 namespace contrapunto {
 
@@ -36,14 +38,26 @@ class BatchNormImpl : public torch::nn::Module {
     const bool again = learn && replaying();
     if (learn && !again) num_batches_tracked.add_(1);
     const auto kind = running_mean.scalar_type();
+    if (learn && exchange_) {
+      const auto batch =
+          detail::normalize_over_ranks(x, weight.to(kind), bias.to(kind), kEps, exchange_);
+      if (!again) {
+        running_mean.lerp_(batch.mean.to(kind), kMomentum);
+        running_var.lerp_(batch.unbiased_variance.to(kind), kMomentum);
+      }
+      return batch.output;
+    }
     return at::batch_norm(x, weight.to(kind), bias.to(kind), again ? at::Tensor() : running_mean,
-                          again ? at::Tensor() : running_var, learn,
-                          /*momentum=*/0.1, /*eps=*/1e-5, /*cudnn_enabled=*/true);
+                          again ? at::Tensor() : running_var, learn, kMomentum, kEps,
+                          /*cudnn_enabled=*/true);
   }
 
   /// From now on the running statistics are used and kept, in training too. There is no way back.
   void freeze_statistics() { frozen_ = true; }
   [[nodiscard]] bool frozen() const { return frozen_; }
+
+  /// The batch's statistics are from now on those of all ranks (see synchronize_batch_norm).
+  void exchange_statistics(detail::StatisticsExchange exchange) { exchange_ = std::move(exchange); }
 
   using torch::nn::Module::to;
   void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override {
@@ -64,7 +78,11 @@ class BatchNormImpl : public torch::nn::Module {
   at::Tensor num_batches_tracked;  ///< [], int64.
 
  private:
+  static constexpr double kEps = 1e-5;
+  static constexpr double kMomentum = 0.1;
+
   bool frozen_ = false;
+  detail::StatisticsExchange exchange_;
 };
 TORCH_MODULE(BatchNorm);
 

@@ -13,9 +13,9 @@
 
 namespace contrapunto::detail {
 
-/// Copies the tensors of `state` into `own`. The names must be the same on both sides; raises
-/// before any change and lists what is missing, unexpected or of another shape.
-inline void load_tensors(std::string_view part, const TensorMap& own, const State& state) {
+/// Raises and lists what is missing, unexpected or of another shape unless `state` has tensors of
+/// the names and shapes of `own`.
+inline void check_tensors(std::string_view part, const TensorMap& own, const State& state) {
   std::ostringstream problems;
   for (const auto& [name, tensor] : own) {
     const auto given = state.tensors.find(name);
@@ -29,6 +29,11 @@ inline void load_tensors(std::string_view part, const TensorMap& own, const Stat
     if (own.count(name) == 0) problems << "\n  unexpected: " << name << " " << tensor.sizes();
   TORCH_CHECK(problems.str().empty(), part,
               ": the state belongs to another model or to other parameter groups:", problems.str());
+}
+
+/// Copies the tensors of `state` into `own`. Raises before any change as check_tensors.
+inline void load_tensors(std::string_view part, const TensorMap& own, const State& state) {
+  check_tensors(part, own, state);
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : own) tensor.copy_(state.tensor(name));
 }

@@ -1,0 +1,47 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/custom_gradient.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/gather_rows.hpp"
+
+namespace contrapunto {
+
+/// `gather_rows` whose `rows` are a function of `tensor` [b_r, ...] of every rank: backward sums
+/// over the ranks what they make of a row, and hands it to the rank the row came from. The backward
+/// is collective too, so all ranks must record and run the same graph. Raises as `gather_rows`.
+template <Communicator C>
+[[nodiscard]] GatheredRows gather_with_gradient(const C& communicator, const at::Tensor& tensor) {
+  auto gathered = gather_rows(communicator, tensor);
+  const auto longest = *std::max_element(gathered.sizes.begin(), gathered.sizes.end());
+  auto gradient = [communicator, longest, sizes = gathered.sizes,
+                   shape = gathered.rows.sizes().vec(), options = gathered.rows.options()](
+                      const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+    auto rows_shape = shape;
+    rows_shape.front() = longest;
+    rows_shape.insert(rows_shape.begin(), communicator.size());
+    auto rows = at::zeros(rows_shape, options);  // [W, longest, ...]
+    std::int64_t begin = 0;
+    for (std::size_t r = 0; r < sizes.size(); begin += sizes[r++])
+      if (gradients[0].defined())
+        rows[static_cast<std::int64_t>(r)]
+            .narrow(0, 0, sizes[r])
+            .copy_(gradients[0].narrow(0, begin, sizes[r]));
+    const auto own = sizes[static_cast<std::size_t>(communicator.rank())];
+    return {communicator.reduce_scatter_sum(rows).narrow(0, 0, own)};
+  };
+  gathered.rows = with_gradient({tensor}, {gathered.rows}, std::move(gradient)).front();
+  return gathered;
+}
+
+}  // namespace contrapunto

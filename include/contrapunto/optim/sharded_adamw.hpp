@@ -1,0 +1,315 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/as_strided.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_strided.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/state.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/optim/adamw.hpp"
+#include "contrapunto/optim/load_tensors.hpp"
+#include "contrapunto/optim/parameter_group.hpp"
+
+namespace contrapunto {
+
+struct ShardedAdamWOptions {
+  /// MiB of updated weights that are gathered at once, over all ranks; the memory they are gathered
+  /// in. Above 0.
+  double gather_megabytes = 64.0;
+};
+
+namespace detail {
+
+/// Which of `ranks` takes each of `sizes`: the largest first, each to the one with the least.
+[[nodiscard]] inline std::vector<std::int64_t> share_out(const std::vector<std::int64_t>& sizes,
+                                                         std::int64_t ranks) {
+  std::vector<std::size_t> order(sizes.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(ranks), 0), owners(sizes.size());
+  for (const auto i : order) {
+    const auto least = std::min_element(loads.begin(), loads.end());
+    *least += sizes[i];
+    owners[i] = least - loads.begin();
+  }
+  return owners;
+}
+
+/// The elements of a tensor without gaps, [numel], in the order of memory.
+[[nodiscard]] inline at::Tensor in_memory_order(const at::Tensor& tensor) {
+  return tensor.detach().as_strided({tensor.numel()}, {1});
+}
+
+}  // namespace detail
+
+/// AdamW whose state is shared out over the ranks (stage 1 of ZeRO): each rank keeps moments and
+/// float32 masters of some whole parameters, updates these and hands them to the others. Per
+/// rank the state is about 1 / W of AdamW's, at worst that plus the state of the largest parameter.
+///
+///   ShardedAdamW optimizer(groups, communicator, {.beta2 = 0.98});
+///   sync.finish();       // gradients must be summed over the ranks before: GradientSync
+///   optimizer.step(lr);  // collective
+///
+/// Parameters become, to the bit, what AdamW makes of the same gradients, and are the same on all
+/// ranks whatever they were there before. Its state is that of AdamW: a run may go on with either,
+/// and with any number of ranks. Reference: Rajbhandari et al. 2019,
+/// https://arxiv.org/abs/1910.02054
+template <Communicator C = SingleProcess>
+class ShardedAdamW {
+ public:
+  /// Collective: raises on every rank when the ranks' parameters or groups differ, and what AdamW
+  /// refuses. Parameters must be on one device and have no gaps in memory.
+  explicit ShardedAdamW(const std::vector<ParameterGroup>& groups, C communicator = {},
+                        AdamWOptions options = {}, ShardedAdamWOptions sharding = {})
+      : communicator_(std::move(communicator)),
+        sharding_(sharding),
+        local_(take(groups), options) {}
+
+  /// One update with the rate `lr`, as AdamW's. Collective. With `grad_scale` only the gradients of
+  /// this rank's share are left divided.
+  void step(double lr, const StepScaling& scaling = {}) {
+    local_.step(lr, scaling);
+    if (communicator_.size() > 1) exchange_weights();
+  }
+
+  /// Drops all gradients, also of parameters that other ranks update.
+  void zero_grad() {
+    for (const auto& member : members_) member.parameter.mutable_grad().reset();
+  }
+
+  /// Names of the parameters that a step would skip now.
+  [[nodiscard]] std::vector<std::string> without_gradient() const {
+    std::vector<std::string> names;
+    for (const auto& member : members_)
+      if (!member.parameter.grad().defined()) names.push_back(member.name);
+    return names;
+  }
+
+  /// All parameters that are optimised, on whatever rank, for gradient clipping.
+  [[nodiscard]] std::vector<at::Tensor> parameters() const {
+    std::vector<at::Tensor> all;
+    for (const auto& member : members_) all.push_back(member.parameter);
+    return all;
+  }
+
+  /// What AdamW's save_state() gives, on every rank, or with `root` on that rank alone; others then
+  /// get an empty state and need no memory for it. Tensors of this rank's share are the optimiser's
+  /// own, the others copies in host memory. Collective.
+  [[nodiscard]] State save_state(std::optional<std::int64_t> root = std::nullopt) const {
+    if (communicator_.size() == 1) return local_.save_state();
+    const at::NoGradGuard no_grad;
+    const auto own = local_.save_state();
+    const bool keep = !root || *root == communicator_.rank();
+    auto counts = at::zeros({static_cast<std::int64_t>(members_.size())}, at::kLong);
+    for (std::size_t i = 0; i < members_.size(); ++i)
+      if (is_own(members_[i]))
+        counts.template data_ptr<std::int64_t>()[i] =
+            own.template scalar<std::int64_t>("step." + members_[i].name);
+    counts = counts.to(communicator_.device());
+    communicator_.all_reduce_sum_(counts);
+    counts = counts.cpu();
+
+    State state;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      const auto& member = members_[i];
+      for (const auto& name : state_names(member)) {
+        const auto& p = member.parameter;
+        const auto kind = member.low_precision ? at::kFloat : p.scalar_type();
+        const auto tensor = is_own(member)
+                                ? own.tensor(name)
+                                : at::empty_strided(p.sizes(), p.strides(),
+                                                    p.options().dtype(kind).requires_grad(false));
+        auto flat = detail::in_memory_order(tensor);
+        if (flat.numel() > 0) communicator_.broadcast_(flat, member.owner);
+        if (keep) state.tensors[name] = is_own(member) ? tensor : tensor.cpu();
+      }
+      if (keep) state.scalars["step." + member.name] = counts.template data_ptr<std::int64_t>()[i];
+    }
+    return state;
+  }
+
+  /// Goes on as the optimiser, this one or AdamW, that saved `state`; every rank needs all of it.
+  /// 16-bit parameters are set from their masters. Raises on every rank as AdamW's.
+  void load_state(const State& state) {
+    TensorMap expected;
+    State own;
+    for (const auto& member : members_) {
+      const auto count = state.scalar<std::int64_t>("step." + member.name);
+      if (is_own(member)) own.scalars["step." + member.name] = count;
+      for (const auto& name : state_names(member)) expected[name] = member.parameter;
+    }
+    detail::check_tensors("ShardedAdamW", expected, state);
+    const at::NoGradGuard no_grad;
+    for (const auto& member : members_) {
+      if (is_own(member))
+        for (const auto& name : state_names(member)) own.tensors[name] = state.tensor(name);
+      else if (member.low_precision)
+        at::Tensor(member.parameter).copy_(state.tensor("master." + member.name));
+    }
+    local_.load_state(own);
+  }
+
+  [[nodiscard]] const AdamWOptions& options() const { return local_.options(); }
+
+  /// Bytes of moments and masters on this rank.
+  [[nodiscard]] std::int64_t state_bytes() const {
+    std::int64_t bytes = 0;
+    for (const auto& member : members_)
+      if (is_own(member)) bytes += member.state_bytes;
+    return bytes;
+  }
+
+ private:
+  struct Member {
+    std::string name;
+    at::Tensor parameter;
+    bool low_precision = false;
+    std::int64_t state_bytes = 0;
+    std::int64_t owner = 0;
+    std::int64_t begin = 0;  // of its bytes among those that its owner sends
+    std::int64_t bytes = 0;
+  };
+
+  static constexpr std::int64_t kAlignment = 64;  // bytes; copies are fast from such places
+
+  [[nodiscard]] bool is_own(const Member& member) const {
+    return member.owner == communicator_.rank();
+  }
+
+  static std::vector<std::string> state_names(const Member& member) {
+    std::vector<std::string> names{"exp_avg." + member.name, "exp_avg_sq." + member.name};
+    if (member.low_precision) names.push_back("master." + member.name);
+    return names;
+  }
+
+  // Fills members_ and returns the groups with this rank's share of the parameters.
+  std::vector<ParameterGroup> take(const std::vector<ParameterGroup>& groups) {
+    TORCH_CHECK(sharding_.gather_megabytes > 0.0, "ShardedAdamW: gather_megabytes is ",
+                sharding_.gather_megabytes, ", expected more than 0");
+    std::ostringstream shown;
+    std::set<std::string> names;
+    std::set<const void*> seen;
+    for (const auto& group : groups) {
+      TORCH_CHECK(group.parameters.size() == group.parameter_names.size(), "ShardedAdamW: group '",
+                  group.name, "' has ", group.parameters.size(), " parameters but ",
+                  group.parameter_names.size(), " names");
+      shown << "group " << group.name << " " << group.weight_decay << " " << group.lr_multiplier;
+      for (std::size_t i = 0; i < group.parameters.size(); ++i) {
+        const auto& p = group.parameters[i];
+        const auto& name = group.parameter_names[i];
+        check(p, name);
+        TORCH_CHECK(names.insert(name).second && seen.insert(p.unsafeGetTensorImpl()).second,
+                    "ShardedAdamW: parameter '", name, "' is given twice");
+        shown << "; " << name << " " << p.scalar_type() << " " << p.sizes() << " strides "
+              << p.strides();
+        const auto kind = p.scalar_type();
+        const bool low = kind == at::kHalf || kind == at::kBFloat16;
+        const auto bytes = p.numel() * p.element_size();
+        members_.push_back({name, p, low, low ? p.numel() * 12 : 2 * bytes, 0, 0, bytes});
+      }
+      shown << "\n";
+    }
+    check_same_on_all_ranks(communicator_, "ShardedAdamW: the list of parameters", shown.str());
+    return share(groups);
+  }
+
+  void check(const at::Tensor& parameter, const std::string& name) const {
+    TORCH_CHECK(parameter.defined() && parameter.is_floating_point(), "ShardedAdamW: parameter '",
+                name, "' is not a floating-point tensor");
+    TORCH_CHECK(parameter.is_non_overlapping_and_dense(), "ShardedAdamW: parameter '", name,
+                "' of shape ", parameter.sizes(), " and strides ", parameter.strides(),
+                " has gaps in memory; make it contiguous");
+    TORCH_CHECK(members_.empty() || members_.front().parameter.device() == parameter.device(),
+                "ShardedAdamW: parameter '", name, "' is on ", parameter.device(), ", '",
+                members_.front().name, "' on ", members_.front().parameter.device(),
+                "; all must be on one device");
+  }
+
+  std::vector<ParameterGroup> share(std::vector<ParameterGroup> groups) {
+    std::vector<std::int64_t> sizes;
+    for (const auto& member : members_) sizes.push_back(member.state_bytes);
+    const auto owners = detail::share_out(sizes, communicator_.size());
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(communicator_.size()), 0);
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      auto& length = lengths[static_cast<std::size_t>(owners[i])];
+      members_[i].owner = owners[i];
+      members_[i].begin = length;
+      length += (members_[i].bytes + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    longest_ = *std::max_element(lengths.begin(), lengths.end());
+    std::size_t next = 0;
+    for (auto& group : groups) {
+      const auto all = std::exchange(group.parameters, {});
+      group.parameter_names.clear();
+      for (const auto& parameter : all)
+        if (const auto& member = members_[next++]; is_own(member)) {
+          group.parameters.push_back(parameter);
+          group.parameter_names.push_back(member.name);
+        }
+    }
+    return groups;
+  }
+
+  /// Each rank's share, byte after byte, in pieces that are gathered one at a time.
+  void exchange_weights() const {
+    const at::NoGradGuard no_grad;
+    const auto ranks = communicator_.size();
+    const auto limit = static_cast<std::int64_t>(sharding_.gather_megabytes * 1024 * 1024);
+    const auto piece = std::max(kAlignment, limit / ranks / kAlignment * kAlignment);
+    for (std::int64_t begin = 0; begin < longest_; begin += piece) {
+      const auto length = std::min(piece, longest_ - begin);
+      auto own = at::empty({length}, members_.front().parameter.options().dtype(at::kByte));
+      copy_pieces(begin, length, own.unsqueeze(0), /*out=*/true);
+      copy_pieces(begin, length, communicator_.all_gather(own), /*out=*/false);
+    }
+  }
+
+  /// Between the weights and `bytes`: this rank's own into the only row, or out of the rows of the
+  /// others.
+  void copy_pieces(std::int64_t begin, std::int64_t length, const at::Tensor& bytes,
+                   bool out) const {
+    std::vector<at::Tensor> weights, rows;
+    for (const auto& member : members_) {
+      const auto first = std::max(begin, member.begin);
+      const auto count = std::min(begin + length, member.begin + member.bytes) - first;
+      if (count <= 0 || is_own(member) != out) continue;
+      weights.push_back(detail::in_memory_order(member.parameter)
+                            .view(at::kByte)
+                            .narrow(0, first - member.begin, count));
+      rows.push_back(bytes[out ? 0 : member.owner].narrow(0, first - begin, count));
+    }
+    if (weights.empty()) return;
+    at::_foreach_copy_(out ? rows : weights, out ? weights : rows);
+  }
+
+  C communicator_;
+  ShardedAdamWOptions sharding_;
+  std::vector<Member> members_;
+  std::int64_t longest_ = 0;  // bytes that the rank with the most sends
+  AdamW local_;
+};
+static_assert(Stateful<ShardedAdamW<>>);
+
+}  // namespace contrapunto
