@@ -165,8 +165,11 @@ void train(const Settings& s) {
   if (s.plan) return;
 
   // ---- Step: batch in, gradients out ----
-  const cp::PairStepOptions inputs{
-      .x_input = "x", .y_input = "y", .trim_x = true, .negatives_input = s.hard_negatives > 0 ? "negatives" : ""};
+  const cp::PairStepOptions inputs{.x_input = "x",
+                                   .y_input = "y",
+                                   .trim_x = true,
+                                   .trim_y = true,
+                                   .negatives_input = s.hard_negatives > 0 ? "negatives" : ""};
   cp::GradCache step_gradients(cp::pair_step_model(model, device, inputs), cp::TiledInfoNce<>(),
                                {.chunk_size = s.chunk_size, .keep_bytes = 1e9 * s.keep_gigabytes},
                                {.precision = precision, .device = device, .scaler = &scaler});

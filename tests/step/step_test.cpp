@@ -34,6 +34,7 @@ namespace {
 const TileOptions kTiles{.rows = 16, .columns = 16};
 
 StepModel step_of(const DualEncoder& model, PairStepOptions options = {}) {
+  options.trim_y = true;
   return pair_step_model(model, torch::kCPU, std::move(options));
 }
 

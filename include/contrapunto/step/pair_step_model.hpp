@@ -26,8 +26,11 @@ struct PairStepOptions {
   /// is, on the context's device.
   std::function<at::Tensor(const at::Tensor&)> prepare_x = {};
   std::function<at::Tensor(const at::Tensor&)> prepare_y = {};  ///< The same for `y_input`.
-  bool trim_x = false;  ///< The first tower reads texts that may be cut; see Encoder::trims_text.
-  bool trim_y = true;   ///< The second does. Off for towers that read padding.
+  /// The first tower reads texts of which nothing behind the end token reaches the features: they
+  /// are sorted by length and cut; see Encoder::trims_text. TextTransformerOptions::reads_padding()
+  /// says where it does.
+  bool trim_x = false;
+  bool trim_y = false;  ///< The same for the second tower.
   /// Tensor of the batch with K hard negatives of each pair for the second tower, [B, K, ...];
   /// empty: none.
   std::string negatives_input = {};
