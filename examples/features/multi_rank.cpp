@@ -288,8 +288,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
       accuracy.add(model->encode_image(to_images(batch->at("image").to(device))), batch->at("label"), classifier);
     }
     model->train();
-    accuracy.combine(ranks);  // NEW: each rank saw its share of the images.
-    const auto result = accuracy.result();
+    const auto result = accuracy.result(ranks);  // NEW: each rank saw its share of the images.
     progress.note("zero-shot after step " + std::to_string(step) + ": " + cp::to_string(result));
     log.write(step, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}});
     return result.top1;

@@ -12,6 +12,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/gather_with_gradient.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/loss/full_precision.hpp"
@@ -53,7 +54,7 @@ class LocalInfoNce {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_pairs(e, "LocalInfoNce");
     const detail::FullPrecision no_autocast;
-    const auto x = detail::at_least_float32(e.x);
+    const auto x = at_least_float32(e.x);
     const auto kind = x.scalar_type();
     const auto y = e.y.to(kind);
     const auto scale = e.scale.to(kind);
