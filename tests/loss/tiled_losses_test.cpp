@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
+#include "contrapunto/core/memory_meter.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
@@ -255,6 +256,32 @@ TEST_CASE("A tiled loss keeps the identities of the loss", "[loss][cpu]") {
     broken[7][3] = std::numeric_limits<double>::quiet_NaN();
     CHECK(std::isnan(loss({broken, e.y, e.scale}).item<double>()));
   }
+}
+
+TEST_CASE("The memory of tiled losses grows with N, not with its square", "[loss][cpu]") {
+  const auto peak = [](const auto& loss, std::int64_t n, bool bias) {
+    torch::manual_seed(2);
+    Embeddings e{torch::randn({n, 16}).requires_grad_(true),
+                 torch::randn({n, 16}).requires_grad_(true),
+                 torch::tensor(1.0).requires_grad_(true)};
+    if (bias) e.bias = torch::tensor(-5.0);
+    const MemoryMeter meter;
+    const at::Tensor value = loss(e);
+    value.backward();
+    return static_cast<double>(meter.peak_bytes());
+  };
+  const TileOptions tiles{.rows = 64, .columns = 64};
+  const auto check = [&](const auto& loss, bool bias) {
+    const double small = peak(loss, 1000, bias);
+    const double large = peak(loss, 4000, bias);
+    CHECK(large < 4.2 * small);
+    // A handful of copies of the features and of vectors, and a tile.
+    CHECK(large < 4000.0 * 4 * (8 * 16 + 30) + 8 * 64 * 64 * 4);
+  };
+  check(TiledInfoNce<>({.tiles = tiles}), false);
+  check(TiledSigmoidLoss<>({.tiles = tiles}), true);
+  check(NtXent(tiles), false);
+  CHECK(peak(InfoNce{}, 4000, false) > 4000.0 * 4000.0 * 4);
 }
 
 TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {
