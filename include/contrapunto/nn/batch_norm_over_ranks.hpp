@@ -82,20 +82,19 @@ struct NormalizedBatch {
     result.output = centred.to(x.scalar_type());
 
     const auto mean = result.mean.to(kind);
-    const auto low = (result.mean - mean).to(kind);  // what the rounding of `mean` took
     gradient = [=, want_dx = x_in.requires_grad()](
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(x, kind);
-      const auto centred_x = x - per_channel(mean);  // plus what `low` takes
+      const auto centred_x = x - per_channel(mean);
       const auto dbias = dy.sum(others);
-      const auto dweight = ((dy * centred_x).sum(others) - low * dbias) * inverse;
+      const auto dweight = (dy * centred_x).sum(others) * inverse;
       if (!want_dx) return {at::Tensor(), dweight, dbias};
       auto shared = at::cat({dbias, dweight});
       exchange.all_reduce_sum_(shared);
       shared = shared / total.to(kind);
       // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalised input.
       const auto along = slope * inverse * shared.narrow(0, channels, channels);
-      const auto constant = low * along - slope * shared.narrow(0, 0, channels);
+      const auto constant = -slope * shared.narrow(0, 0, channels);
       auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));
       dx.addcmul_(centred_x, per_channel(along), /*value=*/-1);
       return {dx.to(x.scalar_type()), dweight, dbias};
