@@ -5,6 +5,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/addcmul.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
@@ -58,9 +59,8 @@ struct NormalizedBatch {
     // Sums of squares around each rank's own mean, put together in float64: nothing cancels. What
     // rounding took from that mean is the mean of what is left.
     const auto count = static_cast<double>(x.numel()) / static_cast<double>(channels);
-    const auto wide = x.to(kind);
-    const auto centre = wide.sum(others) / std::max(count, 1.0);
-    auto centred = wide - per_channel(centre);
+    const auto centre = x.sum(others, /*keepdim=*/false, kind) / std::max(count, 1.0);
+    auto centred = x - per_channel(centre);  // in the wider dtype
     const auto left = centred.sum(others).to(at::kDouble) / std::max(count, 1.0);
     const auto own =
         at::cat({at::full({1}, count, left.options()), centre + left,
@@ -76,26 +76,27 @@ struct NormalizedBatch {
 
     const auto inverse = (squares / total + eps).rsqrt().to(kind);
     const auto slope = inverse * weight;
-    centred.sub_(per_channel((result.mean - centre).to(kind)))
-        .mul_(per_channel(slope))
-        .add_(per_channel(bias_in.detach()));
+    const auto shift = (result.mean - centre).to(kind);
+    at::addcmul_out(centred, per_channel(bias_in.detach() - shift * slope), centred,
+                    per_channel(slope));
     result.output = centred.to(x.scalar_type());
 
     const auto mean = result.mean.to(kind);
-    const auto low = (result.mean - mean).to(kind) * inverse;  // what the rounding of `mean` took
     gradient = [=, want_dx = x_in.requires_grad()](
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(x, kind);
-      auto unit = (x.to(kind) - per_channel(mean)).mul_(per_channel(inverse));
+      const auto centred_x = x - per_channel(mean);
       const auto dbias = dy.sum(others);
-      const auto dweight = (dy * unit).sum(others) - low * dbias;
+      const auto dweight = (dy * centred_x).sum(others) * inverse;
       if (!want_dx) return {at::Tensor(), dweight, dbias};
       auto shared = at::cat({dbias, dweight});
       exchange.all_reduce_sum_(shared);
       shared = shared / total.to(kind);
-      const auto along = shared.narrow(0, channels, channels);
-      unit.mul_(per_channel(along)).add_(per_channel(shared.narrow(0, 0, channels) - low * along));
-      const auto dx = (dy - unit).mul_(per_channel(slope));
+      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalised input.
+      const auto along = slope * inverse * shared.narrow(0, channels, channels);
+      const auto constant = -slope * shared.narrow(0, 0, channels);
+      auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));
+      dx.addcmul_(centred_x, per_channel(along), /*value=*/-1);
       return {dx.to(x.scalar_type()), dweight, dbias};
     };
   }
