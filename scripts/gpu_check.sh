@@ -60,6 +60,48 @@ step() {
   return $code
 }
 
+# loss_case NAME COMMAND...: as step, but what is not done when time runs out is no failure; it prints as it goes.
+loss_case() {
+  local name=$1 code
+  shift
+  if (($(left) < 30)); then
+    say "$name: not run, the ten minutes are nearly over"
+    return
+  fi
+  timeout "$(($(left) - 10))" "$@" > "$out/bench_$name.log" 2> "$out/$name.errors.log"
+  code=$?
+  if ((code == 124)); then
+    say "$name: stopped when the ten minutes were nearly over"
+  elif ((code)); then
+    say "$name: FAILED with $code"
+    tail -n 5 "$out/$name.errors.log" | tee -a "$summary"
+    failed=1
+  else
+    say "$name: ok"
+  fi
+}
+
+# Losses over batches: the table, then what keeping exponentials, other dtypes and the sigmoid make of one row of it,
+# and open_clip's losses where it is installed.
+loss_table() {
+  local ours=("$build/benchmarks/bench_contrastive_loss" --device cuda --steps 5)
+  local sizes=(8192 16384 32768 65536)
+  loss_case loss_bf16 "${ours[@]}" --products bf16 --n "${sizes[@]}" 131072 262144 --d 512 768 1024
+  loss_case loss_kept "${ours[@]}" --products bf16 --n 65536 --d 768 --keep-bytes 9e9
+  loss_case loss_sigmoid "${ours[@]}" --loss sigmoid --products bf16 --n 65536 --d 768
+  loss_case loss_tf32 "${ours[@]}" --products tf32 --n 65536 --d 768
+  local tile
+  for tile in 2048 4096 16384; do
+    loss_case "loss_tile_$tile" "${ours[@]}" --products bf16 --n 65536 --d 768 --rows "$tile" --columns "$tile"
+  done
+  "$python" -c 'import open_clip' 2>/dev/null || { say "open_clip is not installed: its losses were not timed"; return; }
+  local n
+  for n in "${sizes[@]}"; do
+    loss_case "loss_open_clip_$n" "$python" benchmarks/contrastive_loss_open_clip.py --device cuda --products bf16 \
+      --n "$n" --d 768
+  done
+}
+
 gpu=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1)
 [[ -n $gpu ]] || stop 3 "no GPU here (nvidia-smi finds none): nothing was checked"
 say "GPU $gpu"
@@ -115,12 +157,14 @@ else
 fi
 
 if (($(left) > 60)) && step configure_benchmarks cmake "$build" -DCONTRAPUNTO_BUILD_BENCHMARKS=ON &&
-  step build_benchmarks cmake --build "$build" --parallel "$JOBS" --target bench_normalize_images bench_training_step; then
+  step build_benchmarks cmake --build "$build" --parallel "$JOBS" \
+    --target bench_normalize_images bench_training_step bench_contrastive_loss; then
   step bench_normalize_images "$build/benchmarks/bench_normalize_images"
   for precision in bf16 tf32; do
     step "bench_training_step_$precision" "$build/benchmarks/bench_training_step" --device cuda --model ViT-B-32 \
       --precision "$precision" --batch 512 --text-tokens 32 --steps 20
   done
+  loss_table
   cat "$out"/bench_*.log | tee -a "$summary"
 fi
 

@@ -13,3 +13,4 @@
 #include "contrapunto/loss/sigmoid_loss.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"
+#include "contrapunto/loss/wide_product.hpp"

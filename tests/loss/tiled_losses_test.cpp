@@ -322,5 +322,7 @@ TEST_CASE("Tiled losses refuse what does not fit", "[loss][cpu]") {
   CHECK_THROWS_WITH(InfoNce{}(e), Contains("InfoNce: keys"));
   e.keys.reset();
   CHECK_THROWS_WITH(InfoNce{}(e), Contains("takes no negatives"));
-  CHECK_THROWS_WITH(TiledInfoNce<>({.tiles = {.rows = 0}})(pairs(4, 1.0)), Contains("rows (0)"));
+  CHECK_THROWS_WITH(TiledInfoNce<>({.tiles = {.rows = -1}})(pairs(4, 1.0)), Contains("rows (-1)"));
+  CHECK_THROWS_WITH(TiledInfoNce<>({.tiles = {.products = torch::kDouble}})(pairs(4, 1.0)),
+                    Contains("products is Double"));
 }

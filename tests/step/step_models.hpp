@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/step/chunks.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
+#include "contrapunto/step/step_model.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/modified_resnet.hpp"
 #include "contrapunto/towers/text_transformer.hpp"
@@ -119,6 +121,29 @@ Gradients gradients_of(Step& step, const Batch& batch, torch::nn::Module& module
   torch::manual_seed(77);
   const LossTerms terms = step(batch);
   if (loss != nullptr) *loss = terms.total.template item<double>();
+  return take_gradients(module);
+}
+
+/// The function whose gradient GradCache promises, with all graphs kept: chunk after chunk in its
+/// order, then the loss over everything.
+template <class Loss>
+Gradients all_graphs_kept(const StepModel& step, const Loss& loss, const Batch& batch,
+                          std::int64_t chunk, torch::nn::Module& module) {
+  torch::manual_seed(77);
+  std::vector<Features> features;
+  for (const auto& encoder : step.encoders) {
+    const auto& input = batch.at(encoder.input);
+    const auto chunking = encoder.trims_text ? detail::trimmed_chunks(input, chunk)
+                                             : detail::even_chunks(input.size(0), chunk);
+    std::vector<at::Tensor> parts;
+    for (const auto& c : chunking.chunks)
+      parts.push_back(encoder.forward(chunking.input(input, c)).tensors.front());
+    auto whole = torch::cat(parts);
+    if (chunking.order.defined())
+      whole = whole.index_select(0, chunking.order.argsort().to(whole.device()));
+    features.emplace_back(whole);
+  }
+  LossTerms(loss(step.embed(features, batch))).total.backward();
   return take_gradients(module);
 }
 

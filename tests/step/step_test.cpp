@@ -23,6 +23,7 @@
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
+using test::all_graphs_kept;
 using test::gradient_error;
 using test::Gradients;
 using test::gradients_of;
@@ -50,29 +51,6 @@ static_assert(SeparableLoss<PairDistance> && !SeparableLoss<InfoNce>);
 static_assert(StepStrategy<Direct<InfoNce>>);
 static_assert(StepStrategy<GradCache<InfoNce>>);
 static_assert(StepStrategy<Accumulator<InfoNce>>);
-
-/// The function whose gradient GradCache promises, with all graphs kept: chunk after chunk in its
-/// order, then the loss over everything.
-template <class Loss>
-Gradients all_graphs_kept(const StepModel& step, const Loss& loss, const Batch& batch,
-                          std::int64_t chunk, torch::nn::Module& module) {
-  torch::manual_seed(77);
-  std::vector<Features> features;
-  for (const auto& encoder : step.encoders) {
-    const auto& input = batch.at(encoder.input);
-    const auto chunking = encoder.trims_text
-                              ? contrapunto::detail::trimmed_chunks(input, chunk)
-                              : contrapunto::detail::even_chunks(input.size(0), chunk);
-    std::vector<at::Tensor> parts;
-    for (const auto& c : chunking.chunks)
-      parts.push_back(encoder.forward(chunking.input(input, c)).tensors.front());
-    auto whole = torch::cat(parts);
-    if (chunking.order.defined()) whole = whole.index_select(0, chunking.order.argsort());
-    features.emplace_back(whole);
-  }
-  LossTerms(loss(step.embed(features, batch))).total.backward();
-  return test::take_gradients(module);
-}
 
 }  // namespace
 

@@ -78,6 +78,21 @@ struct KeptTiles {
   double bytes_left = 0.0;
   std::vector<at::Tensor> tiles;
   std::size_t next = 0;  ///< Of the tiles, for the backward.
+
+  /// Memory for the exponentials of `tile`; undefined when none is left. They are rounded to bf16
+  /// where the gradients made of them will be. fp16 has not the range.
+  [[nodiscard]] at::Tensor place_for(const Tile& tile) {
+    const bool rounded = tile.column_block.scalar_type() == at::kBFloat16;
+    const auto where =
+        rounded ? tile.products.options().dtype(at::kBFloat16) : tile.products.options();
+    bytes_left -=
+        static_cast<double>(tile.products.numel()) * static_cast<double>(where.dtype().itemsize());
+    if (bytes_left < 0.0) return {};
+    return tiles.emplace_back(at::empty(tile.products.sizes(), where));
+  }
+
+  /// The exponentials of the next tile; undefined when they were not kept.
+  [[nodiscard]] at::Tensor take() { return next < tiles.size() ? tiles[next++] : at::Tensor(); }
 };
 
 /// Adds the block y [m, D] to `sums`, whose columns are those of the block. With `upper` x and y
@@ -87,28 +102,25 @@ inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at:
                              ExpSums& sums, KeptTiles* kept) {
   for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
     multiply(tile);
-    auto& z = tile.logits;
-    if (sums.positives.defined() && tile.positives > 0)
-      sums.positives.narrow(0, tile.first, tile.positives).copy_(positives_of(z, tile));
-    auto rows = sums.rows.narrow(0, tile.row, tile.rows);
+    auto& z = tile.products;
+    if (sums.positives.defined() && tile.pairs.positives > 0 && !block.positive_logits.defined())
+      sums.positives.narrow(0, tile.first, tile.pairs.positives).copy_(positives_of(z, tile.pairs));
+    const auto rows = sums.rows.narrow(0, tile.row, tile.rows);
     if (!sums.fixed) {
-      exclude(z, tile, block, -std::numeric_limits<double>::infinity());
+      to_logits_(z, tile.scale, tile.pairs);
+      exclude_(z, tile.pairs, -std::numeric_limits<double>::infinity());
       add_to_running(z, 1, rows, sums.row_maxima.narrow(0, tile.row, tile.rows));
       if (sums.columns.defined())
         add_to_running(z, 0, sums.columns.narrow(0, tile.column, tile.columns),
                        sums.column_maxima.narrow(0, tile.column, tile.columns));
       return;
     }
-    if (sums.offset != 0.0) z.sub_(sums.offset);
-    z.exp_();
-    exclude(z, tile, block, 0.0);
-    rows.add_(z.sum(1));
-    if (sums.columns.defined()) sums.columns.narrow(0, tile.column, tile.columns).add_(z.sum(0));
-    if (upper && tile.column != tile.row)
-      sums.rows.narrow(0, tile.column, tile.columns).add_(z.sum(0));
-    if (kept == nullptr) return;
-    kept->bytes_left -= static_cast<double>(z.numel()) * static_cast<double>(z.element_size());
-    if (kept->bytes_left >= 0.0) kept->tiles.push_back(z.clone());
+    // The other half of a symmetric matrix is what its columns add to the rows.
+    at::Tensor columns;
+    if (sums.columns.defined()) columns = sums.columns.narrow(0, tile.column, tile.columns);
+    if (upper && tile.column != tile.row) columns = sums.rows.narrow(0, tile.column, tile.columns);
+    exp_sums_(z, tile.scale, sums.offset, tile.pairs, rows, columns,
+              kept == nullptr ? at::Tensor() : kept->place_for(tile));
   });
 }
 
@@ -121,59 +133,77 @@ struct GradientWeights {
   at::Tensor columns, log_columns;  // [m]; undefined where columns have no gradient
 };
 
-/// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it.
-/// The positives, whose weight is near one where all others are small, are left to the caller as
-/// their gradients `at_positives` [n], so that nothing rounds them. With `upper` `dx` receives
-/// everything, without the factor, and weights of columns are those of the rows. An undefined `dy`
-/// is not asked for.
+/// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it,
+/// which must come as zeros; an undefined `dy` is not asked for. The positives, whose weight is
+/// near one where all others are small, are left to the caller as their gradients `at_positives`
+/// [n], so that nothing rounds them. With `upper` `dx` receives everything, without the factor, and
+/// weights of columns are those of the rows. `magnitude` [], where defined, is what the weights
+/// were divided by; `dy` gets it back, `dx` and `at_positives` are left to the caller.
 inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                           const PairBlock& block, const TileOptions& options, bool upper,
-                          const GradientWeights& weights, KeptTiles* kept, at::Tensor& dx,
-                          at::Tensor& dy, at::Tensor& at_positives) {
+                          const GradientWeights& weights, const at::Tensor& magnitude,
+                          KeptTiles* kept, at::Tensor& dx, at::Tensor& dy,
+                          at::Tensor& at_positives) {
+  GradientTiles gradients;
   for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
-    auto g = tile.logits;
-    const auto row_weights = weights.rows.narrow(0, tile.row, tile.rows).unsqueeze(1);
-    const auto column_weights =
-        weights.columns.defined()
-            ? weights.columns.narrow(0, tile.column, tile.columns).unsqueeze(0)
-            : at::Tensor();
-    if (!weights.fixed) {
-      multiply(tile);
-      exclude(g, tile, block, -std::numeric_limits<double>::infinity());
-      auto by_row = (g - weights.log_rows.narrow(0, tile.row, tile.rows).unsqueeze(1))
-                        .exp_()
-                        .mul_(row_weights);
-      if (column_weights.defined())
-        by_row.add_((g - weights.log_columns.narrow(0, tile.column, tile.columns).unsqueeze(0))
-                        .exp_()
-                        .mul_(column_weights));
-      g = by_row;
+    auto& z = tile.products;
+    auto g = gradients.of(tile);
+    const auto of_rows = [&](const at::Tensor& values) {
+      return values.narrow(0, tile.row, tile.rows);
+    };
+    const auto of_columns = [&](const at::Tensor& values) {
+      return values.defined() ? values.narrow(0, tile.column, tile.columns) : at::Tensor();
+    };
+    at::Tensor positives;
+    if (tile.pairs.positives > 0 && !block.drop_positive)
+      positives = at_positives.narrow(0, tile.first, tile.pairs.positives);
+    if (weights.fixed) {
+      const auto exponentials = kept == nullptr ? at::Tensor() : kept->take();
+      if (!exponentials.defined()) multiply(tile);
+      gradient_tile_(z, exponentials, tile.scale, weights.offset, tile.pairs, of_rows(weights.rows),
+                     of_columns(weights.columns), positives, g);
     } else {
-      if (kept != nullptr && kept->next < kept->tiles.size()) {
-        g.copy_(kept->tiles[kept->next++]);
-      } else {
-        multiply(tile);
-        if (weights.offset != 0.0) g.sub_(weights.offset);
-        g.exp_();
-        exclude(g, tile, block, 0.0);
+      multiply(tile);
+      to_logits_(z, tile.scale, tile.pairs);
+      exclude_(z, tile.pairs, -std::numeric_limits<double>::infinity());
+      auto sum = (z - of_rows(weights.log_rows).unsqueeze(1))
+                     .exp_()
+                     .mul_(of_rows(weights.rows).unsqueeze(1));
+      if (weights.columns.defined())
+        sum.add_((z - of_columns(weights.log_columns).unsqueeze(0))
+                     .exp_()
+                     .mul_(of_columns(weights.columns).unsqueeze(0)));
+      if (positives.defined()) {
+        auto diagonal = positives_of(sum, tile.pairs);
+        positives.copy_(diagonal);
+        diagonal.zero_();
       }
-      if (column_weights.defined())
-        g.mul_(row_weights + column_weights);
-      else
-        g.mul_(row_weights);
+      g.copy_(sum);
     }
-    if (tile.positives > 0 && !block.drop_positive) {
-      auto diagonal = positives_of(g, tile);
-      at_positives.narrow(0, tile.first, tile.positives).copy_(diagonal);
-      diagonal.zero_();
-    }
-    dx.narrow(0, tile.row, tile.rows).addmm_(g, tile.column_block);
+    add_wide_mm_(of_rows(dx), g, tile.column_block);
     if (!upper && dy.defined())
-      dy.narrow(0, tile.column, tile.columns).addmm_(g.t(), tile.scaled_rows);
+      add_wide_mm_(dy.narrow(0, tile.column, tile.columns), g.t(), tile.row_block);
     else if (upper && tile.column != tile.row)
-      dx.narrow(0, tile.column, tile.columns)
-          .addmm_(g.t(), x.narrow(0, tile.row, tile.rows).to(g.scalar_type()));
+      add_wide_mm_(dx.narrow(0, tile.column, tile.columns), g.t(),
+                   tile.scale.defined() ? tile.row_block : of_rows(x).to(g.scalar_type()));
   });
+  if (upper || !dy.defined()) return;
+  if (as_on_cuda(x, options)) dy.mul_(scale.to(dy.scalar_type()));
+  if (magnitude.defined()) dy.mul_(magnitude);
+}
+
+/// What weights of gradients are divided by before 16 bit take what is made of them, so that it is
+/// at most 2 times `gradient_factor` whatever the loss was multiplied with, and small where the
+/// pair is unlikely, not where the batch is large; [], undefined where nothing is rounded.
+[[nodiscard]] inline at::Tensor gradient_magnitude(const at::Tensor& x, const TileOptions& options,
+                                                   const at::Tensor& rows,
+                                                   const at::Tensor& columns) {
+  const auto products = product_dtype(x, options);
+  if (products == rows.scalar_type()) return {};
+  auto all = at::cat({rows.flatten(), at::zeros({1}, rows.options())});
+  if (columns.defined()) all = at::cat({all, columns.flatten()});
+  // Not 0, by which nothing can be divided; NaN stays.
+  return all.abs().max().clamp_min(1e-30).div_(gradient_factor(products));
 }
 
 /// The offset for which exp(logit - offset) summed over `pairs` pairs cannot overflow float32 while
@@ -236,7 +266,7 @@ template <Communicator C>
     const auto y = y_in.detach();
     const auto kind = sum_dtype(x);
     const auto where = at::TensorOptions(kind).device(x.device());
-    const auto scale = scale_in.detach().to(kind).squeeze();
+    const auto scale = scale_in.detach().to(x.device(), kind).squeeze();
     const bool ring = request.ring;
     const ColumnBlocks<C> blocks(communicator, x, y, ring);
     pairs = blocks.all_rows();
@@ -248,10 +278,15 @@ template <Communicator C>
     const auto kept = std::make_shared<KeptTiles>();
     at::Tensor keys;  // of the columns of all ranks
     if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
-    const auto pair_block = [request, keys, rank, size = communicator.size()](
+    at::Tensor positives;  // where they are not left to the products
+    if (as_on_cuda(x, tiles)) positives = row_products(x, y.narrow(0, request.positive, n)) * scale;
+    const auto pair_block = [request, keys, positives, rank, size = communicator.size()](
                                 std::int64_t owner, std::int64_t columns) {
       PairBlock block;
-      if (owner == rank) block.positive = request.positive;
+      if (owner == rank) {
+        block.positive = request.positive;
+        block.positive_logits = positives;
+      }
       if (keys.defined()) {
         block.row_keys = request.row_keys;
         block.column_keys = keys[size == 1 ? 0 : owner].narrow(0, 0, columns);
@@ -263,7 +298,7 @@ template <Communicator C>
       kept->tiles.clear();
       kept->bytes_left = differentiable && fixed ? tiles.keep_bytes : 0.0;
       auto all = empty_sums(n, blocks.total(), request.columns, fixed, offset, where);
-      all.positives = at::zeros({n}, where);
+      all.positives = positives.defined() ? positives : at::zeros({n}, where);
       blocks.for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
         auto part = all;
         const auto begin = blocks.begin(owner);
@@ -314,15 +349,20 @@ template <Communicator C>
       const auto of = [&](std::size_t i) {
         return gradients[i].defined() ? gradients[i].to(kind) : at::zeros({n}, where);
       };
-      const auto row_gradient = of(0);
-      weights.rows = sums.fixed ? row_gradient / sums.rows : row_gradient;
-      weights.log_rows = log_rows.to(kind);
+      auto row_gradient = of(0);
       at::Tensor column_gradients;
       if (columns_wanted) {
         auto own = at::zeros({m}, where);
         own.narrow(0, 0, n).copy_(of(2));
         column_gradients = blocks.gather(own);  // [W, longest]
       }
+      const auto magnitude = gradient_magnitude(x, tiles_of, row_gradient, column_gradients);
+      if (magnitude.defined()) {
+        row_gradient = row_gradient / magnitude;
+        if (columns_wanted) column_gradients = column_gradients / magnitude;
+      }
+      weights.rows = sums.fixed ? row_gradient / sums.rows : row_gradient;
+      weights.log_rows = log_rows.to(kind);
       kept->next = 0;
       auto dx = at::zeros(x.sizes(), where);
       auto at_positives = at::zeros({n}, where);
@@ -340,11 +380,15 @@ template <Communicator C>
             }
             at::Tensor none;
             add_gradients(x, block, scale, pair_block(owner, block.size(0)), tiles_of, false,
-                          weights, kept.get(), dx, want_dy ? sum : none, at_positives);
+                          weights, magnitude, kept.get(), dx, want_dy ? sum : none, at_positives);
           });
+      if (magnitude.defined()) {
+        dx.mul_(magnitude);
+        at_positives.mul_(magnitude);
+      }
       const auto share = at_positives.add_(of(1)).unsqueeze(1);
       dx.addcmul_(share, y.narrow(0, positive, n).to(kind));
-      dy.narrow(0, positive, n).add_(share * x.to(kind) * scale);
+      dy.narrow(0, positive, n).addcmul_(share * scale, x.to(kind));
       const auto dscale = (dx * x).sum().to(scale_in.scalar_type()).view(scale_in.sizes());
       dx.mul_(scale);
       return {dx.to(x.scalar_type()), dy.to(y.scalar_type()), dscale};
@@ -368,10 +412,12 @@ template <Communicator C>
     const auto x = x_in.detach();
     const auto kind = sum_dtype(x);
     const auto where = at::TensorOptions(kind).device(x.device());
-    const auto scale = scale_in.detach().to(kind).squeeze();
+    const auto scale = scale_in.detach().to(x.device(), kind).squeeze();
     const double longest = longest_row(x);
     const double bound = longest * longest * std::abs(scale.item<double>());
-    const PairBlock block{.positive = 0, .drop_positive = true, .row_keys = {}, .column_keys = {}};
+    PairBlock block;
+    block.positive = 0;
+    block.drop_positive = true;
     const auto kept = std::make_shared<KeptTiles>();
     kept->bytes_left = records_gradient(inputs) ? tiles.keep_bytes : 0.0;
     auto sums = empty_sums(n, n, false, true, safe_offset(bound, static_cast<double>(n)), where);
@@ -387,13 +433,17 @@ template <Communicator C>
     gradient = [=](const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       // Pairs stand in both triangles: the gradient of a pair is the sum of both.
       GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
-      const auto row_gradient = gradients[0].to(kind);
+      auto row_gradient = gradients[0].to(kind);
+      const auto magnitude = gradient_magnitude(x, tiles, row_gradient, {});
+      if (magnitude.defined()) row_gradient = row_gradient / magnitude;
       weights.rows = weights.columns = sums.fixed ? row_gradient / sums.rows : row_gradient;
       weights.log_rows = weights.log_columns = log_rows.to(kind);
       kept->next = 0;
       auto dx = at::zeros(x.sizes(), where);
       auto unused = at::Tensor();
-      add_gradients(x, x, scale, block, tiles, true, weights, kept.get(), dx, unused, unused);
+      add_gradients(x, x, scale, block, tiles, true, weights, magnitude, kept.get(), dx, unused,
+                    unused);
+      if (magnitude.defined()) dx.mul_(magnitude);
       const auto dscale = ((dx * x).sum() / 2).to(scale_in.scalar_type()).view(scale_in.sizes());
       return {dx.mul_(scale).to(x.scalar_type()), dscale};
     };

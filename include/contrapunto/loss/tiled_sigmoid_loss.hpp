@@ -6,14 +6,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/log_sigmoid.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/softplus.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
 #include <cstdint>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -64,11 +60,6 @@ class TiledSigmoidLoss {
   }
 
  private:
-  /// log(1 + exp(z)). ATen's fast one cuts off where it no longer matters in float32.
-  static at::Tensor softplus(const at::Tensor& z) {
-    return z.scalar_type() == at::kFloat ? at::softplus(z) : -at::log_sigmoid(-z);
-  }
-
   [[nodiscard]] at::Tensor sweep(const std::vector<at::Tensor>& inputs, const at::Tensor& row_keys,
                                  const at::Tensor& column_keys) const {
     const bool differentiable = records_gradient(inputs);
@@ -78,50 +69,60 @@ class TiledSigmoidLoss {
       const auto x = inputs[0].detach();
       const auto y = inputs[1].detach();
       const auto where = x.options();
-      const auto scale = inputs[2].detach().to(x.scalar_type()).squeeze();
-      const auto bias = inputs[3].detach().to(x.scalar_type()).squeeze();
+      const auto scale = inputs[2].detach().to(x.device(), x.scalar_type()).squeeze();
+      const auto bias = inputs[3].detach().to(x.device(), x.scalar_type()).squeeze();
       const detail::ColumnBlocks<C> blocks(communicator_, x, y, o_.ring);
       const auto rank = communicator_.rank();
       const at::Tensor keys = row_keys.defined() ? blocks.gather(column_keys) : at::Tensor();
       const auto share = 1.0 / static_cast<double>(blocks.all_rows());
       loss = at::zeros({}, where.dtype(at::kDouble));
       dbias = at::zeros({}, where.dtype(at::kDouble));
-      if (differentiable) dx = at::zeros(x.sizes(), where);
+      const auto n = x.size(0);
+      const bool on_cuda = detail::as_on_cuda(x, o_.tiles);
+      const double factor = detail::gradient_factor(detail::product_dtype(x, o_.tiles));
+      at::Tensor positives, at_positives;  // logits and gradients of the pairs
+      if (on_cuda) positives = detail::row_products(x, y.narrow(0, 0, n)) * scale + bias;
+      if (differentiable) {
+        dx = at::zeros(x.sizes(), where);
+        at_positives = at::zeros({n}, where);
+      }
 
       const auto visit = [&](std::int64_t owner, const at::Tensor& columns, at::Tensor* sum) {
         detail::PairBlock block;
-        if (owner == rank) block.positive = 0;
+        if (owner == rank) {
+          block.positive = 0;
+          block.positive_logits = positives;
+        }
         if (keys.defined()) {
           block.row_keys = row_keys;
           block.column_keys =
               keys[communicator_.size() == 1 ? 0 : owner].narrow(0, 0, columns.size(0));
         }
+        detail::GradientTiles gradients;
         detail::for_each_tile(x, columns, scale, block, o_.tiles, false, [&](detail::Tile& tile) {
           detail::multiply(tile);
-          auto& z = tile.logits;
-          z.add_(bias);
-          at::Tensor positives;
-          if (tile.positives > 0) positives = -detail::positives_of(z, tile);  // copies
-          detail::exclude(z, tile, block, -std::numeric_limits<double>::infinity());
-          if (tile.positives > 0) {
-            // They count with the other sign; what is -inf adds nothing to loss and gradient.
-            detail::positives_of(z, tile).fill_(-std::numeric_limits<double>::infinity());
-            loss.add_(softplus(positives).sum(at::kDouble));
-          }
-          loss.add_(softplus(z).sum(at::kDouble));
+          const auto& pairs = tile.pairs;
+          const auto g = differentiable ? gradients.of(tile) : at::Tensor();
+          at::Tensor own;
+          if (differentiable && pairs.positives > 0)
+            own = at_positives.narrow(0, tile.first, pairs.positives);
+          detail::sigmoid_tile_(tile.products, tile.scale, bias, pairs, loss, dbias, factor, own,
+                                g);
           if (!differentiable) return;
-          z.sigmoid_();
-          if (tile.positives > 0) detail::positives_of(z, tile).copy_(-at::sigmoid(positives));
-          dbias.add_(z.sum(at::kDouble));
-          dx.narrow(0, tile.row, tile.rows).addmm_(z, tile.column_block);
-          sum->narrow(0, tile.column, tile.columns).addmm_(z.t(), tile.scaled_rows);
+          detail::add_wide_mm_(dx.narrow(0, tile.row, tile.rows), g, tile.column_block);
+          detail::add_wide_mm_(sum->narrow(0, tile.column, tile.columns), g.t(), tile.row_block);
         });
+        if (differentiable && on_cuda) sum->mul_(scale / factor);
       };
       if (differentiable) {
         dy = blocks.for_each_and_sum(
             y, where, [&](std::int64_t owner, const at::Tensor& columns, at::Tensor& sum) {
               visit(owner, columns, &sum);
             });
+        if (factor != 1.0) dx.div_(factor);
+        const auto own = at_positives.unsqueeze(1);
+        dx.addcmul_(own, y.narrow(0, 0, n));
+        dy.narrow(0, 0, n).addcmul_(own * scale, x);
         dscale = (dx * x).sum().mul_(share);
         dx.mul_(scale * share);
         dy.mul_(share);
