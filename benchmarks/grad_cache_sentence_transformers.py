@@ -1,4 +1,4 @@
-"""sentence-transformers' cached loss on one batch, timed: the peer of grad_cache.cpp, started by run_grad_cache.py."""
+"""sentence-transformers' loss, whole or cached, timed: the peer of grad_cache.cpp, started by run_grad_cache.py."""
 
 import argparse
 import json
@@ -11,7 +11,10 @@ import sentence_transformers
 import torch
 from open_clip.transformer import TextTransformer
 from safetensors.torch import load_file
-from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 
 
 class Encoder(torch.nn.Module):
@@ -32,6 +35,7 @@ class Encoder(torch.nn.Module):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--inputs", required=True)
+    parser.add_argument("--strategy", choices=["direct", "cached"], default="cached")
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--chunk", type=int, default=64)
     parser.add_argument("--steps", type=int, default=3)
@@ -41,7 +45,10 @@ def main():
     inputs = load_file(a.inputs)
     model = sentence_transformers.SentenceTransformer(modules=[Encoder(inputs, a.heads)], device="cpu")
     model.train()
-    loss_of = CachedMultipleNegativesRankingLoss(model, scale=20.0, mini_batch_size=a.chunk)
+    if a.strategy == "direct":
+        loss_of = MultipleNegativesRankingLoss(model, scale=20.0)
+    else:
+        loss_of = CachedMultipleNegativesRankingLoss(model, scale=20.0, mini_batch_size=a.chunk)
     columns = [inputs["anchor"], inputs["positive"]]
 
     times = []

@@ -1,5 +1,6 @@
 """Times GradCache against the whole batch at once, against sentence-transformers' cached loss, and trimmed texts
-against full ones, alternating process by process so that all see the same machine.
+against full ones, alternating process by process so that all see the same machine. What sentence-transformers' cache
+costs over its own whole batch tells how much of the second comparison is the encoder's part.
 
     python benchmarks/run_grad_cache.py --program build/benchmarks/benchmarks/bench_grad_cache
 
@@ -86,13 +87,12 @@ def main():
     path = lambda name: pathlib.Path(folder.name) / name  # noqa: E731
     torch.manual_seed(0)
 
-    def measure(programs, same):
-        """Runs {name: command} in turn; the results of each, after a look at whether those in `same` agree."""
+    def measure(programs):
+        """Runs {name: command} in turn; the results of each."""
         runs = {name: [] for name in programs}
         for _ in range(a.pairs):
             for name, command in programs.items():
                 runs[name].append(run([*map(str, command), "--steps", str(a.steps), "--threads", str(a.threads)]))
-        check_same([r for name in same for r in runs[name]])
         return runs
 
     def report(runs, comparisons, **columns):
@@ -127,15 +127,18 @@ def main():
                                 layers=a.layers, output_dim=a.width)
         full = torch.full((a.batch,), length)
         write_inputs(path("pairs"), tower, texts(full, length, vocabulary), texts(full, length, vocabulary))
+        peer = HERE / "grad_cache_sentence_transformers.py"
         common = ["--inputs", path("pairs"), "--heads", heads, "--chunk", a.chunk]
         runs = measure({
             "Direct": [a.program, *common, "--strategy", "direct"],
             "GradCache": [a.program, *common],
             "GradCache, keep_bytes -1": [a.program, *common, "--keep-bytes", "-1"],
-            "sentence-transformers cached": [sys.executable, HERE / "grad_cache_sentence_transformers.py", *common]},
-            ["Direct", "GradCache", "GradCache, keep_bytes -1", "sentence-transformers cached"])
+            "sentence-transformers cached": [sys.executable, peer, *common],
+            "sentence-transformers direct": [sys.executable, peer, *common, "--strategy", "direct"]})
+        check_same([r for several in runs.values() for r in several])
         report(runs, [("GradCache", "Direct"), ("GradCache, keep_bytes -1", "Direct"),
-                      ("GradCache", "sentence-transformers cached")],
+                      ("GradCache", "sentence-transformers cached"),
+                      ("sentence-transformers cached", "sentence-transformers direct")],
                case="pairs", width=a.width, layers=a.layers, pairs=a.batch, mean_tokens=length)
 
     if "captions" in a.cases:
@@ -149,7 +152,7 @@ def main():
         for name, chosen in (("trimmed", lengths), ("77 tokens", torch.full_like(lengths, length))):
             write_inputs(path(name), tower, features, texts(chosen, length, vocabulary))
         runs = measure({name: [a.program, "--inputs", path(name), "--heads", heads, "--chunk", a.chunk]
-                        for name in ("trimmed", "77 tokens")}, [])
+                        for name in ("trimmed", "77 tokens")})
         report(runs, [("trimmed", "77 tokens")], case="captions", width=a.caption_width, layers=a.caption_layers,
                pairs=a.captions, mean_tokens=f"{lengths.double().mean():.1f}")
 
