@@ -61,8 +61,7 @@ struct Settings {
   std::int64_t log_every = 10;      ///< Steps.
   std::int64_t save_every = 1'000;  ///< Steps; the end of the run is saved as well.
   std::int64_t stop_after = 0;      ///< Steps; ends early with the schedule unchanged; 0: never.
-  bool plan = false;
-  bool force = false;
+  bool plan = false, force = false;
 };
 
 void add_flags(CLI::App& app, Settings& s) {
@@ -174,8 +173,9 @@ void train(const Settings& s) {
   run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
   const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
+  const cp::TileOptions tiles{.products = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
-    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<>()(e) : cp::TiledInfoNce<>()(e);
+    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<>({tiles})(e) : cp::TiledInfoNce<>({tiles})(e);
   };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));

@@ -61,8 +61,7 @@ struct Settings {
   std::int64_t log_every = 10;      ///< Steps.
   std::int64_t save_every = 1'000;  ///< Steps; the end of the run is saved as well.
   std::int64_t stop_after = 0;      ///< Steps; ends early with the schedule unchanged; 0: never.
-  bool plan = false;
-  bool force = false;
+  bool plan = false, force = false;
   std::string command_line;  ///< NEW: all flags as given, to be compared over ranks.
 };
 
@@ -185,9 +184,11 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
   const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
+  const cp::TileOptions tiles{.products = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
     using Ranks = cp::ProcessGroupCommunicator;  // NEW: over the batch of all ranks
-    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<Ranks>({}, ranks)(e) : cp::TiledInfoNce<Ranks>({}, ranks)(e);
+    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<Ranks>({tiles}, ranks)(e)
+                               : cp::TiledInfoNce<Ranks>({tiles}, ranks)(e);
   };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));

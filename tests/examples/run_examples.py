@@ -173,6 +173,15 @@ def large_batches(build, work):
     arguments = [x for x in common(128) if x not in ("--lr", 1e-3)]
     said = run(launch, "-n", 2, "--", script, build / "multi_rank", *arguments, "--output", work / "differ", expect=1)
     check("the configuration differs" in said, said)
+    # The same settings, but fewer samples on the disk of one rank.
+    for rank, count in ((0, 512), (1, 256)):
+        folder = work / f"disk{rank}"
+        folder.mkdir()
+        write_shard(folder / "a.tar", shard_samples(count))
+    script.write_text('#!/bin/sh\ncd "disk$RANK" && exec "$@"\n')
+    said = run(launch, "-n", 2, "--", script, build / "multi_rank", *common(64), "--train-data", "a.tar", "--output",
+               work / "fewer", expect=1)
+    check("batches in an epoch differs" in said and "rank 1 has 2" in said, said)
 
 
 def text_pairs(build, work):

@@ -1,6 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cmath>
+#include <mutex>
 
 #include "contrapunto/core/memory_meter.hpp"
 #include "contrapunto/loss/info_nce.hpp"
@@ -282,6 +284,30 @@ TEST_CASE("The memory of tiled losses grows with N, not with its square", "[loss
   check(TiledSigmoidLoss<>({.tiles = tiles}), true);
   check(NtXent(tiles), false);
   CHECK(peak(InfoNce{}, 4000, false) > 4000.0 * 4000.0 * 4);
+}
+
+TEST_CASE("In the ring a rank's memory does not grow with the number of ranks", "[loss][cpu]") {
+  const auto peak = [](std::int64_t ranks, bool sigmoid, bool ring) {
+    double most = 0.0;
+    std::mutex mutex;
+    test::run_thread_ranks(ranks, [&](const test::ThreadRank& rank) {
+      auto e = test::leaves(with_bias(pairs(300, 10.0)), torch::kFloat);
+      const TileOptions tiles{.rows = 64, .columns = 64};
+      const MemoryMeter meter;
+      const at::Tensor value =
+          sigmoid ? TiledSigmoidLoss<test::ThreadRank>({tiles, ring}, rank)(e)
+                  : TiledInfoNce<test::ThreadRank>({.tiles = tiles, .ring = ring}, rank)(e);
+      value.backward();
+      const std::lock_guard lock(mutex);
+      most = std::max(most, static_cast<double>(meter.peak_bytes()));
+    });
+    return most;
+  };
+  for (const bool sigmoid : {false, true}) {
+    // The numbers per column that InfoNCE keeps are small beside the features.
+    CHECK(peak(8, sigmoid, true) < 1.3 * peak(2, sigmoid, true));
+    CHECK(peak(8, sigmoid, false) > 1.8 * peak(2, sigmoid, false));
+  }
 }
 
 TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {

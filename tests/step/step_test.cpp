@@ -6,6 +6,7 @@
 #include "contrapunto/core/memory_meter.hpp"
 #include "contrapunto/core/rng_replay.hpp"
 #include "contrapunto/distributed/gradient_sync.hpp"
+#include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
@@ -435,6 +436,20 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
         CHECK(gradient_error(results[r], expected) < 1e-10);
       }
     }
+}
+
+TEST_CASE("Ranks agree on one measured chunk size", "[step][cpu]") {
+  std::vector<std::int64_t> sizes(2);
+  std::vector<DualEncoder> models{small_model(), small_model()};
+  test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
+    const auto r = static_cast<std::size_t>(rank.rank());
+    const StepContext context{.smallest = smallest_over_ranks(rank)};
+    // One rank has half the memory.
+    sizes[r] = choose_chunk_size(step_of(models[r]), small_batch(64), context,
+                                 {.memory_share = 1.0, .free_memory_bytes = r == 0 ? 1e9 : 1e6});
+  });
+  CHECK(sizes[0] == sizes[1]);
+  CHECK(sizes[0] < 64);
 }
 
 TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,16 @@ template <Communicator C>
   for (std::size_t r = 0; r < holds.size(); ++r)
     if (holds[r] != 0) ranks.push_back(static_cast<std::int64_t>(r));
   return ranks;
+}
+
+/// A function that all ranks must call together, which gives the smallest of their values: for
+/// decisions that all must share, such as StepContext::smallest.
+template <Communicator C>
+[[nodiscard]] std::function<std::int64_t(std::int64_t)> smallest_over_ranks(C communicator) {
+  return [communicator](std::int64_t value) {
+    const auto values = detail::gather_numbers(communicator, value);
+    return *std::min_element(values.begin(), values.end());
+  };
 }
 
 /// Raises on every rank when `value` is not the same on all, and names the ranks that differ from

@@ -21,6 +21,11 @@ struct PrecisionPolicy {
   at::ScalarType weight_dtype = at::kFloat;  ///< Of weights but norms and scalars.
   bool loss_scaler = false;                  ///< Gradients would underflow: scale the loss.
   bool allow_tf32 = false;  ///< Float32 products on CUDA round their inputs to 11 bits.
+
+  /// What matrix products take, such as those of the tiled losses.
+  [[nodiscard]] at::ScalarType product_dtype() const {
+    return autocast_dtype.value_or(weight_dtype);
+  }
 };
 
 /// The policy called `name`; raises and lists the names for another one.
