@@ -2,8 +2,8 @@
 // Trains two text towers on pairs of texts, such as a query and the function it describes, with batches that do not fit
 // into memory: GradCache runs the towers chunk after chunk, and the loss over the whole batch never builds its matrix.
 //
-//   train_text_pairs --train-data train.jsonl.gz --eval-data test.jsonl.gz --vocabulary bpe_simple_vocab_16e6.txt.gz \
-//     --group-field file --hard-negatives 1 --batch-size 1024
+//   train_text_pairs --train-data train.jsonl.gz --eval-data test.jsonl.gz --vocabulary bpe_simple_vocab_16e6.txt.gz
+//     --group-field file --hard-negatives 1 --batch-size 1024    (one line)
 //
 // Expect a plan, then progress and, every --eval-every samples, how well each query finds its text among all of
 // --eval-data (MRR and recall). --output receives log.jsonl, curves.png and step-*/ checkpoints; --resume latest goes
