@@ -101,11 +101,11 @@ class MemoryMeter {
   void reset_peak() { count_->reset_peak(); }
 
  private:
-  static constexpr auto kKind = c10::DebugInfoKind::PROFILER_STATE;
+  static auto kind() { return c10::DebugInfoKind::PROFILER_STATE; }
 
   /// The meter that already counts on this thread, or null.
   static detail::MemoryCount* running() {
-    auto* info = c10::ThreadLocalDebugInfo::get(kKind);
+    auto* info = c10::ThreadLocalDebugInfo::get(kind());
     auto* count = dynamic_cast<detail::MemoryCount*>(info);
     TORCH_CHECK(info == nullptr || count != nullptr,
                 "MemoryMeter: LibTorch's profiler runs on this thread and takes the same reports; "
@@ -114,7 +114,7 @@ class MemoryMeter {
   }
 
   std::shared_ptr<detail::MemoryCount> count_;
-  c10::DebugInfoGuard guard_{kKind, count_};
+  c10::DebugInfoGuard guard_{kind(), count_};
 };
 
 }  // namespace contrapunto
