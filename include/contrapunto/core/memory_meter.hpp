@@ -101,11 +101,9 @@ class MemoryMeter {
   void reset_peak() { count_->reset_peak(); }
 
  private:
-  static auto kind() { return c10::DebugInfoKind::PROFILER_STATE; }
-
   /// The meter that already counts on this thread, or null.
   static detail::MemoryCount* running() {
-    auto* info = c10::ThreadLocalDebugInfo::get(kind());
+    auto* info = c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE);
     auto* count = dynamic_cast<detail::MemoryCount*>(info);
     TORCH_CHECK(info == nullptr || count != nullptr,
                 "MemoryMeter: LibTorch's profiler runs on this thread and takes the same reports; "
@@ -114,7 +112,7 @@ class MemoryMeter {
   }
 
   std::shared_ptr<detail::MemoryCount> count_;
-  c10::DebugInfoGuard guard_{kind(), count_};
+  c10::DebugInfoGuard guard_{c10::DebugInfoKind::PROFILER_STATE, count_};
 };
 
 }  // namespace contrapunto

@@ -281,7 +281,10 @@ class GradientSync {
   std::vector<std::size_t> numbers_;    // their places in what the caller gave
   std::vector<std::size_t> bucket_of_;
   std::vector<Bucket> buckets_;
-  std::vector<std::pair<std::shared_ptr<torch::autograd::Node>, std::uintptr_t>> hooks_;
+  // A std::shared_ptr, in newer LibTorch an intrusive pointer.
+  using NodePointer =
+      decltype(torch::autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()));
+  std::vector<std::pair<NodePointer, std::uintptr_t>> hooks_;
 
   std::mutex mutex_;  // for what follows, and for the buckets
   bool armed_ = false;
