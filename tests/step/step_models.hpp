@@ -133,8 +133,7 @@ Gradients all_graphs_kept(const StepModel& step, const Loss& loss, const Batch& 
   std::vector<Features> features;
   for (const auto& encoder : step.encoders) {
     const auto& input = batch.at(encoder.input);
-    const auto chunking = encoder.trims_text ? detail::trimmed_chunks(input, chunk)
-                                             : detail::even_chunks(input.size(0), chunk);
+    const auto chunking = detail::chunks_of(encoder, input, chunk);
     std::vector<at::Tensor> parts;
     for (const auto& c : chunking.chunks)
       parts.push_back(encoder.forward(chunking.input(input, c)).tensors.front());

@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "contrapunto/core/gates.hpp"
-#include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "contrapunto/step/step_model.hpp"
 
@@ -70,17 +69,10 @@ class Accumulator {
       const auto count = std::min(o_.micro_batch, samples - begin);
       const double share = static_cast<double>(count) / static_cast<double>(samples * o_.ranks);
       const Batch part = slice(batch, begin, count);
-      std::optional<LossTerms> terms;
-      {
-        const AutocastGuard autocast(context_.precision, context_.device);
-        std::vector<Features> features;
-        for (const auto& encoder : model_.encoders)
-          features.push_back(encoder.forward(part.at(encoder.input)));
-        terms.emplace(loss_(model_.embed(features, part)));
-      }
+      const auto terms = detail::loss_terms(model_, loss_, part, context_);
       if (context_.sync && begin + count == samples) context_.sync.arm();
-      detail::scaled(terms->total * share, context_).backward();
-      add(sum, *terms, share);
+      detail::scaled(terms.total * share, context_).backward();
+      add(sum, terms, share);
     }
     if (context_.sync) context_.sync.finish();
     return *sum;

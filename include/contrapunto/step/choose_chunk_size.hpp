@@ -68,8 +68,7 @@ struct ChunkProbe {
     const AutocastGuard autocast(context.precision, context.device);
     for (const auto& encoder : model.encoders) {
       const auto& input = batch.at(encoder.input);
-      const auto chunking =
-          encoder.trims_text ? trimmed_chunks(input, size) : even_chunks(input.size(0), size);
+      const auto chunking = chunks_of(encoder, input, size);
       const auto& chunk = chunking.chunks.front();
       double seconds = std::numeric_limits<double>::infinity();
       for (int run = 0; run < 2; ++run) {  // the first also sets things up

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/step/step_model.hpp"
+
 namespace contrapunto::detail {
 
 /// Samples of a batch that go through an encoder together.
@@ -83,6 +85,12 @@ struct Chunking {
     begin += count;
   }
   return chunking;
+}
+
+/// How `encoder` takes its input `whole` in chunks of `size` samples.
+[[nodiscard]] inline Chunking chunks_of(const Encoder& encoder, const at::Tensor& whole,
+                                        std::int64_t size) {
+  return encoder.trims_text ? trimmed_chunks(whole, size) : even_chunks(whole.size(0), size);
 }
 
 }  // namespace contrapunto::detail

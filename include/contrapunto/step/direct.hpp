@@ -2,14 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <optional>
 #include <utility>
-#include <vector>
 
 #include "contrapunto/core/gates.hpp"
-#include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
@@ -26,18 +21,11 @@ class Direct {
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {
-    std::optional<LossTerms> terms;
-    {
-      const AutocastGuard autocast(context_.precision, context_.device);
-      std::vector<Features> features;
-      for (const auto& encoder : model_.encoders)
-        features.push_back(encoder.forward(batch.at(encoder.input)));
-      terms.emplace(loss_(model_.embed(features, batch)));
-    }
+    const auto terms = detail::loss_terms(model_, loss_, batch, context_);
     if (context_.sync) context_.sync.arm();
-    detail::scaled(terms->total, context_).backward();
+    detail::scaled(terms.total, context_).backward();
     if (context_.sync) context_.sync.finish();
-    return detail::detached(*terms);
+    return detail::detached(terms);
   }
 
  private:

@@ -175,8 +175,7 @@ class GradCache {
     const auto& encoder = model_.encoders[index];
     const auto& input = batch.at(encoder.input);
     Pass pass;
-    pass.chunking = encoder.trims_text ? detail::trimmed_chunks(input, chunk_size_)
-                                       : detail::even_chunks(input.size(0), chunk_size_);
+    pass.chunking = detail::chunks_of(encoder, input, chunk_size_);
     const auto count = pass.chunking.chunks.size();
     const auto kept = std::min(count, kept_chunks(index, count));
     pass.outputs.resize(count);

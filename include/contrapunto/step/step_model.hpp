@@ -17,6 +17,7 @@
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/gradient_sync_handle.hpp"
 #include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/precision/loss_scaler.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
 
@@ -86,6 +87,17 @@ inline void check_step_model(const StepModel& model, const char* strategy) {
   LossTerms result(terms.total.detach());
   for (const auto& [name, value] : terms.parts) result.parts.emplace_back(name, value.detach());
   return result;
+}
+
+/// The terms of `loss` on the whole of `batch`, with history.
+template <class Loss>
+[[nodiscard]] LossTerms loss_terms(const StepModel& model, const Loss& loss, const Batch& batch,
+                                   const StepContext& context) {
+  const AutocastGuard autocast(context.precision, context.device);
+  std::vector<Features> features;
+  for (const auto& encoder : model.encoders)
+    features.push_back(encoder.forward(batch.at(encoder.input)));
+  return loss(model.embed(features, batch));
 }
 
 /// `loss` times the scale of the scaler, where there is one.
