@@ -4,6 +4,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <c10/util/Exception.h>
 
@@ -41,6 +42,21 @@ inline void check_pairs(const Embeddings& e, std::string_view loss) {
     TORCH_CHECK(e.negative_keys && e.negative_keys->scalar_type() == at::kLong &&
                     e.negative_keys->dim() == 1 && e.negative_keys->size(0) == e.negatives->size(0),
                 loss, ": with keys the negatives need theirs: set negative_keys, int64 [M]");
+}
+
+/// What the rows may choose from: y, then the negatives, and the keys of all of them.
+struct Candidates {
+  at::Tensor rows;  ///< [B + M, D]
+  at::Tensor keys;  ///< int64 [B + M]; undefined where the pairs have none.
+};
+
+/// The candidates of `e`, whose y was widened to `y`; negatives take its dtype.
+[[nodiscard]] inline Candidates candidates_of(const Embeddings& e, const at::Tensor& y) {
+  Candidates all{y, e.keys.value_or(at::Tensor())};
+  if (!e.negatives) return all;
+  all.rows = at::cat({y, e.negatives->to(y.scalar_type())});
+  if (e.keys) all.keys = at::cat({*e.keys, *e.negative_keys});
+  return all;
 }
 
 /// The same for the plain losses, which take neither an empty batch nor negatives nor keys.

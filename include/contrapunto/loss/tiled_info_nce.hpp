@@ -4,7 +4,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
 
 #include <cstdint>
@@ -52,14 +51,13 @@ class TiledInfoNce {
     const auto x = at_least_float32(e.x);
     const auto kind = x.scalar_type();
     const auto y = e.y.to(kind);
-    const auto candidates = e.negatives ? at::cat({y, e.negatives->to(kind)}) : y;
-    detail::LogSumsRequest request{.columns = o_.symmetric, .ring = o_.ring};
-    if (e.keys) {
-      request.row_keys = *e.keys;
-      request.column_keys = e.negatives ? at::cat({*e.keys, *e.negative_keys}) : *e.keys;
-    }
+    const auto candidates = detail::candidates_of(e, y);
+    const detail::LogSumsRequest request{.row_keys = e.keys.value_or(at::Tensor()),
+                                         .column_keys = candidates.keys,
+                                         .columns = o_.symmetric,
+                                         .ring = o_.ring};
     const auto sums =
-        detail::log_sums(x, candidates, e.scale.to(kind), request, o_.tiles, communicator_);
+        detail::log_sums(x, candidates.rows, e.scale.to(kind), request, o_.tiles, communicator_);
     auto share = sums.rows - sums.positives;  // [B], float64
     if (o_.symmetric) share = (share + sums.columns - sums.positives) / 2;
     const auto mean = share.sum() / static_cast<double>(sums.pairs);

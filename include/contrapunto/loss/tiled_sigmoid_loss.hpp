@@ -5,7 +5,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -51,11 +50,9 @@ class TiledSigmoidLoss {
     const detail::FullPrecision no_autocast;
     const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
-    const auto candidates = e.negatives ? at::cat({y, e.negatives->to(x.scalar_type())}) : y;
-    at::Tensor keys;
-    if (e.keys) keys = e.negatives ? at::cat({*e.keys, *e.negative_keys}) : *e.keys;
-    const auto share =
-        sweep({x, candidates, e.scale, *e.bias}, e.keys ? *e.keys : at::Tensor(), keys);
+    const auto candidates = detail::candidates_of(e, y);
+    const auto share = sweep({x, candidates.rows, e.scale, *e.bias}, e.keys.value_or(at::Tensor()),
+                             candidates.keys);
     return detail::value_of_sum(share, communicator_);
   }
 
