@@ -14,7 +14,9 @@ TEST_CASE("A batch names what it holds when asked for what it does not", "[core]
   REQUIRE_THROWS_WITH(batch.at("texts"), Contains("'texts'") && Contains("image, text"));
 }
 
-TEST_CASE("An empty batch has size zero", "[core][cpu]") { REQUIRE(Batch{}.size() == 0); }
+TEST_CASE("An empty batch has size zero", "[core][cpu]") {
+  REQUIRE(Batch{}.size() == 0);
+}
 
 TEST_CASE("Moving a batch keeps dtypes, names and keys", "[core][cpu]") {
   const Batch batch{{{"image", torch::ones({2, 3}, torch::kUInt8)}}, {"a", "b"}};

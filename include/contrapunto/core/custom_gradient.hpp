@@ -4,54 +4,75 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/core/ivalue.h>
 #include <c10/util/Exception.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <c10/util/intrusive_ptr.h>
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
 
 #include <functional>
+#include <mutex>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace contrapunto {
 
-/// Gradients of the outputs in, gradients of the inputs out; an undefined one stands for zeros.
-using GradientFunction =
-    std::function<std::vector<at::Tensor>(const std::vector<at::Tensor>& output_gradients)>;
+/// The inputs and the gradients of the outputs in, gradients of the inputs out; an undefined one
+/// stands for zeros.
+using GradientFunction = std::function<std::vector<at::Tensor>(
+    const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& output_gradients)>;
 
 namespace detail {
 
-struct GradientHolder : torch::CustomClassHolder {
-  explicit GradientHolder(GradientFunction function) : gradient(std::move(function)) {}
-  GradientFunction gradient;
-};
-
-/// A struct, since bare vectors of tensors would be taken for inputs.
-struct Computed {
-  std::vector<at::Tensor> outputs;
-  GradientFunction gradient;
-};
-
-struct CustomGradient : torch::autograd::Function<CustomGradient> {
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
-                                                at::TensorList inputs, Computed& computed) {
-    context->save_for_backward(inputs.vec());  // raises in backward when one was changed in place
-    context->set_materialize_grads(false);
-    context->saved_data["gradient"] = c10::IValue::make_capsule(
-        c10::make_intrusive<GradientHolder>(std::move(computed.gradient)));
-    return std::move(computed.outputs);
+/// A node of the graph that calls a GradientFunction. Not a torch::autograd::Function, which costs
+/// every includer seconds of compile time and holds what was captured until the graph dies.
+class CustomGradientNode : public torch::autograd::Node {
+ public:
+  void hold(const std::vector<at::Tensor>& inputs, GradientFunction gradient) {
+    inputs_.reserve(inputs.size());
+    for (const auto& input : inputs) inputs_.emplace_back(input, /*is_output=*/false);
+    gradient_ = std::move(gradient);
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
-    const auto inputs = context->get_saved_variables();
-    const at::NoGradGuard no_grad;
-    const auto holder = context->saved_data["gradient"].toCapsule();
-    auto result = static_cast<GradientHolder&>(*holder).gradient(gradients);
+  void release_variables() override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto& input : inputs_) input.reset_data();
+    gradient_ = nullptr;
+  }
+
+ protected:
+  torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override {
+    TORCH_CHECK(!at::GradMode::is_enabled(),
+                "backward with create_graph reached a tiled loss, a checkpointed block, batch norm "
+                "over ranks or a gather over ranks, which have no second derivatives; use the "
+                "plain loss and switch the checkpointing of activations off");
+    std::vector<at::Tensor> inputs;
+    GradientFunction gradient;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (const auto& input : inputs_) inputs.push_back(input.unpack());
+      gradient = gradient_;
+    }
+    auto result = gradient(inputs, gradients);
     TORCH_INTERNAL_ASSERT(result.size() == inputs.size());
-    result.emplace_back();  // of the argument that is no tensor
     return result;
   }
+
+ private:
+  std::vector<torch::autograd::SavedVariable> inputs_;
+  GradientFunction gradient_;
 };
+
+/// Nodes are held by std::shared_ptr or, in newer LibTorch, by an intrusive pointer.
+template <class N>
+[[nodiscard]] decltype(torch::autograd::Edge::function) own_node(N* node) {
+  if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, N>)
+    return c10::intrusive_ptr<N>::unsafe_steal_from_new(node);
+  else
+    return {node, [](auto* n) { deleteNode(n); }};
+}
 
 }  // namespace detail
 
@@ -64,16 +85,20 @@ struct CustomGradient : torch::autograd::Function<CustomGradient> {
 }
 
 /// Makes `outputs`, computed from `inputs` without history, a differentiable function of them:
-/// backward calls `gradient`, with gradients off, and it returns one gradient per input.
-/// `gradient` may hold the inputs and what was computed without history. Differentiable once;
-/// raises when an input was changed in place since. Without grad mode the outputs come back as
-/// they are.
+/// backward calls `gradient`, with gradients off, and it returns one gradient per input. `gradient`
+/// may hold what was computed without history; the inputs are handed to it, so that their memory
+/// can go as soon as it has run. Differentiable once: backward raises with create_graph, and when
+/// an input was changed in place since. Without grad mode the outputs come back as they are.
 [[nodiscard]] inline std::vector<at::Tensor> with_gradient(const std::vector<at::Tensor>& inputs,
                                                            std::vector<at::Tensor> outputs,
                                                            GradientFunction gradient) {
   if (!records_gradient(inputs)) return outputs;
-  detail::Computed computed{std::move(outputs), std::move(gradient)};
-  return detail::CustomGradient::apply(at::TensorList(inputs), computed);
+  auto* node = new detail::CustomGradientNode;
+  const auto owner = detail::own_node(node);
+  node->set_next_edges(torch::autograd::collect_next_edges(inputs));
+  node->hold(inputs, std::move(gradient));
+  torch::autograd::set_history(outputs, owner);
+  return outputs;
 }
 
 }  // namespace contrapunto

@@ -10,13 +10,14 @@
 
 namespace contrapunto {
 
-/// A loss to differentiate and the parts it was made of, for the log. A bare scalar tensor converts.
+/// A loss to differentiate and the parts it was made of, for the log. A bare scalar tensor
+/// converts.
 struct LossTerms {
   LossTerms(at::Tensor loss) : total(std::move(loss)) {}  // NOLINT: converting on purpose
   LossTerms(at::Tensor loss, std::vector<std::pair<std::string, at::Tensor>> named)
       : total(std::move(loss)), parts(std::move(named)) {}
 
-  at::Tensor total;                                         ///< [], float32.
+  at::Tensor total;                                       ///< [], float32.
   std::vector<std::pair<std::string, at::Tensor>> parts;  ///< Scalars that need no gradient.
 };
 

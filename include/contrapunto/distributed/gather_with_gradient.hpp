@@ -26,6 +26,7 @@ template <Communicator C>
   const auto longest = *std::max_element(gathered.sizes.begin(), gathered.sizes.end());
   auto gradient = [communicator, longest, sizes = gathered.sizes,
                    shape = gathered.rows.sizes().vec(), options = gathered.rows.options()](
+                      const std::vector<at::Tensor>&,
                       const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
     auto rows_shape = shape;
     rows_shape.front() = longest;

@@ -344,6 +344,7 @@ template <Communicator C>
     // Constant columns of one process need no gradient; those of others are theirs to judge.
     const bool want_dy = ranks || y_in.requires_grad();
     gradient = [=, tiles_of = tiles, columns_wanted = request.columns, positive = request.positive](
+                   const std::vector<at::Tensor>&,
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
       const auto of = [&](std::size_t i) {
@@ -430,7 +431,8 @@ template <Communicator C>
     }
     const auto log_rows = sums.log_rows();
     outputs.push_back(log_rows);
-    gradient = [=](const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+    gradient = [=](const std::vector<at::Tensor>&,
+                   const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       // Pairs stand in both triangles: the gradient of a pair is the sum of both.
       GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
       auto row_gradient = gradients[0].to(kind);

@@ -9,20 +9,22 @@
 #include <ATen/record_function.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/variable.h>
-#include <torch/custom_class.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "contrapunto/core/custom_gradient.hpp"
 #include "contrapunto/core/replay_scope.hpp"
 #include "contrapunto/core/rng_replay.hpp"
 
@@ -75,7 +77,7 @@ class AutocastScope {
 };
 
 /// What a block needs to run again.
-struct RepeatableBlock : torch::CustomClassHolder {
+struct RepeatableBlock {
   RepeatableBlock(std::function<at::Tensor(const at::Tensor&)> f, at::Device device)
       : run(std::move(f)), autocast(device.type()), rng(RngState::capture(device)) {}
 
@@ -129,64 +131,36 @@ inline void redirect_gradients(const at::Tensor& y, const at::Tensor& x,
   }
 }
 
-class ActivationCheckpoint : public torch::autograd::Function<ActivationCheckpoint> {
- public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context,
-                            const c10::intrusive_ptr<RepeatableBlock>& block, const at::Tensor& x,
-                            at::TensorList parameters) {
-    std::vector<at::Tensor> kept{x};
-    kept.insert(kept.end(), parameters.begin(), parameters.end());
-    context->save_for_backward(std::move(kept));
-    context->saved_data["block"] = c10::IValue::make_capsule(block);
-    const AutocastScope autocast(block->autocast);
-    return block->run(x);
-  }
+/// Gradients of x and of the parameters (`saved`, in this order), by running the block again.
+inline std::vector<at::Tensor> replay_gradients(const RepeatableBlock& block, bool needs_x,
+                                                const std::vector<at::Tensor>& saved,
+                                                const at::Tensor& gradient) {
+  std::vector<at::Tensor> result(saved.size());
+  if (!gradient.defined()) return result;
+  const auto x = saved.front().detach().requires_grad_(needs_x);
+  const std::vector<at::Tensor> parameters(saved.begin() + 1, saved.end());
+  std::vector<at::Tensor> wanted;
+  if (needs_x) wanted.push_back(x);
+  std::vector<at::Tensor> stand_ins;
+  for (const auto& parameter : parameters)
+    wanted.push_back(stand_ins.emplace_back(parameter.detach().requires_grad_()));
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
-    TORCH_CHECK(!at::GradMode::is_enabled(),
-                "activation_checkpoint: there are no second derivatives (create_graph is on); "
-                "switch the checkpointing of activations off");
-    const auto kept = context->get_saved_variables();
-    const auto capsule = context->saved_data.at("block").toCapsule();
-    const auto& block = static_cast<const RepeatableBlock&>(*capsule);
-
-    const bool needs_x = context->needs_input_grad(0);
-    const auto x = kept.front().detach().requires_grad_(needs_x);
-    const std::vector<at::Tensor> parameters(kept.begin() + 1, kept.end());
-    std::vector<at::Tensor> stand_ins(parameters.size());
-    std::vector<at::Tensor> wanted;
-    if (needs_x) wanted.push_back(x);
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      if (!context->needs_input_grad(i + 1)) continue;
-      stand_ins[i] = parameters[i].detach().requires_grad_();
-      wanted.push_back(stand_ins[i]);
-    }
-
-    std::vector<at::Tensor> found(wanted.size());
-    const auto y = [&] {
-      const at::AutoGradMode graph(true);
-      const RngScope rng(block.rng);
-      const AutocastScope autocast(block.autocast);
-      const ReplayScope replay;
-      const auto first = at::sequence_number::peek();
-      auto again = block.run(x);
-      redirect_gradients(again, x, parameters, stand_ins, first);
-      return again;
-    }();
-    if (y.requires_grad())
-      found = torch::autograd::grad({y}, wanted, {gradients.front()}, /*retain_graph=*/std::nullopt,
-                                    /*create_graph=*/false, /*allow_unused=*/true);
-
-    // One for each argument of forward.
-    torch::autograd::variable_list result(2 + parameters.size());
-    std::size_t next = 0;
-    if (needs_x) result[1] = found[next++];
-    for (std::size_t i = 0; i < parameters.size(); ++i)
-      if (stand_ins[i].defined()) result[2 + i] = found[next++];
-    return result;
-  }
-};
+  const auto y = [&] {
+    const at::AutoGradMode graph(true);
+    const RngScope rng(block.rng);
+    const AutocastScope autocast(block.autocast);
+    const ReplayScope replay;
+    const auto first = at::sequence_number::peek();
+    auto again = block.run(x);
+    redirect_gradients(again, x, parameters, stand_ins, first);
+    return again;
+  }();
+  if (!y.requires_grad()) return result;
+  auto found = torch::autograd::grad({y}, wanted, {gradient}, /*retain_graph=*/std::nullopt,
+                                     /*create_graph=*/false, /*allow_unused=*/true);
+  std::move(found.begin(), found.end(), result.begin() + (needs_x ? 0 : 1));
+  return result;
+}
 
 }  // namespace detail
 
@@ -203,13 +177,24 @@ class ActivationCheckpoint : public torch::autograd::Function<ActivationCheckpoi
 [[nodiscard]] inline at::Tensor activation_checkpoint(
     std::function<at::Tensor(const at::Tensor&)> block, const at::Tensor& x,
     const std::vector<at::Tensor>& parameters) {
-  std::vector<at::Tensor> trained;
+  std::vector<at::Tensor> inputs{x};
   for (const auto& parameter : parameters)
-    if (parameter.defined() && parameter.requires_grad()) trained.push_back(parameter);
-  if (!at::GradMode::is_enabled() || (trained.empty() && !x.requires_grad())) return block(x);
-  return detail::ActivationCheckpoint::apply(
-      c10::make_intrusive<detail::RepeatableBlock>(std::move(block), x.device()), x,
-      at::TensorList(trained));
+    if (parameter.defined() && parameter.requires_grad()) inputs.push_back(parameter);
+  if (!records_gradient(inputs)) return block(x);
+  const auto repeatable =
+      std::make_shared<const detail::RepeatableBlock>(std::move(block), x.device());
+  const auto y = [&] {
+    const at::NoGradGuard no_grad;
+    const detail::AutocastScope autocast(repeatable->autocast);
+    return repeatable->run(x);
+  }();
+  return with_gradient(
+             inputs, {y},
+             [repeatable, needs_x = x.requires_grad()](const std::vector<at::Tensor>& saved,
+                                                       const std::vector<at::Tensor>& gradients) {
+               return detail::replay_gradients(*repeatable, needs_x, saved, gradients.front());
+             })
+      .front();
 }
 
 }  // namespace contrapunto

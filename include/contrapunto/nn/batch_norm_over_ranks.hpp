@@ -83,9 +83,11 @@ struct NormalizedBatch {
 
     const auto mean = result.mean.to(kind);
     gradient = [=, want_dx = x_in.requires_grad()](
+                   const std::vector<at::Tensor>& saved,
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
-      const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(x, kind);
-      const auto centred_x = x - per_channel(mean);
+      const auto& input = saved[0];
+      const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(input, kind);
+      const auto centred_x = input - per_channel(mean);
       const auto dbias = dy.sum(others);
       const auto dweight = (dy * centred_x).sum(others) * inverse;
       if (!want_dx) return {at::Tensor(), dweight, dbias};
@@ -97,7 +99,7 @@ struct NormalizedBatch {
       const auto constant = -slope * shared.narrow(0, 0, channels);
       auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));
       dx.addcmul_(centred_x, per_channel(along), /*value=*/-1);
-      return {dx.to(x.scalar_type()), dweight, dbias};
+      return {dx.to(input.scalar_type()), dweight, dbias};
     };
   }
   result.output = with_gradient(inputs, {result.output}, std::move(gradient)).front();
