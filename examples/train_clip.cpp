@@ -3,9 +3,8 @@
 //
 //   train_clip --train-data 'cc3m-{0000..0575}.tar' --model RN50 --batch-size 1024 --lr 1e-3 --epochs 30 --plan
 //
-// Expect a plan before step 0 (a run that would be wasted is refused), then progress. --output receives log.jsonl,
-// curves.png, step-*/ checkpoints and open_clip_model.safetensors, which OpenCLIP loads; a stopped run goes on with
-// --resume latest, bit-equal on CPU. docs/cifar10.md has a complete command and its curve.
+// Expect a plan before step 0 (a wasted run is refused), then progress. --output receives log, curves, checkpoints and
+// open_clip_model.safetensors, which OpenCLIP loads; --resume latest goes on, bit-equal on CPU. See docs/cifar10.md.
 #include <torch/cuda.h>
 #include <torch/utils.h>
 #include <unistd.h>
@@ -89,8 +88,8 @@ void add_flags(CLI::App& app, Settings& s) {
   app.add_option("--resume", s.resume, "a checkpoint folder, or 'latest'");
   app.add_option("--device", s.device, "cuda or cpu; default: cuda where there is one");
   app.add_option("--seed", s.seed);
-  app.add_option("--log-every", s.log_every, "steps");
-  app.add_option("--save-every", s.save_every, "steps");
+  app.add_option("--log-every", s.log_every, "steps")->check(CLI::PositiveNumber);
+  app.add_option("--save-every", s.save_every, "steps")->check(CLI::PositiveNumber);
   app.add_option("--stop-after", s.stop_after, "end after this many steps with the schedule unchanged; 0: never");
   app.add_flag("--plan", s.plan, "print what the run would do, and train nothing");
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
@@ -161,6 +160,7 @@ void train(const Settings& s) {
     eval_loader = std::make_unique<cp::DataLoader>(open(spec, 1, 1'500), cp::ImageTransform(pixels), nullptr, options);
     classes = s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     TORCH_CHECK(!classes.empty(), "'", spec, "' does not name its classes; pass a file with --class-names");
+    for (const auto& t : s.templates) static_cast<void>(cp::fill_prompt(t, classes[0]));  // raises now, not epochs later
   }
 
   // ---- Length of the run, schedule, loss, optimiser ----
@@ -300,7 +300,7 @@ void train(const Settings& s) {
     ++batch_in_epoch;
     meter.add(s.batch_size);
 
-    if (step % s.log_every == 0 || step == last_step) {  // only here the host waits for the device
+    if (step % s.log_every == 0 || step % s.save_every == 0 || step == last_step) {  // only here the host waits
       const auto window = meter.next_window();
       const cp::StepState state{.step = step,
                                 .samples = step * s.batch_size,

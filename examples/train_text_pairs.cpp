@@ -87,9 +87,9 @@ void add_flags(CLI::App& app, Settings& s) {
   app.add_option("--resume", s.resume, "a checkpoint folder, or 'latest'");
   app.add_option("--device", s.device, "cuda or cpu; default: cuda where there is one");
   app.add_option("--seed", s.seed);
-  app.add_option("--log-every", s.log_every, "steps");
+  app.add_option("--log-every", s.log_every, "steps")->check(CLI::PositiveNumber);
   app.add_option("--eval-every", s.eval_every, "samples; 0: at the end only");
-  app.add_option("--save-every", s.save_every, "steps");
+  app.add_option("--save-every", s.save_every, "steps")->check(CLI::PositiveNumber);
   app.add_option("--stop-after", s.stop_after, "end after this many steps with the schedule unchanged; 0: never");
   app.add_flag("--plan", s.plan, "print what the run would do, and train nothing");
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
@@ -266,7 +266,7 @@ void train(const Settings& s) {
     meter.add(s.batch_size);
     training_seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 
-    if (step % s.log_every == 0 || step == last_step) {  // only here the host waits for the device
+    if (step % s.log_every == 0 || step % s.save_every == 0 || step == last_step) {  // only here the host waits
       const cp::StepState state{.step = step,
                                 .samples = step * s.batch_size,
                                 .epoch = static_cast<double>(step) / static_cast<double>(run.steps_per_epoch()),

@@ -92,8 +92,8 @@ void add_flags(CLI::App& app, Settings& s) {
   app.add_option("--resume", s.resume, "a checkpoint folder, or 'latest'");
   app.add_option("--device", s.device, "cuda or cpu; default: cuda where there is one");
   app.add_option("--seed", s.seed);
-  app.add_option("--log-every", s.log_every, "steps");
-  app.add_option("--save-every", s.save_every, "steps");
+  app.add_option("--log-every", s.log_every, "steps")->check(CLI::PositiveNumber);
+  app.add_option("--save-every", s.save_every, "steps")->check(CLI::PositiveNumber);
   app.add_option("--stop-after", s.stop_after, "end after this many steps with the schedule unchanged; 0: never");
   app.add_flag("--plan", s.plan, "print what the run would do, and train nothing");
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
@@ -164,6 +164,7 @@ void train(const Settings& s) {
     eval_loader = std::make_unique<cp::DataLoader>(open(spec, 1, 1'500), cp::ImageTransform(pixels), nullptr, options);
     classes = s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     TORCH_CHECK(!classes.empty(), "'", spec, "' does not name its classes; pass a file with --class-names");
+    for (const auto& t : s.templates) static_cast<void>(cp::fill_prompt(t, classes[0]));  // raises now, not epochs later
   }
 
   // ---- Length of the run, schedule, loss, optimiser ----
@@ -305,7 +306,7 @@ void train(const Settings& s) {
     ++batch_in_epoch;
     meter.add(s.batch_size);
 
-    if (step % s.log_every == 0 || step == last_step) {  // only here the host waits for the device
+    if (step % s.log_every == 0 || step % s.save_every == 0 || step == last_step) {  // only here the host waits
       const auto window = meter.next_window();
       const cp::StepState state{.step = step,
                                 .samples = step * s.batch_size,

@@ -166,6 +166,12 @@ def configuration_differs(driver):
     return survivors_say(run, (0, 1, 2), ERROR, "batch size differs: rank 1 has 512, rank 0 has 256")[0]
 
 
+def features_are_not_finite(driver):
+    run = Run(driver, "nan", 3)
+    return survivors_say(run, (0, 1, 2), ERROR, "the features of rank 2 are not finite",
+                         "go on from the last checkpoint")[0]
+
+
 def all_is_well(driver):
     run = Run(driver, "clean", 3)  # rank 0 comes to its end a second before the others
     return survivors_say(run, (0, 1, 2), 0, "^END$")[0]
@@ -176,7 +182,8 @@ def main():
     parser.add_argument("--driver", required=True, help="the program fault_driver")
     driver = parser.parse_args().driver
     checks = (killed_in_a_collective, stopped_in_a_collective, store_host_killed, store_host_stopped, rank_raises,
-              rank_is_stuck, rank_never_starts, nobody_listens, configuration_differs, all_is_well)
+              rank_is_stuck, rank_never_starts, nobody_listens, configuration_differs,
+              features_are_not_finite, all_is_well)
     failed = False
     with concurrent.futures.ThreadPoolExecutor(4) as pool:  # they mostly wait
         futures = {check.__name__: pool.submit(check, driver) for check in checks}

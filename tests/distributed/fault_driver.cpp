@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string>
 #include <thread>
 
@@ -15,6 +16,7 @@
 #include "contrapunto/distributed/process_group.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/rank_monitor.hpp"
+#include "contrapunto/loss/tiled_info_nce.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -62,6 +64,18 @@ void run(const std::string& scenario) {
       std::this_thread::sleep_for(milliseconds(300));
       say("WAITING");
       std::this_thread::sleep_for(seconds(60));
+    }
+    if (scenario == "nan") {
+      auto x = at::ones({4, 8});
+      if (step == kFaultStep && last) x[2][3] = std::numeric_limits<float>::quiet_NaN();
+      try {
+        (void)TiledInfoNce<ProcessGroupCommunicator>({}, world)({x, x, at::ones({})});
+      } catch (const std::exception& error) {
+        // All ranks raise in this step, so each says it before one of them is gone.
+        say("RAISED " + error_text(error));
+        std::this_thread::sleep_for(seconds(1));
+        throw;
+      }
     }
     try {
       auto sum = at::ones({1000});

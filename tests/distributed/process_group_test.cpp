@@ -7,8 +7,13 @@
 
 #include <filesystem>
 
+#include "contrapunto/loss/info_nce.hpp"
+#include "contrapunto/loss/local_info_nce.hpp"
+#include "contrapunto/loss/tiled_info_nce.hpp"
+#include "contrapunto/nn/sync_batch_norm.hpp"
 #include "distributed/rank_processes.hpp"
 #include "support/catch.hpp"
+#include "support/tolerance.hpp"
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
@@ -82,6 +87,52 @@ void check_operations(const ProcessGroupCommunicator& world) {
 
 }  // namespace
 
+// What is built on the operations, against one process with the samples of all ranks.
+void check_training(const ProcessGroupCommunicator& world) {
+  torch::manual_seed(4);
+  const auto size = world.size();
+  const auto begin = 3 * world.rank();
+  const auto images = torch::randn({3 * size, 5, 2, 2}, torch::kDouble);
+  const auto weights = torch::randn_like(images);
+  const auto run = [&](BatchNorm norm, std::int64_t first, std::int64_t count) {
+    norm->to(torch::kDouble);
+    const auto x = images.narrow(0, first, count).clone().requires_grad_();
+    const auto y = norm(x);
+    (y * y * weights.narrow(0, first, count)).sum().backward();
+    return std::vector<at::Tensor>{y.detach(), x.grad(), norm->running_var, norm->weight.grad()};
+  };
+  const auto whole = run(BatchNorm(5), 0, 3 * size);
+  BatchNorm synchronized(5);
+  synchronize_batch_norm(*synchronized, world);
+  auto part = run(synchronized, begin, 3);
+  world.all_reduce_sum_(part[3]);
+  CHECK(test::close(part[0], whole[0].narrow(0, begin, 3)));
+  CHECK(test::close(part[1], whole[1].narrow(0, begin, 3)));
+  CHECK(test::close(part[2], whole[2]));
+  CHECK(test::close(part[3], whole[3]));
+
+  const auto features = torch::randn({2, 3 * size, 8}, torch::kDouble);
+  const auto scale = torch::tensor(3.0, torch::kDouble);
+  const auto gradients = [&](const auto& loss, std::int64_t first, std::int64_t count) {
+    const auto x = features[0].narrow(0, first, count).clone().requires_grad_();
+    const auto y = features[1].narrow(0, first, count).clone().requires_grad_();
+    const LossTerms terms = loss({x, y, scale});
+    terms.total.backward();
+    return std::vector<at::Tensor>{terms.total.detach(), x.grad(), y.grad()};
+  };
+  const auto expected = gradients(InfoNce{}, 0, 3 * size);
+  const auto check = [&](const auto& loss) {
+    const auto own = gradients(loss, begin, 3);
+    CHECK(test::close(own[0], expected[0]));
+    CHECK(test::close(own[1], expected[1].narrow(0, begin, 3)));
+    CHECK(test::close(own[2], expected[2].narrow(0, begin, 3)));
+  };
+  using Ranks = ProcessGroupCommunicator;
+  check(TiledInfoNce<Ranks>({.ring = false}, world));
+  check(TiledInfoNce<Ranks>({.ring = true}, world));
+  check(LocalInfoNce<Ranks>({.gradient_through_gather = true}, world));
+}
+
 // Not a test of its own: what each process of the tests below runs. Catch 2 runs hidden tests when
 // told only what to leave out.
 TEST_CASE("rank of a process group", "[.rank]") {
@@ -94,6 +145,7 @@ TEST_CASE("rank of a process group", "[.rank]") {
   REQUIRE(world.rank() == launch.rank);
   REQUIRE(world.size() == launch.size);
   check_operations(world);
+  check_training(world);
 
   const auto file = open_file_store(file_store, launch.size);
   const auto second = connect_gloo(file, launch.rank, launch.size, options);

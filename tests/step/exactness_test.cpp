@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+// The exactness contract as one product: strategies x losses x precisions x ranks x sizes x scales.
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "contrapunto/distributed/gradient_sync.hpp"
+#include "contrapunto/loss/tiled_info_nce.hpp"
+#include "contrapunto/loss/tiled_sigmoid_loss.hpp"
+#include "contrapunto/step/accumulator.hpp"
+#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/grad_cache.hpp"
+#include "loss/pair_oracle.hpp"
+#include "step/step_models.hpp"
+#include "support/catch.hpp"
+#include "support/thread_ranks.hpp"
+#include "support/tolerance.hpp"
+
+using namespace contrapunto;
+using test::Gradients;
+
+namespace {
+
+/// Two small towers, scale and bias; the same weights each time.
+struct TwoMlpsImpl : torch::nn::Module {
+  explicit TwoMlpsImpl(double initial_scale) {
+    torch::manual_seed(2);
+    const auto tower = [&](const char* name) {
+      return register_module(name,
+                             torch::nn::Sequential(torch::nn::Linear(6, 12), torch::nn::Tanh(),
+                                                   torch::nn::Linear(12, 8)));
+    };
+    x = tower("x");
+    y = tower("y");
+    scale = register_parameter("scale", torch::tensor(initial_scale));
+    bias = register_parameter("bias", torch::tensor(-2.0));
+  }
+  torch::nn::Sequential x{nullptr}, y{nullptr};
+  at::Tensor scale, bias;
+};
+TORCH_MODULE(TwoMlps);
+
+StepModel step_of(TwoMlps model) {
+  const auto encode = [](torch::nn::Sequential tower) {
+    return [tower](const at::Tensor& in) mutable -> Features {
+      return torch::nn::functional::normalize(
+          tower->forward(in).to(tower->parameters().front().scalar_type()));
+    };
+  };
+  StepModel step;
+  step.encoders = {{"x", encode(model->x)}, {"y", encode(model->y)}};
+  step.embed = [model](const std::vector<Features>& f, const Batch&) {
+    return Embeddings{f[0].tensors[0], f[1].tensors[0], model->scale * 1.0, model->bias * 1.0};
+  };
+  step.parameters = model->parameters();
+  return step;
+}
+
+Batch batch_of(std::int64_t n, at::ScalarType dtype) {
+  torch::manual_seed(5);
+  Batch batch;
+  batch.tensors = {{"x", torch::randn({n, 6}).to(dtype)}, {"y", torch::randn({n, 6}).to(dtype)}};
+  return batch;
+}
+
+/// The matrix of all pairs, as others build it.
+struct NaiveInfoNce {
+  at::Tensor operator()(const Embeddings& e) const { return test::dense_symmetric(e); }
+};
+struct NaiveSigmoid {
+  at::Tensor operator()(const Embeddings& e) const { return test::dense_sigmoid(e); }
+};
+
+/// Of the loss, against gradients that leave fp16's range.
+constexpr double kLossScale = 16.0;
+
+enum class Strategy { kDirect, kAccumulator, kGradCache, kKeptGraphs };
+constexpr auto kStrategies = {Strategy::kDirect, Strategy::kAccumulator, Strategy::kGradCache,
+                              Strategy::kKeptGraphs};
+
+/// Gradients of one step (the second, for graphs are kept from then on), without the loss scale.
+template <class Loss>
+Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& batch,
+              const PrecisionPolicy& precision, const GradientSyncHandle& sync = {}) {
+  LossScaler scaler(precision, torch::kCPU, {.initial_scale = kLossScale});
+  const StepContext context{.precision = precision, .scaler = &scaler, .sync = sync};
+  const auto chunk = std::max<std::int64_t>(1, 2 * batch.tensors.at("x").size(0) / 7);
+  Gradients gradients;
+  const auto twice = [&](auto step) {
+    for (int i = 0; i < 2; ++i) {
+      step(batch);
+      gradients = test::take_gradients(*model);
+    }
+  };
+  switch (strategy) {
+    case Strategy::kDirect:
+      twice(Direct(step_of(model), loss, context));
+      break;
+    case Strategy::kAccumulator:
+      twice(Accumulator(step_of(model), loss, {.micro_batch = chunk}, context));
+      break;
+    case Strategy::kGradCache:
+      twice(GradCache(step_of(model), loss, {.chunk_size = chunk}, context));
+      break;
+    case Strategy::kKeptGraphs:
+      twice(GradCache(step_of(model), loss, {.chunk_size = chunk, .keep_bytes = 1e12}, context));
+      break;
+  }
+  if (scaler.enabled())
+    for (auto& [_, gradient] : gradients) gradient = gradient / kLossScale;
+  return gradients;
+}
+
+/// As gradient_error; one pair has no negatives, so that InfoNCE's gradients are all zero.
+double distance(const Gradients& result, const Gradients& expected) {
+  const auto largest = [](const Gradients& gradients) {
+    double value = 0.0;
+    for (const auto& [_, gradient] : gradients)
+      value = std::max(value, gradient.abs().max().item<double>());
+    return value;
+  };
+  if (largest(expected) > 0.0) return test::gradient_error(result, expected, 0.1);
+  return largest(result);
+}
+
+/// The same on ranks that share the batch unevenly; the one that is farthest from `expected`.
+template <class MakeLoss>
+double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
+                      const MakeLoss& make_loss, const Batch& batch,
+                      const PrecisionPolicy& precision, const Gradients& expected) {
+  std::vector<TwoMlps> models;
+  for (std::int64_t r = 0; r < ranks; ++r) models.emplace_back(scale);
+  std::vector<Gradients> results(models.size());
+  const auto n = batch.tensors.at("x").size(0);
+  // Each has one sample at least, the last has most.
+  const auto bound = [&](std::int64_t r) { return r + (n - ranks) * r * r / (ranks * ranks); };
+  test::run_thread_ranks(ranks, [&](const test::ThreadRank& rank) {
+    const auto r = static_cast<std::size_t>(rank.rank());
+    Batch part;
+    for (const auto& [name, tensor] : batch.tensors)
+      part.tensors.emplace(
+          name, tensor.narrow(0, bound(rank.rank()), bound(rank.rank() + 1) - bound(rank.rank())));
+    GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
+    results[r] = run(strategy, models[r], make_loss(rank), part, precision, sync.handle());
+  });
+  std::vector<double> distances;
+  for (const auto& result : results) distances.push_back(distance(result, expected));
+  // NaN, which compares with nothing, is the worst.
+  return *std::max_element(distances.begin(), distances.end(),
+                           [](double a, double b) { return std::isnan(b) || a < b; });
+}
+
+}  // namespace
+
+TEST_CASE(
+    "Every strategy, loss, precision, number of ranks, size and scale gives the gradients "
+    "of the full batch",
+    "[step][cpu]") {
+  std::int64_t checked = 0;
+  const auto check = [&](const char* name, const auto& naive, const auto& make_loss) {
+    for (const auto* precision_name : {"fp32", "bf16", "fp16"})
+      for (const std::int64_t n : {1, 2, 127, 1000})
+        for (const double scale : {1.0, 14.3, 100.0}) {
+          const auto precision = precision_policy(precision_name);
+          TwoMlps exact(scale);
+          exact->to(torch::kDouble);
+          const auto expected = run(Strategy::kDirect, exact, naive, batch_of(n, torch::kDouble),
+                                    precision_policy("fp32"));
+          const auto batch = batch_of(n, torch::kFloat);
+          TwoMlps model(scale);
+          const double yardstick =
+              distance(run(Strategy::kDirect, model, naive, batch, precision), expected);
+          const double bound = std::max(2 * yardstick, test::tolerance(torch::kFloat));
+          CHECK(std::isfinite(bound));
+          for (const std::int64_t ranks : {1, 2, 4})
+            for (const auto strategy : kStrategies) {
+              if (ranks > n) continue;
+              const double error = worst_on_ranks(
+                  ranks, strategy, scale,
+                  [&](const test::ThreadRank& rank) { return make_loss(rank, precision); }, batch,
+                  precision, expected);
+              INFO(name << ", " << precision_name << ", " << n << " pairs, scale " << scale << ", "
+                        << ranks << " ranks, strategy " << static_cast<int>(strategy));
+              CHECK(error <= bound);
+              ++checked;
+            }
+        }
+  };
+  const auto tiles = [](const PrecisionPolicy& precision) {
+    return TileOptions{.rows = 300, .columns = 300, .products = precision.product_dtype()};
+  };
+  check("InfoNCE", NaiveInfoNce{}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
+    return TiledInfoNce<test::ThreadRank>({.tiles = tiles(p), .ring = rank.size() == 4}, rank);
+  });
+  check("sigmoid", NaiveSigmoid{}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
+    return TiledSigmoidLoss<test::ThreadRank>({.tiles = tiles(p)}, rank);
+  });
+  CHECK(checked == 648);
+}
