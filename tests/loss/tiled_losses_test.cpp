@@ -189,6 +189,23 @@ TEST_CASE("Ranks give the loss and the gradients of the whole batch", "[loss][cp
           }
 }
 
+TEST_CASE("Views over ranks find each other and their classes among all rows", "[loss][cpu]") {
+  for (const auto ranks : {2, 4})
+    for (const auto n : {1, 2, 127})
+      for (const double scale : {1.0, 100.0}) {
+        auto e = pairs(n, scale);
+        INFO(ranks << " ranks, n " << n << ", scale " << scale);
+        const auto check = [&](const auto& make_loss) {
+          const auto expected = test::evaluate(test::dense_views, e, torch::kDouble);
+          CHECK(test::worst_error(test::evaluate_on_ranks(make_loss, e, ranks), expected,
+                                  scale / static_cast<double>(n)) < 1e-11);
+        };
+        check([](const auto& rank) { return NtXent(kSmallTiles, rank); });
+        e.keys = torch::arange(n) % 7;
+        check([](const auto& rank) { return SupCon(kSmallTiles, rank); });
+      }
+}
+
 TEST_CASE("Ranks fall back to running maxima together", "[loss][cpu]") {
   auto e = pairs(40, 100.0, 0.8);
   e.y = e.y + 3.0 * e.y.mean(0, true) / e.y.mean(0, true).norm();

@@ -4,81 +4,139 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_unique.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/unique_consecutive.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/util/Exception.h>
 
+#include <cstdint>
 #include <tuple>
 #include <utility>
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/gather_with_gradient.hpp"
+#include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/loss/full_precision.hpp"
 #include "contrapunto/loss/log_sums.hpp"
+#include "contrapunto/loss/over_ranks.hpp"
 
 namespace contrapunto {
 
+namespace detail {
+
+/// log sum exp of scale * <row, other> over all other rows of both views of all ranks.
+struct ViewLogSums {
+  at::Tensor rows;         ///< [2 B], float64: of x, then of y.
+  std::int64_t pairs = 0;  ///< Of all ranks.
+};
+
+/// In one process the matrix of all rows with themselves is symmetric, and half of its tiles made.
+template <Communicator C>
+[[nodiscard]] ViewLogSums view_log_sums(const at::Tensor& x, const at::Tensor& y,
+                                        const at::Tensor& scale, const TileOptions& tiles,
+                                        const C& communicator) {
+  if (communicator.size() == 1) return {self_log_sums(at::cat({x, y}), scale, tiles), x.size(0)};
+  // A row and itself are one sample, so a key for each keeps them apart.
+  const auto first = communicator.rank() << 40;
+  const auto keys = at::arange(first, first + x.size(0), x.options().dtype(at::kLong));
+  const LogSumsRequest request{
+      .row_keys = keys, .column_keys = at::cat({keys, keys}), .columns = false};
+  const auto of_x = log_sums(x, at::cat({y, x}), scale, request, tiles, communicator);
+  const auto of_y = log_sums(y, at::cat({x, y}), scale, request, tiles, communicator);
+  return {at::cat({of_x.rows, of_y.rows}), of_x.pairs};
+}
+
+/// Mean over the 2 B rows of all ranks of logarithm minus similarity, each [2 B].
+template <Communicator C>
+[[nodiscard]] at::Tensor mean_of_views(const ViewLogSums& logs, const at::Tensor& similarity,
+                                       const C& communicator) {
+  const auto share =
+      (logs.rows.sum() - similarity.to(at::kDouble).sum()) / static_cast<double>(2 * logs.pairs);
+  return value_of_sum(share, communicator);
+}
+
+}  // namespace detail
+
 /// NT-Xent of two views x and y of each sample: among the 2 B rows of both, each must find its
-/// other view; the mean over 2 B cross-entropies. The matrix of all 2 B rows with themselves is
-/// symmetric and never built, half of its tiles are made. One process. Result [] in float32
+/// other view; the mean over 2 B cross-entropies. The matrix of all rows with themselves is never
+/// built.
+///
+/// Over ranks B is the batch of all; every rank returns the loss of the whole and differentiates
+/// its part, so gradients of parameters are to be summed over ranks. Result [] in float32
 /// (float64). With B == 1 the value is 0. Raises for shapes that do not fit, keys and negatives.
 /// Reference: Chen et al. 2020, https://arxiv.org/abs/2002.05709
+template <Communicator C = SingleProcess>
 class NtXent {
  public:
-  explicit NtXent(TileOptions tiles = {}) : tiles_(tiles) {}
+  explicit NtXent(TileOptions tiles = {}, C communicator = {})
+      : tiles_(tiles), communicator_(std::move(communicator)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_embeddings(e, "NtXent");
+    detail::check_pairs(e, "NtXent");
+    TORCH_CHECK(communicator_.size() > 1 || e.x.size(0) > 0, "NtXent: the batch is empty, x is ",
+                e.x.sizes());
+    TORCH_CHECK(!e.keys && !e.negatives, "NtXent takes neither keys nor negatives; use SupCon");
     const detail::FullPrecision no_autocast;
     const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto scale = e.scale.to(x.scalar_type());
-    const auto logs = detail::self_log_sums(at::cat({x, y}), scale, tiles_);
+    const auto logs = detail::view_log_sums(x, y, scale, tiles_, communicator_);
     const auto positives = (x * y).sum(1) * scale;
-    return (logs.mean() - positives.to(at::kDouble).mean()).to(x.scalar_type());
+    return detail::mean_of_views(logs, at::cat({positives, positives}), communicator_)
+        .to(x.scalar_type());
   }
 
  private:
   TileOptions tiles_;
+  C communicator_;
 };
-static_assert(ContrastiveLoss<NtXent>);
+static_assert(ContrastiveLoss<NtXent<>>);
 
 /// Supervised contrastive loss of two views x and y: each of the 2 B rows must find all others of
-/// its key, the mean over them outside of the logarithm, then the mean over rows. Tiles as in
-/// NtXent, of which it is the generalisation: with a key per sample both agree. One process.
+/// its key, the mean over them outside of the logarithm, then the mean over rows. Tiles and ranks
+/// as in NtXent, of which it is the generalisation: with a key per sample both agree.
 /// Result [] in float32 (float64). Raises without keys and for shapes that do not fit.
 /// Reference: Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2
+template <Communicator C = SingleProcess>
 class SupCon {
  public:
-  explicit SupCon(TileOptions tiles = {}) : tiles_(tiles) {}
+  explicit SupCon(TileOptions tiles = {}, C communicator = {})
+      : tiles_(tiles), communicator_(std::move(communicator)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_pairs(e, "SupCon");
-    TORCH_CHECK(e.x.size(0) > 0, "SupCon: the batch is empty, x is ", e.x.sizes());
+    TORCH_CHECK(communicator_.size() > 1 || e.x.size(0) > 0, "SupCon: the batch is empty, x is ",
+                e.x.sizes());
     TORCH_CHECK(e.keys && !e.negatives,
                 "SupCon: set keys, int64 [B], to the class of each pair; it takes no negatives");
     const detail::FullPrecision no_autocast;
     const auto x = at_least_float32(e.x);
-    const auto rows = at::cat({x, e.y.to(x.scalar_type())});  // [2 B, D]
-    const auto n = rows.size(0);
+    const auto y = e.y.to(x.scalar_type());
     const auto scale = e.scale.to(x.scalar_type());
-    const auto logs = detail::self_log_sums(rows, scale, tiles_);
+    const auto logs = detail::view_log_sums(x, y, scale, tiles_, communicator_);
+
     // Similarities to all rows of a class are one product with their sum, so no pair is visited.
-    const auto classes = std::get<1>(at::_unique(at::cat({*e.keys, *e.keys}), false, true));
-    const auto sums = at::zeros_like(rows).index_add(0, classes, rows);
-    const auto counts =
-        at::zeros({n}, rows.options().requires_grad(false))
-            .index_add_(0, classes, at::ones({n}, rows.options().requires_grad(false)));
-    const auto others = counts.index_select(0, classes) - 1;  // positives of each row, 1 at least
-    const auto similarity = (rows * (sums.index_select(0, classes) - rows)).sum(1) / others;
-    return (logs - (similarity * scale).to(at::kDouble)).mean().to(x.scalar_type());
+    const auto rows = at::cat({x, y});  // [2 B, D]
+    const auto all = gather_with_gradient(communicator_, rows);
+    const auto keys = gather_rows(communicator_, at::cat({*e.keys, *e.keys})).rows;
+    const auto classes = std::get<1>(at::_unique(keys, false, true));
+    const auto sums = at::zeros_like(all.rows).index_add(0, classes, all.rows);
+    const auto counts = classes.bincount({}, keys.size(0)).to(rows.scalar_type());
+    const auto own = classes.narrow(0, all.offset, rows.size(0));
+    const auto others = counts.index_select(0, own) - 1;  // positives of each row, 1 at least
+    const auto similarity = (rows * (sums.index_select(0, own) - rows)).sum(1) / others;
+    return detail::mean_of_views(logs, similarity * scale, communicator_).to(x.scalar_type());
   }
 
  private:
   TileOptions tiles_;
+  C communicator_;
 };
-static_assert(ContrastiveLoss<SupCon>);
+static_assert(ContrastiveLoss<SupCon<>>);
 
 }  // namespace contrapunto
