@@ -462,6 +462,10 @@ TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
   auto step = step_of(model, {.x_input = "picture"});
   CHECK_THROWS_WITH(GradCache(step, InfoNce{}, {.chunk_size = 2})(small_batch(4)),
                     Contains("no tensor named 'picture'"));
+  auto batch = small_batch(4);
+  batch.tensors["text"] = batch.tensors["text"].narrow(0, 0, 3);
+  CHECK_THROWS_WITH(Direct(step_of(model), InfoNce{})(batch),
+                    Contains("made [4, 8] of 'image' and [3, 8] of 'text'"));
   step = step_of(model);
   step.encoders[0].forward = [](const at::Tensor&) -> Features { return torch::zeros({1, 8}); };
   CHECK_THROWS_WITH(GradCache(step, InfoNce{}, {.chunk_size = 2})(small_batch(4)),

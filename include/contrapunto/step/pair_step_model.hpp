@@ -83,6 +83,9 @@ template <class Model>
          options.trim_y});
   step.embed = [model, options, device](const std::vector<Features>& features, const Batch& batch) {
     Embeddings e{features[0].tensors.front(), features[1].tensors.front(), model->scale()};
+    TORCH_CHECK(e.x.sizes() == e.y.sizes(), "the towers made ", e.x.sizes(), " of '",
+                options.x_input, "' and ", e.y.sizes(), " of '", options.y_input,
+                "'; they must agree in samples and width");
     if (model->logit_bias.defined()) e.bias = model->logit_bias;
     if (features.size() > 2) e.negatives = features[2].tensors.front().flatten(0, 1);
     if (options.use_keys) {
