@@ -218,7 +218,7 @@ def mistakes(build, work):
         (["--save-every", 0], ["--save-every", "--help"]),
         (["--batch-size", 0], ["batch"]),
         (["--threads", 0], ["threads"]),
-        (["--epochs", 0, "--model", model], ["epoch"]),
+        (["--epochs", 0, "--model", model], ["total_steps", "0"]),
         (["--lr", "nan", "--model", model], ["lr"]),
         (["--templates", "a photo", "--model", model], ["'a photo'", "{}"]),
         (["--warmup", "5 hours"], ["5 hours", "epochs"]),

@@ -74,7 +74,7 @@ struct NaiveSigmoid {
 };
 
 /// Of the loss, against gradients that leave fp16's range.
-constexpr double kLossScale = 16.0;
+constexpr double kLossScale = 2.0;
 
 enum class Strategy { kDirect, kAccumulator, kGradCache, kKeptGraphs };
 constexpr auto kStrategies = {Strategy::kDirect, Strategy::kAccumulator, Strategy::kGradCache,
