@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/core/gates.hpp"
+#include "contrapunto/step/direct.hpp"
 
 struct MyLoss {
   at::Tensor operator()(const contrapunto::Embeddings& e) const { return e.scale; }
@@ -13,6 +13,6 @@ struct WithParts {
 };
 
 int main() {
-  contrapunto::check_loss<MyLoss>();
-  contrapunto::check_loss<WithParts>();
+  const contrapunto::Direct one(contrapunto::StepModel{}, MyLoss{});
+  const contrapunto::Direct other(contrapunto::StepModel{}, WithParts{});
 }

@@ -11,16 +11,17 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/gates.hpp"
 #include "contrapunto/log/format.hpp"
 
 namespace contrapunto {
 
 /// A picture of `schedule` over steps 0 to `total_steps` - 1 for a terminal, `width` x `height`
 /// characters without axes, each column the highest rate of its steps. No newline at its end.
-template <Schedule S>
+template <class S>
 [[nodiscard]] std::string learning_rate_curve(const S& schedule, std::int64_t total_steps,
                                               std::int64_t width = 60, std::int64_t height = 8) {
+  check_schedule<S>();
   TORCH_CHECK(total_steps >= 1 && width >= 16 && height >= 1,
               "learning_rate_curve: needs total_steps >= 1, width >= 16 and height >= 1, got ",
               total_steps, ", ", width, " and ", height);
