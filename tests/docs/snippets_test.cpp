@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// The snippets of docs/extending.md, compiled and run; scripts/check_snippets.py compares the
-// texts.
+// The snippets of README.md and docs/extending.md, compiled and run; scripts/check_snippets.py
+// compares the texts.
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -12,6 +13,50 @@
 #include "support/catch.hpp"
 
 namespace cp = contrapunto;
+
+namespace {
+
+/// Hands out `left` batches.
+struct FewBatches {
+  std::optional<cp::Batch> next() {
+    if (left-- == 0) return std::nullopt;
+    cp::Batch batch;
+    batch.tensors = {{"image", torch::randint(256, {5, 3, 224, 224}, torch::kByte)},
+                     {"text", torch::randint(1, 49408, {5, 77})}};
+    return batch;
+  }
+  int left = 2;
+};
+
+}  // namespace
+
+TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
+  FewBatches loader;
+  std::int64_t step = 0;
+  const torch::Device device = torch::kCPU;
+  // snippet: trainer
+  const auto config = cp::model_config("ViT-B-32");
+  cp::DualEncoder model = cp::make_dual_encoder(config);
+  cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.2),
+                      cp::family_adamw_options(config.name));
+  const cp::WarmupCosine schedule({.peak_lr = 5e-4, .warmup_steps = 500, .total_steps = 20'000});
+  const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to what the tower takes
+    return cp::normalize_images(bytes, config.image_mean, config.image_std);
+  };
+  const cp::StepContext context{.precision = cp::precision_policy("bf16"), .device = device};
+  cp::Direct compute_gradients(cp::pair_step_model(model, device, {.prepare_x = to_images}),
+                               cp::TiledInfoNce<>(), context);
+
+  while (const auto batch = loader.next()) {
+    optimizer.zero_grad();
+    const cp::LossTerms terms = compute_gradients(*batch);
+    cp::clip_grad_norm_(model->parameters(), 1.0);
+    optimizer.step(schedule(step++));
+    model->clamp_logit_scale_();
+  }
+  // snippet end
+  REQUIRE(step == 2);
+}
 
 // snippet: tower
 struct MeanTowerImpl : torch::nn::Module {
