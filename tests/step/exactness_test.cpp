@@ -199,3 +199,48 @@ TEST_CASE(
   });
   CHECK(checked == 648);
 }
+
+TEST_CASE("32,768 pairs on two ranks give the gradient of the full batch", "[step][cpu]") {
+  constexpr std::int64_t kPairs = 32'768;
+  constexpr double kScale = 14.3;
+  const auto precision = precision_policy("fp32");
+
+  // The full batch in float64, by the formulas, a strip of the matrix at a time.
+  TwoMlps exact(kScale);
+  exact->to(torch::kDouble);
+  const auto wide = batch_of(kPairs, torch::kDouble);
+  const auto step = step_of(exact);
+  const auto x = step.encoders[0].forward(wide.at("x")).tensors.front();
+  const auto y = step.encoders[1].forward(wide.at("y")).tensors.front();
+  auto dx = torch::zeros_like(x), dy = torch::zeros_like(y);
+  {
+    const torch::NoGradGuard no_grad;
+    constexpr std::int64_t kStrip = 1024;
+    const auto strip = [&](std::int64_t i) {  // exp(logits), at most e^14.3
+      return x.narrow(0, i, kStrip).mm(y.t()).mul_(kScale).exp_();
+    };
+    auto rows = torch::zeros({kPairs}, torch::kDouble), columns = torch::zeros_like(rows);
+    for (std::int64_t i = 0; i < kPairs; i += kStrip) {
+      const auto e = strip(i);
+      rows.narrow(0, i, kStrip).copy_(e.sum(1));
+      columns.add_(e.sum(0));
+    }
+    for (std::int64_t i = 0; i < kPairs; i += kStrip) {
+      auto e = strip(i);
+      e.mul_(rows.narrow(0, i, kStrip).reciprocal().unsqueeze(1) + columns.reciprocal());
+      dx.narrow(0, i, kStrip).copy_(e.mm(y));
+      dy.add_(e.t().mm(x.narrow(0, i, kStrip)));
+    }
+    dx.sub_(2 * y).mul_(kScale / (2 * kPairs));
+    dy.sub_(2 * x).mul_(kScale / (2 * kPairs));
+    exact->scale.mutable_grad() = (dx * x).sum() / kScale;
+  }
+  torch::autograd::backward({x, y}, {dx, dy});
+  const auto expected = test::take_gradients(*exact);
+
+  const double error = worst_on_ranks(
+      2, Strategy::kGradCache, kScale,
+      [](const test::ThreadRank& rank) { return TiledInfoNce<test::ThreadRank>({}, rank); },
+      batch_of(kPairs, torch::kFloat), precision, expected);
+  CHECK(error < test::tolerance(torch::kFloat));
+}
