@@ -24,6 +24,8 @@ def main():
     known, wrong = snippets(), []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         text = path.read_text()
+        for name in re.findall(r"<!-- snippet: (.+?) -->\n(?!```cpp\n)", text):
+            sys.exit(f"{path.relative_to(ROOT)}: no ```cpp block follows the mark of snippet '{name}'")
 
         def replace(match):
             name = match.group(1)
