@@ -185,6 +185,8 @@ class GradCache {
       const bool keep = c + kept >= count;
       // The first chunk runs with a graph too, to see which features need gradients.
       const at::AutoGradMode graph(keep || c == 0);
+      // LibTorch before 2.11 may hand out weights that a chunk without a graph has cast.
+      if (keep && c > 1 && c + kept == count) at::autocast::clear_cache();
       const bool measure = c == 0 && chunk_bytes_.size() == index;
       const auto meter = measure ? std::make_optional<MemoryMeter>() : std::nullopt;
       auto outputs = encoder.forward(pass.chunking.input(input, chunk)).tensors;
