@@ -452,6 +452,42 @@ TEST_CASE("Ranks agree on one measured chunk size", "[step][cpu]") {
   CHECK(sizes[0] < 64);
 }
 
+TEST_CASE("When one rank runs out of memory after the loss, all repeat the step together",
+          "[step][cpu]") {
+  const auto batch = small_batch(24, torch::kDouble);
+  const auto run = [&](bool fails) {
+    std::vector<Gradients> results(2);
+    std::vector<std::int64_t> sizes(2);
+    std::vector<DualEncoder> models{small_model(), small_model()};
+    for (auto& model : models) model->to(torch::kDouble);
+    test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
+      const auto r = static_cast<std::size_t>(rank.rank());
+      Batch part;
+      for (const auto& [name, tensor] : batch.tensors)
+        part.tensors.emplace(name, tensor.narrow(0, 12 * rank.rank(), 12));
+      auto step = step_of(models[r]);
+      int forwards = 0;
+      step.encoders[0].forward = [&, forward = step.encoders[0].forward](const at::Tensor& x) {
+        // The first pass has two chunks of 6.
+        if (fails && r == 1 && ++forwards > 2 && x.size(0) > 3) throw std::bad_alloc();
+        return forward(x);
+      };
+      GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
+      GradCache cached(step, TiledInfoNce<test::ThreadRank>({}, rank),
+                       {.chunk_size = fails ? 6 : 3},
+                       {.sync = sync.handle(), .smallest = smallest_over_ranks(rank)});
+      cached(part);
+      sizes[r] = cached.chunk_size();
+      results[r] = test::take_gradients(*models[r]);
+    });
+    CHECK(sizes == std::vector<std::int64_t>{3, 3});
+    CHECK(gradient_error(results[0], results[1]) == 0.0);
+    return results[0];
+  };
+  const auto expected = run(false);
+  CHECK(gradient_error(run(true), expected) < 1e-10);
+}
+
 TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
   CHECK_THROWS_WITH(Direct<InfoNce>(StepModel{}), Contains("pair_step_model()"));
   const auto model = small_model();

@@ -41,7 +41,8 @@ struct GradCacheOptions {
   /// chunk is always kept: its activations are there anyway.
   double keep_bytes = 0.0;
   /// Halve the chunks and repeat the step when memory runs out, with the same result. With ranks
-  /// only until the loss, which all must enter together.
+  /// all repeat it together (they agree through StepContext::smallest); in the last backward of a
+  /// step, which sends gradients, it is an error.
   bool retry_out_of_memory = true;
 };
 
@@ -101,7 +102,7 @@ class GradCache {
         failure = error.what_without_backtrace();
         if (!detail::is_out_of_memory(error)) throw;
       }
-      TORCH_CHECK(chunk_size_ > 1 && !(context_.sync && entered_loss_),
+      TORCH_CHECK(chunk_size_ > 1 && !(context_.sync && entered_loss_ && !agreed_),
                   "GradCache: out of memory with chunks of ", chunk_size_, " samples",
                   context_.sync ? " on a rank that others wait for; set chunk_size to half"
                                 : "; the weights, one sample or the features do not fit",
@@ -147,6 +148,7 @@ class GradCache {
         chunks_of_.push_back(static_cast<double>(pass.chunking.chunks.size()));
     }
     entered_loss_ = true;
+    agreed_ = false;
     std::vector<Features> features;
     for (const auto& pass : passes) features.emplace_back(pass.whole);
     std::optional<LossTerms> terms;
@@ -229,6 +231,31 @@ class GradCache {
   /// so that each gradient is complete, and on its way to the others, in that one backward.
   void replay(std::vector<Pass>& passes, const Batch& batch) {
     std::vector<at::Tensor> roots, gradients;
+    if (!context_.sync) return replay_chunks(passes, batch, roots, gradients);
+    if (o_.retry_out_of_memory && context_.smallest) {
+      std::string failure;
+      try {
+        replay_chunks(passes, batch, roots, gradients);
+      } catch (const std::bad_alloc& error) {
+        failure = error.what();
+      } catch (const c10::Error& error) {
+        failure = error.what_without_backtrace();
+        if (!detail::is_out_of_memory(error)) throw;
+      }
+      agreed_ = context_.smallest(failure.empty() ? 1 : 0) == 0;
+      TORCH_CHECK_WITH(OutOfMemoryError, !agreed_,
+                       failure.empty() ? "another rank ran out of memory" : failure);
+    } else {
+      replay_chunks(passes, batch, roots, gradients);
+    }
+    context_.sync.arm();
+    go_back(roots, gradients);
+  }
+
+  /// All of it in one process; with ranks up to the backward of the first chunks, which is left in
+  /// `roots` and `gradients`.
+  void replay_chunks(std::vector<Pass>& passes, const Batch& batch, std::vector<at::Tensor>& roots,
+                     std::vector<at::Tensor>& gradients) {
     const auto back = [&](Pass& pass, std::size_t c, bool now) {
       const auto& chunk = pass.chunking.chunks[c];
       auto outputs = std::exchange(pass.outputs[c], std::nullopt);
@@ -254,10 +281,6 @@ class GradCache {
     // The first chunks end the step: they hold the longest texts.
     for (auto& pass : passes)
       if (any(pass.trains)) back(pass, 0, !context_.sync);
-    if (context_.sync) {
-      context_.sync.arm();
-      go_back(roots, gradients);
-    }
   }
 
   static void go_back(std::vector<at::Tensor>& roots, std::vector<at::Tensor>& gradients) {
@@ -288,6 +311,7 @@ class GradCache {
   double keep_bytes_ = 0.0;
   std::int64_t kept_in_step_ = 0;
   bool entered_loss_ = false;
+  bool agreed_ = false;  ///< All ranks know that the step is to be repeated.
 };
 
 }  // namespace contrapunto
