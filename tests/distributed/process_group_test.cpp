@@ -85,8 +85,6 @@ void check_operations(const ProcessGroupCommunicator& world) {
   REQUIRE_THROWS_WITH(world.broadcast_(leaf, size), Contains("root is " + std::to_string(size)));
 }
 
-}  // namespace
-
 // What is built on the operations, against one process with the samples of all ranks.
 void check_training(const ProcessGroupCommunicator& world) {
   torch::manual_seed(4);
@@ -132,6 +130,8 @@ void check_training(const ProcessGroupCommunicator& world) {
   check(TiledInfoNce<Ranks>({.ring = true}, world));
   check(LocalInfoNce<Ranks>({.gradient_through_gather = true}, world));
 }
+
+}  // namespace
 
 // Not a test of its own: what each process of the tests below runs. Catch 2 runs hidden tests when
 // told only what to leave out.

@@ -138,10 +138,8 @@ double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
   const auto bound = [&](std::int64_t r) { return r + (n - ranks) * r * r / (ranks * ranks); };
   test::run_thread_ranks(ranks, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
-    Batch part;
-    for (const auto& [name, tensor] : batch.tensors)
-      part.tensors.emplace(
-          name, tensor.narrow(0, bound(rank.rank()), bound(rank.rank() + 1) - bound(rank.rank())));
+    const auto begin = bound(rank.rank());
+    const auto part = test::part_of(batch, begin, bound(rank.rank() + 1) - begin);
     GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
     results[r] = run(strategy, models[r], make_loss(rank), part, precision, sync.handle());
   });

@@ -81,6 +81,14 @@ inline Batch small_batch(std::int64_t samples, at::ScalarType dtype = torch::kFl
   return batch;
 }
 
+/// The samples of `batch` from `begin` on, as a rank reads them.
+inline Batch part_of(const Batch& batch, std::int64_t begin, std::int64_t count) {
+  Batch part;
+  for (const auto& [name, tensor] : batch.tensors)
+    part.tensors.emplace(name, tensor.narrow(0, begin, count));
+  return part;
+}
+
 /// Gradients by name, zeros where there are none; clears them.
 inline std::vector<std::pair<std::string, at::Tensor>> take_gradients(torch::nn::Module& module) {
   std::vector<std::pair<std::string, at::Tensor>> gradients;

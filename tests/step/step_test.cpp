@@ -416,9 +416,7 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
         const auto r = static_cast<std::size_t>(rank.rank());
         const auto begin = 21 * rank.rank() / ranks;
         const auto count = 21 * (rank.rank() + 1) / ranks - begin;
-        Batch part;
-        for (const auto& [name, tensor] : batch.tensors)
-          part.tensors.emplace(name, tensor.narrow(0, begin, count));
+        const auto part = test::part_of(batch, begin, count);
         auto& model = models[r];
         GradientSync<test::ThreadRank> sync(model->parameters(), rank);
         const TiledInfoNce<test::ThreadRank> loss({.ring = true}, rank);
@@ -462,9 +460,7 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
     for (auto& model : models) model->to(torch::kDouble);
     test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
       const auto r = static_cast<std::size_t>(rank.rank());
-      Batch part;
-      for (const auto& [name, tensor] : batch.tensors)
-        part.tensors.emplace(name, tensor.narrow(0, 12 * rank.rank(), 12));
+      const auto part = test::part_of(batch, 12 * rank.rank(), 12);
       auto step = step_of(models[r]);
       int forwards = 0;
       step.encoders[0].forward = [&, forward = step.encoders[0].forward](const at::Tensor& x) {

@@ -44,6 +44,16 @@ inline void check_pairs(const Embeddings& e, std::string_view loss) {
                 loss, ": with keys the negatives need theirs: set negative_keys, int64 [M]");
 }
 
+/// The same for the plain losses, which take neither an empty batch nor negatives nor keys.
+inline void check_embeddings(const Embeddings& e, std::string_view loss) {
+  check_pairs(e, loss);
+  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty, x is ", e.x.sizes());
+  TORCH_CHECK(!e.negatives && !e.keys, loss,
+              ": this plain form takes no negatives and no keys; "
+              "use Tiled",
+              loss);
+}
+
 /// What the rows may choose from: y, then the negatives, and the keys of all of them.
 struct Candidates {
   at::Tensor rows;  ///< [B + M, D]
@@ -57,16 +67,6 @@ struct Candidates {
   all.rows = at::cat({y, e.negatives->to(y.scalar_type())});
   if (e.keys) all.keys = at::cat({*e.keys, *e.negative_keys});
   return all;
-}
-
-/// The same for the plain losses, which take neither an empty batch nor negatives nor keys.
-inline void check_embeddings(const Embeddings& e, std::string_view loss) {
-  check_pairs(e, loss);
-  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty, x is ", e.x.sizes());
-  TORCH_CHECK(!e.negatives && !e.keys, loss,
-              ": this plain form takes no negatives and no keys; "
-              "use Tiled",
-              loss);
 }
 
 /// scale * x y^T, [B, B], in float32 (float64 where x is). Call under FullPrecision.

@@ -44,6 +44,20 @@ namespace detail {
          text.find("not enough memory") != std::string::npos;
 }
 
+/// Runs `work`; what it said when memory ran out, nothing when it went through. Raises the rest.
+template <class Work>
+[[nodiscard]] std::optional<std::string> out_of_memory_in(const Work& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc& error) {
+    return error.what();
+  } catch (const c10::Error& error) {
+    if (!is_out_of_memory(error)) throw;
+    return error.what_without_backtrace();
+  }
+  return std::nullopt;
+}
+
 struct ChunkProbe {
   double peak_bytes = 0.0;     ///< Of the encoder that needs most.
   double seconds = 0.0;        ///< Per sample, over all encoders.

@@ -85,28 +85,23 @@ class GradCache {
     for (const auto& parameter : model_.parameters)
       earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
     for (;;) {
-      std::string failure;
-      entered_loss_ = false;
-      try {
-        auto terms = step(batch);
+      std::optional<LossTerms> terms;
+      may_repeat_ = true;
+      const auto failure = detail::out_of_memory_in([&] { terms.emplace(step(batch)); });
+      if (!failure) {
         const at::NoGradGuard no_grad;
         for (std::size_t i = 0; i < earlier.size(); ++i) {
           auto& gradient = model_.parameters[i].mutable_grad();
           if (earlier[i].defined())
             gradient = gradient.defined() ? earlier[i].add_(gradient) : earlier[i];
         }
-        return terms;
-      } catch (const std::bad_alloc& error) {
-        failure = error.what();
-      } catch (const c10::Error& error) {
-        failure = error.what_without_backtrace();
-        if (!detail::is_out_of_memory(error)) throw;
+        return *std::move(terms);
       }
-      TORCH_CHECK(chunk_size_ > 1 && !(context_.sync && entered_loss_ && !agreed_),
-                  "GradCache: out of memory with chunks of ", chunk_size_, " samples",
+      TORCH_CHECK(chunk_size_ > 1 && may_repeat_, "GradCache: out of memory with chunks of ",
+                  chunk_size_, " samples",
                   context_.sync ? " on a rank that others wait for; set chunk_size to half"
                                 : "; the weights, one sample or the features do not fit",
-                  ". ", failure);
+                  ". ", *failure);
       chunk_size_ = (chunk_size_ + 1) / 2;
       chunk_bytes_.clear();
       chunks_of_.clear();
@@ -147,8 +142,7 @@ class GradCache {
       for (const auto& pass : passes)
         chunks_of_.push_back(static_cast<double>(pass.chunking.chunks.size()));
     }
-    entered_loss_ = true;
-    agreed_ = false;
+    may_repeat_ = !context_.sync;  // the others are in the loss
     std::vector<Features> features;
     for (const auto& pass : passes) features.emplace_back(pass.whole);
     std::optional<LossTerms> terms;
@@ -233,18 +227,11 @@ class GradCache {
     std::vector<at::Tensor> roots, gradients;
     if (!context_.sync) return replay_chunks(passes, batch, roots, gradients);
     if (o_.retry_out_of_memory && context_.smallest) {
-      std::string failure;
-      try {
-        replay_chunks(passes, batch, roots, gradients);
-      } catch (const std::bad_alloc& error) {
-        failure = error.what();
-      } catch (const c10::Error& error) {
-        failure = error.what_without_backtrace();
-        if (!detail::is_out_of_memory(error)) throw;
-      }
-      agreed_ = context_.smallest(failure.empty() ? 1 : 0) == 0;
-      TORCH_CHECK_WITH(OutOfMemoryError, !agreed_,
-                       failure.empty() ? "another rank ran out of memory" : failure);
+      const auto failure =
+          detail::out_of_memory_in([&] { replay_chunks(passes, batch, roots, gradients); });
+      may_repeat_ = context_.smallest(failure ? 0 : 1) == 0;
+      TORCH_CHECK_WITH(OutOfMemoryError, !may_repeat_,
+                       failure.value_or("another rank ran out of memory"));
     } else {
       replay_chunks(passes, batch, roots, gradients);
     }
@@ -310,8 +297,7 @@ class GradCache {
   std::vector<double> chunks_of_;    // number of chunks, per encoder, likewise
   double keep_bytes_ = 0.0;
   std::int64_t kept_in_step_ = 0;
-  bool entered_loss_ = false;
-  bool agreed_ = false;  ///< All ranks know that the step is to be repeated.
+  bool may_repeat_ = true;  ///< No other rank would wait for this one, or all repeat the step.
 };
 
 }  // namespace contrapunto
