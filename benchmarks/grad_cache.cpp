@@ -125,7 +125,7 @@ int main(int argc, char** argv) {
   const cp::TiledInfoNce<> loss({.symmetric = false});
   Timing timing;
   if (s.strategy == "direct") {
-    cp::Direct<cp::TiledInfoNce<>> step(model, loss);
+    cp::FullBatch<cp::TiledInfoNce<>> step(model, loss);
     timing = time_steps(step, batch, model.parameters, s.steps);
   } else {
     cp::GradCache<cp::TiledInfoNce<>> step(model, loss,

@@ -130,13 +130,13 @@ def main():
         peer = HERE / "grad_cache_sentence_transformers.py"
         common = ["--inputs", path("pairs"), "--heads", heads, "--chunk", a.chunk]
         runs = measure({
-            "Direct": [a.program, *common, "--strategy", "direct"],
+            "FullBatch": [a.program, *common, "--strategy", "direct"],
             "GradCache": [a.program, *common],
             "GradCache, keep_bytes -1": [a.program, *common, "--keep-bytes", "-1"],
             "sentence-transformers cached": [sys.executable, peer, *common],
             "sentence-transformers direct": [sys.executable, peer, *common, "--strategy", "direct"]})
         check_same([r for several in runs.values() for r in several])
-        report(runs, [("GradCache", "Direct"), ("GradCache, keep_bytes -1", "Direct"),
+        report(runs, [("GradCache", "FullBatch"), ("GradCache, keep_bytes -1", "FullBatch"),
                       ("GradCache", "sentence-transformers cached"),
                       ("sentence-transformers cached", "sentence-transformers direct")],
                case="pairs", width=a.width, layers=a.layers, pairs=a.batch, mean_tokens=length)

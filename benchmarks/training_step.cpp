@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
   cp::DualEncoder model = cp::make_dual_encoder(config);
   model->to(device);
-  cp::prepare(*model, precision);
+  cp::apply_precision_(*model, precision);
   model->train();
   cp::AdamW optimizer(cp::decay_groups(*model, 0.2), cp::family_adamw_options(s.model));
   const auto parameters = model->parameters();

@@ -109,7 +109,7 @@ void train(const Settings& s) {
       state.scale = model->scale().item<double>();
       state.gradient_norm = norm.item<double>();
       state.samples_per_second = window.samples_per_second;
-      state.data_wait_share = window.data_wait_share;
+      state.data_wait_fraction = window.data_wait_fraction;
       progress.on_step(state);
       log.write(state);
     }

@@ -103,7 +103,7 @@ std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::R
     return cp::WarmupCosine({.peak_lr = s.lr, .warmup_steps = warmup, .total_steps = run.total_steps});
   return cp::WarmupConstantCooldown({.peak_lr = s.lr,
                                      .warmup_steps = warmup,
-                                     .cooldown_steps = cp::resolve_steps(cp::parse_span(s.cooldown), run),
+                                     .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
                                      .total_steps = run.total_steps});
 }
 
@@ -128,7 +128,7 @@ void train(const Settings& s) {
   if (!s.weights.empty()) cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
   if (s.lock_image) cp::lock_image_tower(model, /*unlocked_groups=*/0, /*freeze_batch_norm_statistics=*/true);
   model->to(device);
-  cp::prepare(*model, precision);
+  cp::apply_precision_(*model, precision);
   const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalised on the device
     return cp::normalize_images(bytes, config.image_mean, config.image_std, torch::kFloat32,
                                 torch::MemoryFormat::ChannelsLast);
@@ -165,8 +165,8 @@ void train(const Settings& s) {
 
   // ---- Length of the run, schedule, loss, optimiser ----
   cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
-  run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
-  const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
+  const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
   const cp::TileOptions tiles{.products = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
@@ -182,7 +182,7 @@ void train(const Settings& s) {
   // ---- Step: batch in, gradients out ----
   const cp::PairStepOptions inputs{.prepare_x = to_images, .trim_y = !config.text.reads_padding()};
   const cp::StepContext context{.precision = precision, .device = device, .scaler = &scaler};
-  cp::Direct compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);
+  cp::FullBatch compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);
 
   // ---- Plan: what will happen, before anything does ----
   const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
@@ -310,7 +310,7 @@ void train(const Settings& s) {
                                 .scale = model->scale().item<double>(),
                                 .gradient_norm = norm.item<double>(),
                                 .samples_per_second = window.samples_per_second,
-                                .data_wait_share = window.data_wait_share};
+                                .data_wait_fraction = window.data_wait_fraction};
       progress.on_step(state);
       log.write(state);
       TORCH_CHECK(std::isfinite(state.loss) || scaler.enabled(), "the loss is ", state.loss, " at step ", step,

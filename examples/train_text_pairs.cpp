@@ -128,13 +128,13 @@ void train(const Settings& s) {
   };
   cp::DualEncoder model(tower(x_tokenizer), tower(y_tokenizer));
   model->to(device);
-  cp::prepare(*model, precision);
+  cp::apply_precision_(*model, precision);
 
   // ---- Length of the run, schedule, optimiser ----
   cp::RunLength run{.dataset_samples = loader.size(), .batch_size = s.batch_size};
-  run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
+  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const double lr = s.lr * std::sqrt(static_cast<double>(s.batch_size) / 1024.0);
-  const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+  const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), {.beta1 = 0.9, .beta2 = 0.98, .eps = 1e-6});
   cp::LossScaler scaler(precision, device);
   const auto parameters = optimizer.parameters();

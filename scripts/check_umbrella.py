@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that each folder's umbrella header names all headers of the folder, and contrapunto.hpp all umbrellas.
+"""Checks that each folder's umbrella header names all headers of the folder but those in detail/, and contrapunto.hpp
+all umbrellas.
 
 A header that needs a CMake component stands in its umbrella inside `#ifdef CONTRAPUNTO_HAS_<COMPONENT>`. With --write
 the umbrellas are written anew.
@@ -55,8 +56,8 @@ def expected_umbrellas(root):
     base = root / "contrapunto"
     umbrellas = {}
     for folder in sorted(p for p in base.iterdir() if p.is_dir()):
-        # CUDA sources are not for C++ files, and a *_launch.hpp is what one of ours and its .cu agree on.
-        headers = [f"contrapunto/{folder.name}/{p.name}" for p in folder.glob("*.hpp") if not p.stem.endswith("_launch")]
+        # CUDA sources are not for C++ files, and detail/ is not for users.
+        headers = [f"contrapunto/{folder.name}/{p.name}" for p in folder.glob("*.hpp")]
         if headers:
             umbrellas[f"contrapunto/{folder.name}.hpp"] = HEAD + include_lines(root, headers)
     top = "".join(f'#include "{name}"\n' for name in sorted([*umbrellas, "contrapunto/version.hpp"]))

@@ -108,13 +108,13 @@ std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::R
     return cp::WarmupCosine({.peak_lr = s.lr, .warmup_steps = warmup, .total_steps = run.total_steps});
   return cp::WarmupConstantCooldown({.peak_lr = s.lr,
                                      .warmup_steps = warmup,
-                                     .cooldown_steps = cp::resolve_steps(cp::parse_span(s.cooldown), run),
+                                     .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
                                      .total_steps = run.total_steps});
 }
 
 // NEW: the ranks, and what names those that no longer answer, come from outside.
 void train(const Settings& s, const torch::Device device, const cp::ProcessGroupCommunicator& ranks,
-           cp::RankMonitor& monitor) {
+           cp::RankWatchdog& monitor) {
   const bool is_first = ranks.rank() == 0;               // NEW:
   if (!is_first) std::cout.setstate(std::ios::failbit);  // NEW: one rank is enough to say what all do.
   cp::check_same_on_all_ranks(ranks, "the configuration", s.command_line);  // NEW:
@@ -139,7 +139,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   if (!s.weights.empty()) cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
   if (s.lock_image) cp::lock_image_tower(model, /*unlocked_groups=*/0, /*freeze_batch_norm_statistics=*/true);
   model->to(device);
-  cp::prepare(*model, precision);
+  cp::apply_precision_(*model, precision);
   cp::broadcast_tensors_(model->parameters(), ranks);  // NEW:
   cp::broadcast_tensors_(model->buffers(), ranks);
   const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalised on the device
@@ -182,8 +182,8 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch", loader.batches_per_epoch());  // NEW:
   const std::int64_t global_batch = s.batch_size * ranks.size();                                        // NEW:
   cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = global_batch};             // NEW:
-  run.total_steps = cp::resolve_steps({s.epochs, cp::SpanUnit::kEpochs}, run);
-  const auto warmup_steps = cp::resolve_steps(cp::parse_span(s.warmup), run);
+  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
+  const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
   const cp::TileOptions tiles{.products = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
@@ -203,7 +203,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   cp::GradientSync<cp::ProcessGroupCommunicator> sync(model->parameters(), ranks);  // NEW: sums, while backward runs.
   const cp::StepContext context{
       .precision = precision, .device = device, .scaler = &scaler, .sync = sync.handle()};  // NEW:
-  cp::Direct compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);
+  cp::FullBatch compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);
 
   // ---- Plan: what will happen, before anything does ----
   const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
@@ -338,7 +338,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
                                 .scale = model->scale().item<double>(),
                                 .gradient_norm = norm.item<double>(),
                                 .samples_per_second = window.samples_per_second,
-                                .data_wait_share = window.data_wait_share};
+                                .data_wait_fraction = window.data_wait_fraction};
       progress.on_step(state);
       log.write(state);
       TORCH_CHECK(std::isfinite(state.loss) || scaler.enabled(), "the loss is ", state.loss, " at step ", step,
@@ -370,7 +370,7 @@ void train_as_rank(const Settings& s) {
   const torch::Device device(kind == "cuda" ? kind + ":" + std::to_string(launch.local_rank) : kind);
   const auto store = cp::open_tcp_store(launch, std::chrono::minutes(1));
   const auto ranks = cp::connect_ranks(store, launch, device, {.timeout = std::chrono::minutes(5)});
-  cp::RankMonitor monitor(store, ranks.rank(), ranks.size(), [](const std::string& why) {
+  cp::RankWatchdog monitor(store, ranks.rank(), ranks.size(), [](const std::string& why) {
     std::cerr << why << std::endl;
     std::_Exit(1);  // a collective that never returns cannot be left otherwise
   });
@@ -380,7 +380,7 @@ void train_as_rank(const Settings& s) {
     if (cp::is_rank_failure(error)) static_cast<void>(monitor.wait_for_failure());
     throw;
   }
-  monitor.leaving();
+  monitor.sign_off();
 }
 
 }  // namespace

@@ -4,6 +4,6 @@
 
 #include "contrapunto/checkpoint/checkpoint.hpp"
 #include "contrapunto/checkpoint/checkpoint_folder.hpp"
-#include "contrapunto/checkpoint/keep_rule.hpp"
+#include "contrapunto/checkpoint/generator_state.hpp"
 #include "contrapunto/checkpoint/module_state.hpp"
-#include "contrapunto/checkpoint/rng_state.hpp"
+#include "contrapunto/checkpoint/retention_policy.hpp"

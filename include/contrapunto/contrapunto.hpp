@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/autograd.hpp"
 #include "contrapunto/checkpoint.hpp"
 #include "contrapunto/core.hpp"
 #include "contrapunto/data.hpp"
 #include "contrapunto/distributed.hpp"
 #include "contrapunto/evaluate.hpp"
+#include "contrapunto/image.hpp"
 #include "contrapunto/io.hpp"
 #include "contrapunto/kernels.hpp"
 #include "contrapunto/log.hpp"
@@ -17,5 +19,6 @@
 #include "contrapunto/precision.hpp"
 #include "contrapunto/schedule.hpp"
 #include "contrapunto/step.hpp"
+#include "contrapunto/text.hpp"
 #include "contrapunto/towers.hpp"
 #include "contrapunto/version.hpp"

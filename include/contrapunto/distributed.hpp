@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/broadcast_tensors.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
@@ -14,5 +15,5 @@
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED
 #include "contrapunto/distributed/process_group.hpp"
-#include "contrapunto/distributed/rank_monitor.hpp"
+#include "contrapunto/distributed/rank_watchdog.hpp"
 #endif

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "contrapunto/evaluate/prompt_templates.hpp"
-#include "contrapunto/evaluate/rank_among.hpp"
 #include "contrapunto/evaluate/retrieval_metrics.hpp"
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"
 #include "contrapunto/evaluate/zero_shot_classifier.hpp"

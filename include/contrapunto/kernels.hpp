@@ -4,4 +4,3 @@
 
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/kernels/normalize_images.hpp"
-#include "contrapunto/kernels/pair_tiles.hpp"

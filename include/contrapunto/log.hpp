@@ -6,6 +6,5 @@
 #include "contrapunto/log/format.hpp"
 #include "contrapunto/log/json_lines_writer.hpp"
 #include "contrapunto/log/progress_line.hpp"
-#include "contrapunto/log/run_gnuplot.hpp"
 #include "contrapunto/log/throughput_meter.hpp"
 #include "contrapunto/log/write_curves.hpp"

@@ -9,7 +9,6 @@
 #include "contrapunto/optim/ema_scope.hpp"
 #include "contrapunto/optim/family_adamw_options.hpp"
 #include "contrapunto/optim/glob_matches.hpp"
-#include "contrapunto/optim/load_tensors.hpp"
 #include "contrapunto/optim/multiply_learning_rates.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 #include "contrapunto/optim/sharded_adamw.hpp"

@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
-#include "contrapunto/precision/compat.hpp"
 #include "contrapunto/precision/loss_scaler.hpp"
 #include "contrapunto/precision/parameter_bytes.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
-#include "contrapunto/precision/prepare.hpp"

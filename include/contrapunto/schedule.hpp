@@ -2,10 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/schedule/duration.hpp"
 #include "contrapunto/schedule/learning_rate_scaling.hpp"
-#include "contrapunto/schedule/linear_warmup.hpp"
 #include "contrapunto/schedule/run_length.hpp"
-#include "contrapunto/schedule/span.hpp"
 #include "contrapunto/schedule/warmup_constant.hpp"
 #include "contrapunto/schedule/warmup_constant_cooldown.hpp"
 #include "contrapunto/schedule/warmup_cosine.hpp"

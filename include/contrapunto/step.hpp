@@ -4,8 +4,7 @@
 
 #include "contrapunto/step/accumulator.hpp"
 #include "contrapunto/step/choose_chunk_size.hpp"
-#include "contrapunto/step/chunks.hpp"
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
 #include "contrapunto/step/step_model.hpp"

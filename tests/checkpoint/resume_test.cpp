@@ -5,8 +5,8 @@
 #include <string>
 
 #include "contrapunto/checkpoint/checkpoint_folder.hpp"
+#include "contrapunto/checkpoint/generator_state.hpp"
 #include "contrapunto/checkpoint/module_state.hpp"
-#include "contrapunto/checkpoint/rng_state.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
 

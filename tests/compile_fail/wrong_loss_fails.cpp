@@ -1,7 +1,7 @@
 // expect: Loss must be callable as `Tensor loss(const Embeddings&) const`
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 
 // Takes the two tensors instead of Embeddings.
 struct TwoTensors {
@@ -9,5 +9,5 @@ struct TwoTensors {
 };
 
 int main() {
-  const contrapunto::Direct step(contrapunto::StepModel{}, TwoTensors{});
+  const contrapunto::FullBatch step(contrapunto::StepModel{}, TwoTensors{});
 }

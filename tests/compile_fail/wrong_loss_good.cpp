@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 
 struct MyLoss {
   at::Tensor operator()(const contrapunto::Embeddings& e) const { return e.scale; }
@@ -13,6 +13,6 @@ struct WithParts {
 };
 
 int main() {
-  const contrapunto::Direct one(contrapunto::StepModel{}, MyLoss{});
-  const contrapunto::Direct other(contrapunto::StepModel{}, WithParts{});
+  const contrapunto::FullBatch one(contrapunto::StepModel{}, MyLoss{});
+  const contrapunto::FullBatch other(contrapunto::StepModel{}, WithParts{});
 }

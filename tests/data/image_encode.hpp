@@ -13,7 +13,7 @@
 #include <png.h>
 #include <webp/encode.h>
 
-#include "contrapunto/data/rgb_image.hpp"
+#include "contrapunto/image/rgb_image.hpp"
 
 /// Encoders for tests: small images in every kind that the decoders must read.
 namespace contrapunto::test {

@@ -3,9 +3,9 @@
 #include <fstream>
 #include <set>
 
-#include "contrapunto/data/byte_tokenizer.hpp"
 #include "contrapunto/data/text_pair_loader.hpp"
 #include "contrapunto/data/text_pairs.hpp"
+#include "contrapunto/text/byte_tokenizer.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
 

@@ -15,7 +15,7 @@
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/distributed/process_group.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
-#include "contrapunto/distributed/rank_monitor.hpp"
+#include "contrapunto/distributed/rank_watchdog.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "support/catch.hpp"
 
@@ -44,14 +44,14 @@ void run(const std::string& scenario) {
   if (scenario == "configuration")
     check_same_on_all_ranks(world, "batch size", launch.rank == 1 ? 512 : 256);
 
-  RankMonitor monitor(store, launch.rank, launch.size,
-                      [](const std::string& why) {
-                        say("MONITOR " + why);
-                        ::_exit(3);
-                      },
-                      {.interval = milliseconds(100),
-                       .timeout = milliseconds(2500),
-                       .stall_timeout = milliseconds(2500)});
+  RankWatchdog monitor(store, launch.rank, launch.size,
+                       [](const std::string& why) {
+                         say("MONITOR " + why);
+                         ::_exit(3);
+                       },
+                       {.interval = milliseconds(100),
+                        .timeout = milliseconds(2500),
+                        .stall_timeout = milliseconds(2500)});
   for (std::int64_t step = 0; step < 8; ++step) {
     if (step == kFaultStep && scenario == "stall" && last) {
       say("WAITING");
@@ -89,7 +89,7 @@ void run(const std::string& scenario) {
     say("STEP " + std::to_string(step));
   }
   if (scenario == "clean" && launch.rank != 0) std::this_thread::sleep_for(seconds(1));
-  monitor.leaving();
+  monitor.sign_off();
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
     return cp::normalize_images(bytes, config.image_mean, config.image_std);
   };
   const cp::StepContext context{.precision = cp::precision_policy("bf16"), .device = device};
-  cp::Direct compute_gradients(cp::pair_step_model(model, device, {.prepare_x = to_images}),
-                               cp::TiledInfoNce<>(), context);
+  cp::FullBatch compute_gradients(cp::pair_step_model(model, device, {.prepare_x = to_images}),
+                                  cp::TiledInfoNce<>(), context);
 
   while (const auto batch = loader.next()) {
     optimizer.zero_grad();
@@ -214,7 +214,7 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::Embeddings{.x = {}},
                  cp::Embeddings{.bias = {}},
                  cp::StepState{.step = 1},
-                 cp::StepState{.data_wait_share = 0.1},
+                 cp::StepState{.data_wait_fraction = 0.1},
                  cp::Batch{.keys = {}},
                  cp::State{.scalars = {}}};
   SUCCEED();
@@ -227,7 +227,7 @@ TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]")
   batch.tensors = {{"image", torch::rand({8, 3, 32, 32})}, {"text", torch::randint(300, {8, 5})}};
   // snippet: step strategy
   const cp::StepModel parts = cp::pair_step_model(model, device);
-  cp::Direct whole(parts, cp::TiledInfoNce<>());
+  cp::FullBatch whole(parts, cp::TiledInfoNce<>());
   cp::GradCache cached(parts, cp::TiledInfoNce<>(), {.chunk_size = 2});
   cp::Accumulator accumulated(parts, cp::TiledInfoNce<>(), {.micro_batch = 2});
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/kernels/pair_tiles.hpp"
+#include "contrapunto/kernels/detail/pair_tiles.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/kernels/pair_tiles.hpp"
+#include "contrapunto/kernels/detail/pair_tiles.hpp"
 
 #include "kernels/pair_tile_checks.hpp"
 #include "support/catch.hpp"

@@ -23,7 +23,7 @@ StepState at_step(std::int64_t step) {
   state.gradient_norm = 0.5;
   state.epoch = 1.25;
   state.samples_per_second = 1234.4;
-  state.data_wait_share = 0.031;
+  state.data_wait_fraction = 0.031;
   return state;
 }
 

@@ -22,13 +22,13 @@ TEST_CASE("throughput counts neither evaluation nor checkpoints", "[log][cpu]") 
   const auto window = meter.next_window();
   CHECK(window.seconds == 8);
   CHECK(window.samples_per_second == 32);
-  CHECK(window.data_wait_share == 0.25);
+  CHECK(window.data_wait_fraction == 0.25);
 
   now += 2;
   meter.add(10);
   const auto next = meter.next_window();
   CHECK(next.samples_per_second == 5);
-  CHECK(next.data_wait_share == 0);
+  CHECK(next.data_wait_fraction == 0);
   CHECK(meter.next_window().samples_per_second == 0);
 }
 

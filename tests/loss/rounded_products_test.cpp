@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"

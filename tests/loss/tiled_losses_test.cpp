@@ -4,7 +4,7 @@
 #include <cmath>
 #include <mutex>
 
-#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"

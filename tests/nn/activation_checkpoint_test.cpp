@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/linear.hpp"
 #include "contrapunto/nn/patch_dropout.hpp"

@@ -72,7 +72,7 @@ TEST_CASE("A repeated forward of batch norm gives the same and learns nothing", 
   const auto mean = norm->running_mean.clone();
   const auto variance = norm->running_var.clone();
   {
-    const ReplayScope again;
+    const RecomputeScope again;
     const auto second = norm(x);
     CHECK(at::equal(second, first));
     const auto repeated =
@@ -95,7 +95,7 @@ TEST_CASE("A repeated forward of a frozen or evaluated batch norm keeps using it
   static_cast<void>(norm(x));
   norm->eval();
   const auto evaluated = norm(x);
-  const ReplayScope again;
+  const RecomputeScope again;
   CHECK(at::equal(norm(x), evaluated));
   norm->train();
   norm->freeze_statistics();

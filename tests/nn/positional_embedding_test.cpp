@@ -3,7 +3,7 @@
 
 #include "support/catch.hpp"
 
-#include "contrapunto/nn/initialize.hpp"
+#include "contrapunto/nn/detail/initialize.hpp"
 #include "contrapunto/nn/positional_embedding.hpp"
 #include "nn/raises.hpp"
 #include "support/tolerance.hpp"

@@ -147,7 +147,7 @@ TEST_CASE("A repeated forward of synchronized batch norm gives the same and lear
     const auto x = images.narrow(0, 3 * rank.rank(), 3);
     const auto first = norm(x);
     const auto mean = norm->running_mean.clone(), variance = norm->running_var.clone();
-    const ReplayScope again;
+    const RecomputeScope again;
     const auto second = norm(x);
     rank.barrier();
     if (rank.rank() == 0) {

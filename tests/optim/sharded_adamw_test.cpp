@@ -252,7 +252,7 @@ TEST_CASE("Each rank keeps about its part of the state", "[optim][cpu]") {
   for (int block = 0; block < 24; ++block)
     for (const auto share : {768 * 2304, 768 * 768, 768 * 3072, 3072 * 768, 768, 768, 3072, 2304})
       sizes.push_back(share);
-  const auto owners = contrapunto::detail::share_out(sizes, 4);
+  const auto owners = contrapunto::detail::partition(sizes, 4);
   std::vector<std::int64_t> loads(4, 0);
   for (std::size_t i = 0; i < sizes.size(); ++i)
     loads[static_cast<std::size_t>(owners[i])] += sizes[i];

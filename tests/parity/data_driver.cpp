@@ -12,9 +12,9 @@
 #include <iostream>
 #include <string>
 
-#include "contrapunto/data/image_decode.hpp"
-#include "contrapunto/data/image_transform.hpp"
 #include "contrapunto/data/shard_source.hpp"
+#include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/io/safetensors.hpp"
 
 namespace {

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/data/bpe_tokenizer.hpp"
+#include "contrapunto/text/bpe_tokenizer.hpp"
 
 namespace {
 

@@ -6,8 +6,8 @@
 #include "contrapunto/loss/sigmoid_loss.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
-#include "contrapunto/precision/prepare.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 
@@ -63,7 +63,7 @@ TEST_CASE("Only pure_bf16 casts weights, and not those of norms and scalars", "[
   Model model;
   const auto scale = model.logit_scale.clone();
   (model.linear->weight.sum() + model.logit_scale).backward();
-  prepare(model, policy);
+  apply_precision_(model, policy);
   const auto weights = policy.name == "pure_bf16" ? torch::kBFloat16 : torch::kFloat;
   for (const auto& tensor : {model.linear->weight, model.linear->bias, model.embedding->weight,
                              model.positions, model.mask})
@@ -83,7 +83,7 @@ TEST_CASE("Only pure_bf16 casts weights, and not those of norms and scalars", "[
 TEST_CASE("A policy decides about TF32, also against it", "[precision][cpu]") {
   Model model;
   const auto allowed = [&](const char* name) {
-    prepare(model, precision_policy(name));
+    apply_precision_(model, precision_policy(name));
     const auto& context = at::globalContext();
     CHECK(context.allowTF32CuBLAS() == context.allowTF32CuDNN());
     return context.allowTF32CuBLAS();
@@ -108,7 +108,7 @@ TEST_CASE("TF32 is set where LibTorch has only the newer switch", "[precision][c
 TEST_CASE("Batch norm computes its statistics in float32 under every policy", "[precision][cpu]") {
   const auto policy = precision_policy(any_policy());
   Model model;
-  prepare(model, policy);
+  apply_precision_(model, policy);
   // Half 256, half 258: mean 257 and variance 1. bf16 knows no number between the two, and a sum of
   // 2,048 of them in fp16 or bf16 is far off or infinite.
   const auto x = (256 + 2 * (torch::arange(2 * 2 * 16 * 32) % 2))
@@ -134,7 +134,7 @@ TEST_CASE("Batch norm computes its statistics in float32 under every policy", "[
 TEST_CASE("Layer norm computes its statistics in float32 under every policy", "[precision][cpu]") {
   const auto policy = precision_policy(any_policy());
   auto norm = LayerNorm(1024);
-  prepare(*norm, policy);
+  apply_precision_(*norm, policy);
   const auto x =
       (256 + 2 * (torch::arange(2 * 1024) % 2)).view({2, 1024}).to(activation_dtype(policy));
   const AutocastGuard autocast(policy, at::kCPU);

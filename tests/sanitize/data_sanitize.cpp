@@ -11,9 +11,9 @@
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/data/csv.hpp"
-#include "contrapunto/data/image_decode.hpp"
-#include "contrapunto/data/resize.hpp"
 #include "contrapunto/data/tar_reader.hpp"
+#include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/resize.hpp"
 #include "data/image_encode.hpp"
 #include "data/tar_writer.hpp"
 

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/data/text_bpe.hpp"
-#include "contrapunto/data/text_cleaning.hpp"
-#include "contrapunto/data/text_words.hpp"
+#include "contrapunto/text/detail/bpe.hpp"
+#include "contrapunto/text/detail/cleaning.hpp"
+#include "contrapunto/text/detail/words.hpp"
 
 namespace {
 

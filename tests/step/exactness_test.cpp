@@ -10,7 +10,7 @@
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"
 #include "contrapunto/step/accumulator.hpp"
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "loss/pair_oracle.hpp"
 #include "step/step_models.hpp"
@@ -96,7 +96,7 @@ Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& b
   };
   switch (strategy) {
     case Strategy::kDirect:
-      twice(Direct(step_of(model), loss, context));
+      twice(FullBatch(step_of(model), loss, context));
       break;
     case Strategy::kAccumulator:
       twice(Accumulator(step_of(model), loss, {.micro_batch = chunk}, context));

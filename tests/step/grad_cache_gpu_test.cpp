@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "step/step_models.hpp"
 #include "support/catch.hpp"
@@ -31,7 +31,7 @@ void check_device(torch::Device device, const Loss& loss, bool bias) {
         const auto expected = [&] {
           if (dropout > 0.0)
             return test::all_graphs_kept(step_on(model, device), loss, batch, chunk, *model);
-          Direct direct(step_on(model, device), loss, context);
+          FullBatch direct(step_on(model, device), loss, context);
           return test::gradients_of(direct, batch, *model);
         }();
         GradCache cached(step_on(model, device), loss, {.chunk_size = chunk, .keep_bytes = keep},
@@ -60,7 +60,7 @@ void check_rounded_products(torch::Device device) {
         {.tiles = {.rows = 64, .columns = 64, .products = products, .as_on_cuda = true}});
     auto model = test::small_model();
     model->to(device);
-    Direct direct(step_on(model, device), loss, context);
+    FullBatch direct(step_on(model, device), loss, context);
     const auto expected = test::gradients_of(direct, batch, *model);
     GradCache cached(step_on(model, device), loss, {.chunk_size = 16}, context);
     const auto result = test::gradients_of(cached, batch, *model);

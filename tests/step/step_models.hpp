@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
-#include "contrapunto/step/chunks.hpp"
+#include "contrapunto/step/detail/chunks.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
 #include "contrapunto/step/step_model.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <new>
 
-#include "contrapunto/core/memory_meter.hpp"
-#include "contrapunto/core/rng_replay.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
+#include "contrapunto/autograd/rng_state.hpp"
 #include "contrapunto/distributed/gradient_sync.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/loss/info_nce.hpp"
@@ -12,9 +12,9 @@
 #include "contrapunto/loss/sigmoid_loss.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"
-#include "contrapunto/precision/prepare.hpp"
+#include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/step/accumulator.hpp"
-#include "contrapunto/step/direct.hpp"
+#include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "step/step_models.hpp"
@@ -49,7 +49,7 @@ struct PairDistance {
   }
 };
 static_assert(SeparableLoss<PairDistance> && !SeparableLoss<InfoNce>);
-static_assert(StepStrategy<Direct<InfoNce>>);
+static_assert(StepStrategy<FullBatch<InfoNce>>);
 static_assert(StepStrategy<GradCache<InfoNce>>);
 static_assert(StepStrategy<Accumulator<InfoNce>>);
 
@@ -63,7 +63,7 @@ TEST_CASE("Any chunk size gives the gradients of the whole batch", "[step][cpu]"
         auto model = small_model(0.0, scale, bias);
         model->to(torch::kDouble);
         const auto batch = small_batch(samples, torch::kDouble);
-        Direct direct(step_of(model), loss);
+        FullBatch direct(step_of(model), loss);
         double expected_loss = 0.0, result_loss = 0.0;
         const auto expected = gradients_of(direct, batch, *model, &expected_loss);
         for (const auto chunk : {1, 7, 100})
@@ -91,7 +91,7 @@ TEST_CASE("Any chunk size gives the gradients of the whole batch", "[step][cpu]"
 TEST_CASE("In float32 the gradients of chunks are those of the batch to rounding", "[step][cpu]") {
   auto model = small_model();
   const auto batch = small_batch(127);
-  Direct direct(step_of(model), TiledInfoNce<>());
+  FullBatch direct(step_of(model), TiledInfoNce<>());
   const auto expected = gradients_of(direct, batch, *model);
   for (const auto chunk : {16, 50}) {
     GradCache cached(step_of(model), TiledInfoNce<>(), {.chunk_size = chunk});
@@ -171,7 +171,7 @@ TEST_CASE("Towers may share weights, and one tower may make both features", "[st
   step.parameters = tower->parameters();
   auto batch = small_batch(19, torch::kDouble);
   batch.tensors["other"] = torch::randn({19, 3, 16, 16}, torch::kDouble);
-  Direct direct(step, InfoNce{});
+  FullBatch direct(step, InfoNce{});
   const auto expected = gradients_of(direct, batch, *tower);
   const auto expected_scale = scale.grad().clone();
   scale.mutable_grad().reset();
@@ -195,7 +195,7 @@ TEST_CASE("An encoder may return several outputs", "[step][cpu]") {
     e.negatives = f[1].tensors[1];
     return e;
   };
-  Direct direct(step, TiledInfoNce<>());
+  FullBatch direct(step, TiledInfoNce<>());
   const auto expected = gradients_of(direct, batch, *model);
   GradCache cached(step, TiledInfoNce<>(), {.chunk_size = 3});
   CHECK(gradient_error(gradients_of(cached, batch, *model), expected) < 1e-10);
@@ -207,18 +207,18 @@ TEST_CASE("Hard negatives and keys of the batch reach the loss", "[step][cpu]") 
   auto batch = small_batch(9, torch::kDouble);
   batch.tensors["negatives"] = small_batch(18).at("text").view({9, 2, 12});
   const PairStepOptions options{.negatives_input = "negatives"};
-  Direct direct(step_of(model, options), TiledInfoNce<>());
+  FullBatch direct(step_of(model, options), TiledInfoNce<>());
   double with = 0.0, without = 0.0, result = 0.0;
   const auto expected = gradients_of(direct, batch, *model, &with);
   GradCache cached(step_of(model, options), TiledInfoNce<>(), {.chunk_size = 4});
   CHECK(gradient_error(gradients_of(cached, batch, *model, &result), expected) < 1e-10);
   CHECK(result == Approx(with));
-  Direct plain(step_of(model), TiledInfoNce<>());
+  FullBatch plain(step_of(model), TiledInfoNce<>());
   gradients_of(plain, batch, *model, &without);
   CHECK(with > without);
 
   batch.keys[4] = batch.keys[2];
-  Direct keyed(step_of(model, {.use_keys = true}), TiledInfoNce<>());
+  FullBatch keyed(step_of(model, {.use_keys = true}), TiledInfoNce<>());
   double masked = 0.0;
   gradients_of(keyed, batch, *model, &masked);
   CHECK(masked < without);
@@ -237,7 +237,7 @@ TEST_CASE("A frozen tower runs once and gets no gradient", "[step][cpu]") {
   };
   const auto batch = small_batch(20);
   GradCache cached(step, InfoNce{}, {.chunk_size = 5});
-  Direct direct(step_of(model), InfoNce{});
+  FullBatch direct(step_of(model), InfoNce{});
   const auto expected = gradients_of(direct, batch, *model);
   CHECK(gradient_error(gradients_of(cached, batch, *model), expected, 0.1) < 1e-5);
   CHECK(forwards == 4);
@@ -291,7 +291,7 @@ TEST_CASE("bf16 and fp16 chunks are as exact as the whole batch in the same prec
           "[step][cpu]") {
   auto model = small_model();
   const auto batch = small_batch(64);
-  Direct exact(step_of(model), InfoNce{});
+  FullBatch exact(step_of(model), InfoNce{});
   const auto expected = gradients_of(exact, batch, *model);
   for (const auto* name : {"bf16", "fp16"}) {
     const auto policy = precision_policy(name);
@@ -303,7 +303,7 @@ TEST_CASE("bf16 and fp16 chunks are as exact as the whole batch in the same prec
       for (auto& [_, gradient] : gradients) gradient = gradient / scale;
       return gradient_error(gradients, expected, 0.1);
     };
-    const double whole = error(Direct(step_of(model), InfoNce{}, context));
+    const double whole = error(FullBatch(step_of(model), InfoNce{}, context));
     CHECK(whole > 1e-5);  // 16 bit it is
     for (const auto chunk : {9, 64})
       for (const double keep : {0.0, 1e12})
@@ -317,7 +317,7 @@ TEST_CASE("A separable loss is averaged over micro-batches", "[step][cpu]") {
   model->to(torch::kDouble);
   const auto batch = small_batch(23, torch::kDouble);
   double whole = 0.0, parts = 0.0;
-  Direct direct(step_of(model), PairDistance{});
+  FullBatch direct(step_of(model), PairDistance{});
   const auto expected = gradients_of(direct, batch, *model, &whole);
   Accumulator accumulated(step_of(model), PairDistance{}, {.micro_batch = 5});
   CHECK(gradient_error(gradients_of(accumulated, batch, *model, &parts), expected) < 1e-11);
@@ -386,8 +386,8 @@ TEST_CASE("The chunk size is measured when none is given, and changes nothing", 
   const auto result = test::take_gradients(*model);
   GradCache given(step_of(model), InfoNce{}, {.chunk_size = cached.chunk_size()});
   CHECK(gradient_error(result, gradients_of(given, batch, *model)) == 0.0);
-  const auto little =
-      choose_chunk_size(step_of(model), batch, {}, {.memory_share = 1.0, .free_memory_bytes = 1e6});
+  const auto little = choose_chunk_size(step_of(model), batch, {},
+                                        {.memory_fraction = 1.0, .free_memory_bytes = 1e6});
   CHECK(little < 100);
   CHECK_THROWS_WITH(choose_chunk_size(step_of(model), batch, {}, {.free_memory_bytes = 1e5}),
                     Contains("not one sample fits"));
@@ -400,7 +400,7 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
   const auto batch = small_batch(21, torch::kDouble);
   auto whole_model = small_model();
   whole_model->to(torch::kDouble);
-  Direct direct(step_of(whole_model), InfoNce{});
+  FullBatch direct(step_of(whole_model), InfoNce{});
   double expected_loss = 0.0;
   const auto expected = gradients_of(direct, batch, *whole_model, &expected_loss);
   for (const auto ranks : {2, 4})
@@ -425,7 +425,7 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
         if (cached)
           terms = GradCache(step_of(model), loss, {.chunk_size = 3}, context)(part);
         else
-          terms = Direct(step_of(model), loss, context)(part);
+          terms = FullBatch(step_of(model), loss, context)(part);
         losses[r] = terms->total.item<double>();
         results[r] = test::take_gradients(*model);
       });
@@ -441,10 +441,10 @@ TEST_CASE("Ranks agree on one measured chunk size", "[step][cpu]") {
   std::vector<DualEncoder> models{small_model(), small_model()};
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
-    const StepContext context{.smallest = smallest_over_ranks(rank)};
+    const StepContext context{.smallest = all_reduce_min(rank)};
     // One rank has half the memory.
     sizes[r] = choose_chunk_size(step_of(models[r]), small_batch(64), context,
-                                 {.memory_share = 1.0, .free_memory_bytes = r == 0 ? 1e9 : 1e6});
+                                 {.memory_fraction = 1.0, .free_memory_bytes = r == 0 ? 1e9 : 1e6});
   });
   CHECK(sizes[0] == sizes[1]);
   CHECK(sizes[0] < 64);
@@ -471,7 +471,7 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
       GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
       GradCache cached(step, TiledInfoNce<test::ThreadRank>({}, rank),
                        {.chunk_size = fails ? 6 : 3},
-                       {.sync = sync.handle(), .smallest = smallest_over_ranks(rank)});
+                       {.sync = sync.handle(), .smallest = all_reduce_min(rank)});
       cached(part);
       sizes[r] = cached.chunk_size();
       results[r] = test::take_gradients(*models[r]);
@@ -485,7 +485,7 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
 }
 
 TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
-  CHECK_THROWS_WITH(Direct<InfoNce>(StepModel{}), Contains("pair_step_model()"));
+  CHECK_THROWS_WITH(FullBatch<InfoNce>(StepModel{}), Contains("pair_step_model()"));
   const auto model = small_model();
   CHECK_THROWS_WITH(GradCache(step_of(model), InfoNce{}, {.chunk_size = -1}),
                     Contains("chunk_size (-1)"));
@@ -496,7 +496,7 @@ TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
                     Contains("no tensor named 'picture'"));
   auto batch = small_batch(4);
   batch.tensors["text"] = batch.tensors["text"].narrow(0, 0, 3);
-  CHECK_THROWS_WITH(Direct(step_of(model), InfoNce{})(batch),
+  CHECK_THROWS_WITH(FullBatch(step_of(model), InfoNce{})(batch),
                     Contains("made [4, 8] of 'image' and [3, 8] of 'text'"));
   step = step_of(model);
   step.encoders[0].forward = [](const at::Tensor&) -> Features { return torch::zeros({1, 8}); };

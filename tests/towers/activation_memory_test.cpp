@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/towers/activation_memory.hpp"
 
-#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "support/catch.hpp"
 

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "contrapunto/core/memory_meter.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "support/catch.hpp"
 #include "towers/small_models.hpp"

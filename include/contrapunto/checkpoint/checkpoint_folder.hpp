@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "contrapunto/checkpoint/checkpoint.hpp"
-#include "contrapunto/checkpoint/keep_rule.hpp"
+#include "contrapunto/checkpoint/retention_policy.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
@@ -35,11 +35,12 @@ struct SavedCheckpoint {
 /// may `save`. Nothing is remembered between calls: the folder is the truth.
 class CheckpointFolder {
  public:
-  explicit CheckpointFolder(std::filesystem::path folder, KeepRule keep = {})
+  explicit CheckpointFolder(std::filesystem::path folder, RetentionPolicy keep = {})
       : folder_(std::move(folder)), keep_(keep) {
-    TORCH_CHECK(keep_.last >= 1 && keep_.best >= 0 && keep_.every >= 0,
-                "CheckpointFolder: KeepRule needs last >= 1, best >= 0 and every >= 0, got last = ",
-                keep_.last, ", best = ", keep_.best, ", every = ", keep_.every);
+    TORCH_CHECK(
+        keep_.last >= 1 && keep_.best >= 0 && keep_.every >= 0,
+        "CheckpointFolder: RetentionPolicy needs last >= 1, best >= 0 and every >= 0, got last = ",
+        keep_.last, ", best = ", keep_.best, ", every = ", keep_.every);
   }
 
   /// Writes the checkpoint of `step`, then removes those that no rule keeps and what interrupted
@@ -189,7 +190,7 @@ class CheckpointFolder {
   }
 
   std::filesystem::path folder_;
-  KeepRule keep_;
+  RetentionPolicy keep_;
 };
 
 }  // namespace contrapunto

@@ -14,27 +14,23 @@
 namespace contrapunto {
 
 /// Maps a batch entry to [B, D]: any LibTorch module holder whose forward takes one tensor.
-template <class T>
-concept Tower = requires(T& tower, const at::Tensor& input) {
+template <class T> concept Tower = requires(T& tower, const at::Tensor& input) {
   { tower(input) } -> std::convertible_to<at::Tensor>;
   tower->parameters();
 };
 
 /// Maps the embeddings of a batch to a scalar, or to a scalar with named parts.
-template <class L>
-concept ContrastiveLoss = requires(const L& loss, const Embeddings& e) {
+template <class L> concept ContrastiveLoss = requires(const L& loss, const Embeddings& e) {
   { loss(e) } -> std::convertible_to<LossTerms>;
 };
 
 /// A pure function of the optimiser step, so that resuming needs no state.
-template <class S>
-concept Schedule = requires(const S& schedule, std::int64_t step) {
+template <class S> concept Schedule = requires(const S& schedule, std::int64_t step) {
   { schedule(step) } -> std::convertible_to<double>;
 };
 
 /// Has state that a checkpoint must carry.
-template <class T>
-concept Stateful = requires(T& part, const T& same, const State& state) {
+template <class T> concept Stateful = requires(T& part, const T& same, const State& state) {
   { same.save_state() } -> std::same_as<State>;
   part.load_state(state);
 };

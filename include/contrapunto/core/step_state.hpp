@@ -16,7 +16,7 @@ struct StepState {
   double scale = 0.0;               ///< exp(logit_scale) after the step.
   double gradient_norm = 0.0;       ///< Global L2 norm before clipping.
   double samples_per_second = 0.0;  ///< Over the last logging window.
-  double data_wait_share = 0.0;     ///< Share of that window spent waiting for data, 0 to 1.
+  double data_wait_fraction = 0.0;  ///< Share of that window spent waiting for data, 0 to 1.
 };
 
 }  // namespace contrapunto

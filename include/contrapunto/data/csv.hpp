@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/core/data_error.hpp"
 
 namespace contrapunto {
 

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/core/data_error.hpp"
 #include "contrapunto/data/csv.hpp"
-#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
-#include "contrapunto/data/random_access_file.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/source_options.hpp"
 #include "contrapunto/io/read_file.hpp"

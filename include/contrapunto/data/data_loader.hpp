@@ -23,15 +23,15 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/random.hpp"
-#include "contrapunto/data/batch_builder.hpp"
-#include "contrapunto/data/data_error.hpp"
 #include "contrapunto/data/data_report.hpp"
+#include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/sample_reader.hpp"
 #include "contrapunto/data/epoch_order.hpp"
-#include "contrapunto/data/image_transform.hpp"
 #include "contrapunto/data/loader_options.hpp"
-#include "contrapunto/data/sample_reader.hpp"
 #include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/image/image_transform.hpp"
 
 namespace contrapunto {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/data/image_decode.hpp"
+#include "contrapunto/image/decode_image.hpp"
 
 namespace contrapunto {
 

@@ -22,9 +22,9 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/core/data_error.hpp"
+#include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
-#include "contrapunto/data/random_access_file.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_list.hpp"
 #include "contrapunto/data/source_options.hpp"

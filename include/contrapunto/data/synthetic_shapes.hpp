@@ -14,10 +14,10 @@
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/data/class_caption.hpp"
-#include "contrapunto/data/decode_ppm.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
-#include "contrapunto/data/rgb_image.hpp"
 #include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/image/detail/decode_ppm.hpp"
+#include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto {
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "contrapunto/data/data_error.hpp"
+#include "contrapunto/core/data_error.hpp"
 
 namespace contrapunto {
 

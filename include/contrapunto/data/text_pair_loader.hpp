@@ -17,7 +17,7 @@
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/data/text_pairs.hpp"
-#include "contrapunto/data/tokenizer.hpp"
+#include "contrapunto/text/tokenizer.hpp"
 
 namespace contrapunto {
 

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "contrapunto/data/data_report.hpp"
-#include "contrapunto/data/text_vocabulary.hpp"
+#include "contrapunto/text/detail/vocabulary.hpp"
 
 namespace contrapunto {
 

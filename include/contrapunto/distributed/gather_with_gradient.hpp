@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/custom_gradient.hpp"
+#include "contrapunto/autograd/custom_gradient.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
 

@@ -71,7 +71,7 @@ template <Communicator C>
 /// A function that all ranks must call together, which gives the smallest of their values: for
 /// decisions that all must share, such as StepContext::smallest.
 template <Communicator C>
-[[nodiscard]] std::function<std::int64_t(std::int64_t)> smallest_over_ranks(C communicator) {
+[[nodiscard]] std::function<std::int64_t(std::int64_t)> all_reduce_min(C communicator) {
   return [communicator](std::int64_t value) {
     const auto values = detail::gather_numbers(communicator, value);
     return *std::min_element(values.begin(), values.end());

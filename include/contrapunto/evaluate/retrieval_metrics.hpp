@@ -22,7 +22,7 @@
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/single_process.hpp"
-#include "contrapunto/evaluate/rank_among.hpp"
+#include "contrapunto/evaluate/detail/rank_among.hpp"
 
 namespace contrapunto {
 

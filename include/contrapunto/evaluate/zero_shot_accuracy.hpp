@@ -13,7 +13,7 @@
 #include <cstdint>
 
 #include "contrapunto/distributed/communicator.hpp"
-#include "contrapunto/evaluate/rank_among.hpp"
+#include "contrapunto/evaluate/detail/rank_among.hpp"
 #include "contrapunto/evaluate/zero_shot_result.hpp"
 
 namespace contrapunto {

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "contrapunto/kernels/normalize_images_launch.hpp"
+#include "contrapunto/kernels/detail/normalize_images_launch.hpp"
 
 namespace contrapunto::detail {
 

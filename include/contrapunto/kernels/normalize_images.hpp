@@ -18,7 +18,7 @@
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
-#include "contrapunto/kernels/normalize_images_launch.hpp"
+#include "contrapunto/kernels/detail/normalize_images_launch.hpp"
 #endif
 
 namespace contrapunto {

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "contrapunto/kernels/pair_tiles_launch.hpp"
+#include "contrapunto/kernels/detail/pair_tiles_launch.hpp"
 
 namespace contrapunto::detail {
 

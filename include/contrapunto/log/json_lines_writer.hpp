@@ -45,7 +45,7 @@ class JsonLinesWriter {
                 {"scale", state.scale},
                 {"gradient_norm", state.gradient_norm},
                 {"samples_per_second", state.samples_per_second},
-                {"data_wait_share", state.data_wait_share}});
+                {"data_wait_fraction", state.data_wait_fraction}});
   }
 
   /// One line with the step and other numbers, for an evaluation: `write(500, {{"top1", 0.7}})`.

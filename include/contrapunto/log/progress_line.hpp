@@ -97,7 +97,7 @@ class ProgressLine {
     fields.push_back({"grad " + with_digits(s.gradient_norm, 3), 3});
     fields.push_back({"epoch " + with_decimals(s.epoch, 2), 1});
     fields.push_back({with_commas(std::llround(s.samples_per_second)) + " samples/s", 6});
-    fields.push_back({"data wait " + as_percent(s.data_wait_share, 0), 2});
+    fields.push_back({"data wait " + as_percent(s.data_wait_fraction, 0), 2});
     if (known) fields.push_back({"ETA " + as_duration(seconds_left(s, now)), 7});
 
     if (!o_.in_place) return joined(fields);

@@ -21,7 +21,7 @@ class ThroughputMeter {
   /// What happened since the window began.
   struct Window {
     double samples_per_second = 0.0;  ///< 0 when no time has passed.
-    double data_wait_share = 0.0;     ///< Of the time outside pauses, 0 to 1.
+    double data_wait_fraction = 0.0;  ///< Of the time outside pauses, 0 to 1.
     double seconds = 0.0;             ///< Without pauses.
   };
 
@@ -62,7 +62,7 @@ class ThroughputMeter {
     window.seconds = now - begin_ - paused_;
     if (window.seconds > 0) {
       window.samples_per_second = static_cast<double>(samples_) / window.seconds;
-      window.data_wait_share = waited_ / window.seconds;
+      window.data_wait_fraction = waited_ / window.seconds;
     }
     begin_ = now;
     samples_ = 0;

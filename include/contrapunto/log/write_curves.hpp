@@ -19,7 +19,7 @@
 #include "contrapunto/io/atomic_file.hpp"
 #include "contrapunto/io/read_file.hpp"
 #include "contrapunto/log/curves_options.hpp"
-#include "contrapunto/log/run_gnuplot.hpp"
+#include "contrapunto/log/detail/run_gnuplot.hpp"
 
 namespace contrapunto {
 

@@ -9,7 +9,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
-#include "contrapunto/loss/full_precision.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
 
 namespace contrapunto {
 
@@ -22,7 +22,7 @@ namespace contrapunto {
 struct InfoNce {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_embeddings(e, "InfoNce");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto logits = detail::similarity_logits(e);                                     // [B, B]
     const auto diagonal = at::arange(logits.size(0), logits.options().dtype(at::kLong));  // [B]
     return (at::cross_entropy_loss(logits, diagonal) +

@@ -13,11 +13,11 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/gather_with_gradient.hpp"
 #include "contrapunto/distributed/single_process.hpp"
-#include "contrapunto/loss/full_precision.hpp"
-#include "contrapunto/loss/log_sums.hpp"
-#include "contrapunto/loss/over_ranks.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
+#include "contrapunto/loss/detail/tiled_logsumexp.hpp"
 
 namespace contrapunto {
 
@@ -53,7 +53,7 @@ class LocalInfoNce {
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_pairs(e, "LocalInfoNce");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto x = at_least_float32(e.x);
     const auto kind = x.scalar_type();
     const auto y = e.y.to(kind);
@@ -64,7 +64,7 @@ class LocalInfoNce {
     const auto all_x = both.rows.narrow(1, 0, width);
     auto candidates = both.rows.narrow(1, width, width);
     if (e.negatives) candidates = at::cat({candidates, gather(e.negatives->to(kind)).rows});
-    detail::LogSumsRequest for_x{.positive = both.offset, .columns = false};
+    detail::LogSumExpRequest for_x{.positive = both.offset, .columns = false};
     auto for_y = for_x;
     if (e.keys) {
       const auto keys = gather_rows(communicator_, *e.keys).rows;
@@ -74,11 +74,11 @@ class LocalInfoNce {
           e.negatives ? at::cat({keys, gather_rows(communicator_, *e.negative_keys).rows}) : keys;
     }
     const SingleProcess alone;  // what follows is of this rank only
-    const auto of_x = detail::log_sums(x, candidates, scale, for_x, o_.tiles, alone);
-    const auto of_y = detail::log_sums(y, all_x, scale, for_y, o_.tiles, alone);
+    const auto of_x = detail::tiled_logsumexp(x, candidates, scale, for_x, o_.tiles, alone);
+    const auto of_y = detail::tiled_logsumexp(y, all_x, scale, for_y, o_.tiles, alone);
     const auto share = (of_x.rows - of_x.positives + of_y.rows - of_y.positives) / 2;  // [B]
     const auto mean = share.sum() / static_cast<double>(both.rows.size(0));
-    return detail::value_of_sum(mean, communicator_).to(kind);
+    return detail::all_reduce_value(mean, communicator_).to(kind);
   }
 
  private:

@@ -17,13 +17,13 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/gather_with_gradient.hpp"
 #include "contrapunto/distributed/single_process.hpp"
-#include "contrapunto/loss/full_precision.hpp"
-#include "contrapunto/loss/log_sums.hpp"
-#include "contrapunto/loss/over_ranks.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
+#include "contrapunto/loss/detail/tiled_logsumexp.hpp"
 
 namespace contrapunto {
 
@@ -40,14 +40,15 @@ template <Communicator C>
 [[nodiscard]] ViewLogSums view_log_sums(const at::Tensor& x, const at::Tensor& y,
                                         const at::Tensor& scale, const TileOptions& tiles,
                                         const C& communicator) {
-  if (communicator.size() == 1) return {self_log_sums(at::cat({x, y}), scale, tiles), x.size(0)};
+  if (communicator.size() == 1)
+    return {tiled_self_logsumexp(at::cat({x, y}), scale, tiles), x.size(0)};
   // A row and itself are one sample, so a key for each keeps them apart.
   const auto first = communicator.rank() << 40;
   const auto keys = at::arange(first, first + x.size(0), x.options().dtype(at::kLong));
-  const LogSumsRequest request{
+  const LogSumExpRequest request{
       .row_keys = keys, .column_keys = at::cat({keys, keys}), .columns = false};
-  const auto of_x = log_sums(x, at::cat({y, x}), scale, request, tiles, communicator);
-  const auto of_y = log_sums(y, at::cat({x, y}), scale, request, tiles, communicator);
+  const auto of_x = tiled_logsumexp(x, at::cat({y, x}), scale, request, tiles, communicator);
+  const auto of_y = tiled_logsumexp(y, at::cat({x, y}), scale, request, tiles, communicator);
   return {at::cat({of_x.rows, of_y.rows}), of_x.pairs};
 }
 
@@ -57,7 +58,7 @@ template <Communicator C>
                                        const C& communicator) {
   const auto share =
       (logs.rows.sum() - similarity.to(at::kDouble).sum()) / static_cast<double>(2 * logs.pairs);
-  return value_of_sum(share, communicator);
+  return all_reduce_value(share, communicator);
 }
 
 }  // namespace detail
@@ -81,7 +82,7 @@ class NtXent {
     TORCH_CHECK(communicator_.size() > 1 || e.x.size(0) > 0, "NtXent: the batch is empty, x is ",
                 e.x.sizes());
     TORCH_CHECK(!e.keys && !e.negatives, "NtXent takes neither keys nor negatives; use SupCon");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto scale = e.scale.to(x.scalar_type());
@@ -114,7 +115,7 @@ class SupCon {
                 e.x.sizes());
     TORCH_CHECK(e.keys && !e.negatives,
                 "SupCon: set keys, int64 [B], to the class of each pair; it takes no negatives");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto scale = e.scale.to(x.scalar_type());

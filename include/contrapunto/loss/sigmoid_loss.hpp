@@ -10,7 +10,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
-#include "contrapunto/loss/full_precision.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
 
 namespace contrapunto {
 
@@ -26,7 +26,7 @@ struct SigmoidLoss {
                 "SigmoidLoss: the embeddings carry no bias; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
     TORCH_CHECK(e.bias->numel() == 1, "SigmoidLoss: bias ", e.bias->sizes(), " must be one number");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto similarity = detail::similarity_logits(e);
     const auto logits = similarity + e.bias->to(similarity.scalar_type());  // [B, B]
     const auto signs = at::eye(logits.size(0), logits.options().requires_grad(false)) * 2 - 1;

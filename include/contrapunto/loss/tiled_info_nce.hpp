@@ -12,10 +12,10 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/single_process.hpp"
-#include "contrapunto/loss/full_precision.hpp"
-#include "contrapunto/loss/log_sums.hpp"
-#include "contrapunto/loss/over_ranks.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
+#include "contrapunto/loss/detail/tiled_logsumexp.hpp"
 
 namespace contrapunto {
 
@@ -47,21 +47,21 @@ class TiledInfoNce {
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     detail::check_pairs(e, "TiledInfoNce");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto x = at_least_float32(e.x);
     const auto kind = x.scalar_type();
     const auto y = e.y.to(kind);
     const auto candidates = detail::candidates_of(e, y);
-    const detail::LogSumsRequest request{.row_keys = e.keys.value_or(at::Tensor()),
-                                         .column_keys = candidates.keys,
-                                         .columns = o_.symmetric,
-                                         .ring = o_.ring};
-    const auto sums =
-        detail::log_sums(x, candidates.rows, e.scale.to(kind), request, o_.tiles, communicator_);
+    const detail::LogSumExpRequest request{.row_keys = e.keys.value_or(at::Tensor()),
+                                           .column_keys = candidates.keys,
+                                           .columns = o_.symmetric,
+                                           .ring = o_.ring};
+    const auto sums = detail::tiled_logsumexp(x, candidates.rows, e.scale.to(kind), request,
+                                              o_.tiles, communicator_);
     auto share = sums.rows - sums.positives;  // [B], float64
     if (o_.symmetric) share = (share + sums.columns - sums.positives) / 2;
     const auto mean = share.sum() / static_cast<double>(sums.pairs);
-    return detail::value_of_sum(mean, communicator_).to(kind);
+    return detail::all_reduce_value(mean, communicator_).to(kind);
   }
 
  private:

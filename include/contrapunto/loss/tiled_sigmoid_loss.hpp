@@ -12,15 +12,15 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/autograd/custom_gradient.hpp"
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/core/custom_gradient.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/single_process.hpp"
-#include "contrapunto/loss/column_blocks.hpp"
-#include "contrapunto/loss/full_precision.hpp"
-#include "contrapunto/loss/over_ranks.hpp"
-#include "contrapunto/loss/pair_tiles.hpp"
+#include "contrapunto/loss/detail/column_blocks.hpp"
+#include "contrapunto/loss/detail/loss_inputs.hpp"
+#include "contrapunto/loss/tile_options.hpp"
 
 namespace contrapunto {
 
@@ -47,13 +47,13 @@ class TiledSigmoidLoss {
     TORCH_CHECK(e.bias.has_value() && e.bias->numel() == 1,
                 "TiledSigmoidLoss: the embeddings need a bias of one number; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
-    const detail::FullPrecision no_autocast;
+    const detail::NoAutocast no_autocast;
     const auto x = at_least_float32(e.x);
     const auto y = e.y.to(x.scalar_type());
     const auto candidates = detail::candidates_of(e, y);
     const auto share = sweep({x, candidates.rows, e.scale, *e.bias}, e.keys.value_or(at::Tensor()),
                              candidates.keys);
-    return detail::value_of_sum(share, communicator_);
+    return detail::all_reduce_value(share, communicator_);
   }
 
  private:

@@ -24,9 +24,9 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/custom_gradient.hpp"
-#include "contrapunto/core/replay_scope.hpp"
-#include "contrapunto/core/rng_replay.hpp"
+#include "contrapunto/autograd/custom_gradient.hpp"
+#include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/autograd/rng_state.hpp"
 
 namespace contrapunto {
 
@@ -149,7 +149,7 @@ inline std::vector<at::Tensor> replay_gradients(const RepeatableBlock& block, bo
     const at::AutoGradMode graph(true);
     const RngScope rng(block.rng);
     const AutocastScope autocast(block.autocast);
-    const ReplayScope replay;
+    const RecomputeScope replay;
     const auto first = at::sequence_number::peek();
     auto again = block.run(x);
     redirect_gradients(again, x, parameters, stand_ins, first);
@@ -167,7 +167,7 @@ inline std::vector<at::Tensor> replay_gradients(const RepeatableBlock& block, bo
 /// `block(x)` that keeps only `x` for backward and runs the block a second time there: about a
 /// third more computation for a fraction of the memory. Values and gradients are those of the plain
 /// call: the second run sees the same random numbers and the same autocast, updates no running
-/// statistics (replaying()), and hooks of parameters run once.
+/// statistics (is_recomputing()), and hooks of parameters run once.
 ///
 /// `parameters` are all tensors but `x` that the block reads and that may need a gradient; backward
 /// raises when one is missing. The block must be a pure function of `x`, them and the generators

@@ -17,7 +17,7 @@
 #include <limits>
 #include <optional>
 
-#include "contrapunto/nn/initialize.hpp"
+#include "contrapunto/nn/detail/initialize.hpp"
 #include "contrapunto/nn/linear.hpp"
 
 namespace contrapunto {

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <utility>
 
-#include "contrapunto/core/replay_scope.hpp"
-#include "contrapunto/nn/batch_norm_over_ranks.hpp"
+#include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/nn/detail/batch_norm_over_ranks.hpp"
 
 namespace contrapunto {
 
@@ -32,10 +32,10 @@ class BatchNormImpl : public torch::nn::Module {
   }
 
   /// Uses the batch's statistics and updates the running ones while training and not frozen. Where
-  /// a forward is repeated (replaying()) the running ones stay as its first run left them.
+  /// a forward is repeated (is_recomputing()) the running ones stay as its first run left them.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     const bool learn = is_training() && !frozen_;
-    const bool again = learn && replaying();
+    const bool again = learn && is_recomputing();
     if (learn && !again) num_batches_tracked.add_(1);
     const auto kind = running_mean.scalar_type();
     if (learn && exchange_) {

@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "contrapunto/nn/initialize.hpp"
+#include "contrapunto/nn/detail/initialize.hpp"
 
 namespace contrapunto {
 

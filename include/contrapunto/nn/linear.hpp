@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "contrapunto/nn/initialize.hpp"
+#include "contrapunto/nn/detail/initialize.hpp"
 
 namespace contrapunto {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "contrapunto/nn/initialize.hpp"
+#include "contrapunto/nn/detail/initialize.hpp"
 
 namespace contrapunto {
 

@@ -23,7 +23,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/optim/load_tensors.hpp"
+#include "contrapunto/optim/detail/load_tensors.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 
 namespace contrapunto {

@@ -19,7 +19,7 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/optim/load_tensors.hpp"
+#include "contrapunto/optim/detail/load_tensors.hpp"
 
 namespace contrapunto {
 

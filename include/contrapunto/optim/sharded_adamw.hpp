@@ -28,7 +28,7 @@
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/optim/adamw.hpp"
-#include "contrapunto/optim/load_tensors.hpp"
+#include "contrapunto/optim/detail/load_tensors.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 
 namespace contrapunto {
@@ -42,7 +42,7 @@ struct ShardedAdamWOptions {
 namespace detail {
 
 /// Which of `ranks` takes each of `sizes`: the largest first, each to the one with the least.
-[[nodiscard]] inline std::vector<std::int64_t> share_out(const std::vector<std::int64_t>& sizes,
+[[nodiscard]] inline std::vector<std::int64_t> partition(const std::vector<std::int64_t>& sizes,
                                                          std::int64_t ranks) {
   std::vector<std::size_t> order(sizes.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -250,7 +250,7 @@ class ShardedAdamW {
   std::vector<ParameterGroup> share(std::vector<ParameterGroup> groups) {
     std::vector<std::int64_t> sizes;
     for (const auto& member : members_) sizes.push_back(member.state_bytes);
-    const auto owners = detail::share_out(sizes, communicator_.size());
+    const auto owners = detail::partition(sizes, communicator_.size());
     std::vector<std::int64_t> lengths(static_cast<std::size_t>(communicator_.size()), 0);
     for (std::size_t i = 0; i < members_.size(); ++i) {
       auto& length = lengths[static_cast<std::size_t>(owners[i])];

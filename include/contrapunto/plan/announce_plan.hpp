@@ -14,7 +14,7 @@ namespace contrapunto {
   out << plan.to_string() << "\n";
   bool may_start = true;
   for (const auto& finding : plan.findings()) {
-    const bool refused = finding.severity == PlanFinding::Severity::kRefuse && !force;
+    const bool refused = finding.severity == PlanFinding::Severity::kError && !force;
     may_start = may_start && !refused;
     out << (refused ? "  refused: " : "  warning: ") << finding.message << "\n";
   }

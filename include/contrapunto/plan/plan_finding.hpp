@@ -9,11 +9,11 @@ namespace contrapunto {
 /// Something about a run that its owner should know before the first step.
 struct PlanFinding {
   enum class Severity {
-    kRefuse,  ///< The run cannot do what was asked for; do not start it unless forced.
-    kWarn,    ///< It can, but something else was probably meant.
+    kError,    ///< The run cannot do what was asked for; do not start it unless forced.
+    kWarning,  ///< It can, but something else was probably meant.
   };
 
-  Severity severity = Severity::kWarn;
+  Severity severity = Severity::kWarning;
   std::string message = {};  ///< What is wrong, with numbers, and what to change to what.
 };
 

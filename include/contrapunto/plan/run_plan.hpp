@@ -26,7 +26,7 @@ inline std::string in_millions(std::int64_t count) {
 }
 
 /// `part` of `whole` as a number between 0 and 1; 0 of nothing.
-inline double share_of(std::int64_t part, std::int64_t whole) {
+inline double fraction_of(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
 }
 
@@ -77,7 +77,9 @@ struct RunPlan {
   }
 
   /// Passes over the data, fractional; 0 while an epoch has no step.
-  [[nodiscard]] double epochs() const { return detail::share_of(total_steps, steps_per_epoch()); }
+  [[nodiscard]] double epochs() const {
+    return detail::fraction_of(total_steps, steps_per_epoch());
+  }
 
   /// Samples whose activations one device keeps at once, chunks considered.
   [[nodiscard]] std::int64_t samples_kept() const {
@@ -108,7 +110,7 @@ struct RunPlan {
  private:
   [[nodiscard]] double lr_reached() const {
     return warmup_steps <= total_steps ? peak_lr
-                                       : peak_lr * detail::share_of(total_steps, warmup_steps);
+                                       : peak_lr * detail::fraction_of(total_steps, warmup_steps);
   }
 
   /// What the weights were trained with, as far as their name tells.
@@ -145,7 +147,7 @@ inline std::string RunPlan::to_string() const {
           " at step " +
           with_commas(std::min(std::max<std::int64_t>(warmup_steps, 1), total_steps)));
   rows.emplace_back("warm-up", with_commas(warmup_steps) + " steps, " +
-                                   as_percent(detail::share_of(warmup_steps, total_steps)) +
+                                   as_percent(detail::fraction_of(warmup_steps, total_steps)) +
                                    " of the run");
   if (!precision.empty()) rows.emplace_back("precision", precision);
   rows.emplace_back("memory", "weights " + as_bytes(memory[0]) + ", gradients " +
@@ -176,13 +178,13 @@ inline std::string RunPlan::to_string() const {
 inline std::vector<PlanFinding> RunPlan::findings() const {
   std::vector<PlanFinding> refusals, warnings;
   const auto refuse = [&](const std::string& message) {
-    refusals.push_back({PlanFinding::Severity::kRefuse, message});
+    refusals.push_back({PlanFinding::Severity::kError, message});
   };
   const auto warn = [&](const std::string& message) {
-    warnings.push_back({PlanFinding::Severity::kWarn, message});
+    warnings.push_back({PlanFinding::Severity::kWarning, message});
   };
   const auto steps_and_epochs = [&](std::int64_t steps) {
-    const double passes = detail::share_of(steps, steps_per_epoch());
+    const double passes = detail::fraction_of(steps, steps_per_epoch());
     return with_commas(steps) + " steps" +
            (passes > 0 ? " (" + with_decimals(passes, 1) + " epochs)" : "");
   };
@@ -209,10 +211,11 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
                       " is never reached (it ends at " + with_digits(lr_reached(), 2) + ")"
                 : "the learning rate never comes down from its peak") +
            "; " + set_warmup + " or train for at least " + steps_and_epochs(5 * warmup_steps));
-  else if (total_steps > 0 && detail::share_of(warmup_steps, total_steps) > 0.2)
+  else if (total_steps > 0 && detail::fraction_of(warmup_steps, total_steps) > 0.2)
     warn("warm-up takes " + with_commas(warmup_steps) + " of " + with_commas(total_steps) +
-         " steps, " + as_percent(detail::share_of(warmup_steps, total_steps), 0) + " of the run; " +
-         set_warmup + " or train for at least " + steps_and_epochs(5 * warmup_steps));
+         " steps, " + as_percent(detail::fraction_of(warmup_steps, total_steps), 0) +
+         " of the run; " + set_warmup + " or train for at least " +
+         steps_and_epochs(5 * warmup_steps));
 
   if (const auto theirs = weights_activation(); !weights.empty() && theirs && *theirs != quick_gelu)
     refuse("the weights '" + weights + "' were trained with " + (*theirs ? "QuickGELU" : "GELU") +
@@ -223,10 +226,10 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
   const auto dropped = drops_last_batch && batch_size > 0 && dataset_samples >= batch_size
                            ? dataset_samples % batch_size
                            : 0;
-  if (detail::share_of(dropped, dataset_samples) > 0.1)
+  if (detail::fraction_of(dropped, dataset_samples) > 0.1)
     warn("the last, partial batch of each epoch is dropped: " + with_commas(dropped) + " of " +
          with_commas(dataset_samples) + " samples, " +
-         as_percent(detail::share_of(dropped, dataset_samples), 0) + "; set --batch-size to " +
+         as_percent(detail::fraction_of(dropped, dataset_samples), 0) + "; set --batch-size to " +
          with_commas(dataset_samples / (dataset_samples / batch_size + 1)) + " to use nearly all");
   const auto memory = memory_bytes();
   const double fixed = memory[0] + memory[1] + memory[2];

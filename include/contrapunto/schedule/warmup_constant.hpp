@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/schedule/linear_warmup.hpp"
+#include "contrapunto/schedule/detail/linear_warmup.hpp"
 
 namespace contrapunto {
 

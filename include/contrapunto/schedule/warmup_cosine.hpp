@@ -10,7 +10,7 @@
 #include <numbers>
 
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/schedule/linear_warmup.hpp"
+#include "contrapunto/schedule/detail/linear_warmup.hpp"
 
 namespace contrapunto {
 

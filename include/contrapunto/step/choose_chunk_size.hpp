@@ -17,18 +17,18 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/memory_meter.hpp"
-#include "contrapunto/core/replay_scope.hpp"
-#include "contrapunto/core/rng_replay.hpp"
+#include "contrapunto/autograd/memory_meter.hpp"
+#include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/autograd/rng_state.hpp"
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
-#include "contrapunto/step/chunks.hpp"
+#include "contrapunto/step/detail/chunks.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
 
 struct ChunkSizeOptions {
-  double memory_share = 0.8;       ///< Of the memory that is free now.
+  double memory_fraction = 0.8;    ///< Of the memory that is free now.
   std::int64_t first_size = 8;     ///< Samples of the first probe; the second has twice as many.
   double saturated = 0.95;         ///< Share of the best throughput seen that is good enough.
   double free_memory_bytes = 0.0;  ///< 0: as the device says.
@@ -69,7 +69,7 @@ struct ChunkProbe {
 [[nodiscard]] inline ChunkProbe probe_chunk(const StepModel& model, const Batch& batch,
                                             const StepContext& context, std::int64_t size) {
   const RngScope random(RngState::capture(context.device));
-  const ReplayScope no_statistics;
+  const RecomputeScope no_statistics;
   std::vector<at::Tensor> earlier;
   for (const auto& parameter : model.parameters)
     earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
@@ -142,8 +142,8 @@ struct ChunkProbe {
   double free = options.free_memory_bytes > 0.0 ? options.free_memory_bytes
                                                 : free_memory_bytes(context.device);
   // Features and their gradients, both again in the loss.
-  free =
-      options.memory_share * free - 4.0 * small.feature_bytes * static_cast<double>(batch.size());
+  free = options.memory_fraction * free -
+         4.0 * small.feature_bytes * static_cast<double>(batch.size());
   const auto fits = free > 0.0 ? (free - base) / slope : static_cast<double>(samples);
   TORCH_CHECK(agree(fits >= 1.0 ? 1 : 0) == 1, "choose_chunk_size: not one sample fits: it needs ",
               (base + slope) / 1e9, " GB of activations, ", free / 1e9,

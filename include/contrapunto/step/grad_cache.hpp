@@ -20,14 +20,14 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/autograd/memory_meter.hpp"
+#include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/autograd/rng_state.hpp"
 #include "contrapunto/core/gates.hpp"
-#include "contrapunto/core/memory_meter.hpp"
-#include "contrapunto/core/replay_scope.hpp"
-#include "contrapunto/core/rng_replay.hpp"
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/step/choose_chunk_size.hpp"
-#include "contrapunto/step/chunks.hpp"
+#include "contrapunto/step/detail/chunks.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
@@ -56,7 +56,7 @@ struct GradCacheOptions {
 /// sees the same cast weights. Batch norm normalises each chunk by the chunk's own statistics, in
 /// both passes alike, and its running statistics are updated once per chunk, in the order of the
 /// chunks: the gradient is that of this function, and depends on the chunk size, unless its
-/// statistics are frozen. Modules of one's own with running state ask `replaying()`.
+/// statistics are frozen. Modules of one's own with running state ask `is_recomputing()`.
 /// Reference: Gao et al. 2021, https://arxiv.org/abs/2101.06983
 template <class Loss>
 class GradCache {
@@ -247,7 +247,7 @@ class GradCache {
       const auto& chunk = pass.chunking.chunks[c];
       auto outputs = std::exchange(pass.outputs[c], std::nullopt);
       if (!outputs) {
-        const ReplayScope replaying;
+        const RecomputeScope is_recomputing;
         pass.random[c].restore();
         const auto& encoder = model_.encoders[static_cast<std::size_t>(&pass - passes.data())];
         outputs = encoder.forward(pass.chunking.input(batch.at(encoder.input), chunk)).tensors;

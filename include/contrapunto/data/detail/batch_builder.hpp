@@ -1,0 +1,145 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/batch.hpp"
+#include "contrapunto/image/rgb_image.hpp"
+
+namespace contrapunto::detail {
+
+/// A batch that several threads fill, each its own rows. Uses no ATen operation but allocation:
+/// anything more would give every loader thread its own team of OpenMP threads.
+class BatchBuilder {
+ public:
+  struct Options {
+    std::int64_t image_size = 0;
+    std::int64_t pad_text_to = 0;
+    bool with_text = true;
+    bool pinned = false;
+    bool channels_last = false;
+  };
+
+  BatchBuilder(std::int64_t first_place, std::int64_t rows, Options options)
+      : first_place_(first_place),
+        rows_(rows),
+        o_(options),
+        content_(static_cast<std::size_t>(rows)) {
+    const auto format =
+        o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+    images_ = at::empty({rows, 3, o_.image_size, o_.image_size}, tensor_options(at::kByte), format);
+  }
+
+  [[nodiscard]] std::int64_t first_place() const { return first_place_; }
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+
+  void set_row(std::int64_t row, const RgbImage& image, std::vector<std::int64_t> tokens,
+               std::optional<std::int64_t> label, std::string key) {
+    Row& content = content_[static_cast<std::size_t>(row)];
+    content = {true, std::move(tokens), label, std::move(key)};
+    std::uint8_t* out = row_pixels(row);
+    if (o_.channels_last) {
+      std::memcpy(out, image.data(), image.bytes());
+      return;
+    }
+    const std::size_t pixels = image.bytes() / 3;
+    const std::uint8_t* in = image.data();
+    for (std::size_t c = 0; c < 3; ++c)
+      for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
+  }
+
+  /// Counts `rows` rows as done, set or not; true for the call that completes the batch.
+  [[nodiscard]] bool complete(std::int64_t rows) {
+    return done_.fetch_add(rows, std::memory_order_acq_rel) + rows == rows_;
+  }
+
+  /// The batch of the rows that were set; they move together where others are missing.
+  [[nodiscard]] Batch finish() {
+    std::size_t kept = 0;
+    for (std::size_t row = 0; row < content_.size(); ++row) {
+      if (!content_[row].is_set) continue;
+      if (kept != row) {
+        std::memcpy(row_pixels(static_cast<std::int64_t>(kept)),
+                    row_pixels(static_cast<std::int64_t>(row)), row_bytes());
+        content_[kept] = std::move(content_[row]);
+      }
+      ++kept;
+    }
+    content_.resize(kept);
+    const auto n = static_cast<std::int64_t>(kept);
+    Batch batch;
+    batch.tensors.emplace("image", n == rows_ ? images_ : images_.narrow(0, 0, n));
+    bool labelled = false;
+    for (Row& row : content_) {
+      labelled |= row.label.has_value();
+      batch.keys.push_back(std::move(row.key));
+    }
+    if (o_.with_text) batch.tensors.emplace("text", texts(n));
+    if (labelled) {
+      const at::Tensor labels = at::empty({n}, tensor_options(at::kLong));
+      auto* out = labels.mutable_data_ptr<std::int64_t>();
+      for (const Row& row : content_) *out++ = row.label.value_or(-1);
+      batch.tensors.emplace("label", labels);
+    }
+    return batch;
+  }
+
+ private:
+  struct Row {
+    bool is_set = false;
+    std::vector<std::int64_t> tokens;
+    std::optional<std::int64_t> label;
+    std::string key;
+  };
+
+  [[nodiscard]] at::TensorOptions tensor_options(at::ScalarType type) const {
+    return at::TensorOptions().dtype(type).pinned_memory(o_.pinned);
+  }
+  [[nodiscard]] std::size_t row_bytes() const {
+    return static_cast<std::size_t>(o_.image_size * o_.image_size * 3);
+  }
+  [[nodiscard]] std::uint8_t* row_pixels(std::int64_t row) {
+    return images_.mutable_data_ptr<std::uint8_t>() + static_cast<std::size_t>(row) * row_bytes();
+  }
+
+  [[nodiscard]] at::Tensor texts(std::int64_t n) const {
+    std::size_t length = static_cast<std::size_t>(o_.pad_text_to);
+    for (const Row& row : content_) {
+      TORCH_CHECK(o_.pad_text_to == 0 || row.tokens.size() <= length, "DataLoader: a text of ",
+                  row.tokens.size(), " tokens does not fit pad_text_to (", o_.pad_text_to,
+                  "); set it to the tokenizer's context length");
+      length = std::max(length, row.tokens.size());
+    }
+    const at::Tensor text =
+        at::empty({n, static_cast<std::int64_t>(length)}, tensor_options(at::kLong));
+    auto* out = text.mutable_data_ptr<std::int64_t>();
+    for (const Row& row : content_) {
+      std::copy(row.tokens.begin(), row.tokens.end(), out);
+      std::fill(out + row.tokens.size(), out + length, 0);
+      out += length;
+    }
+    return text;
+  }
+
+  std::int64_t first_place_;
+  std::int64_t rows_;
+  Options o_;
+  at::Tensor images_;
+  std::vector<Row> content_;
+  std::atomic<std::int64_t> done_{0};
+};
+
+}  // namespace contrapunto::detail

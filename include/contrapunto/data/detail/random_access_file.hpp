@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "contrapunto/core/data_error.hpp"
+
+namespace contrapunto {
+
+/// A file open for reading at any offset, by any number of threads at once. Not mapped: a file
+/// that shrinks while it is read then gives an error and not a signal.
+class RandomAccessFile {
+ public:
+  /// Raises DataError when `path` cannot be opened or is no regular file.
+  explicit RandomAccessFile(std::string path)
+      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (descriptor_ < 0) throw DataError(path_ + ": cannot open: " + last_error());
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+      ::close(descriptor_);
+      throw DataError(path_ + ": not a regular file");
+    }
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+  ~RandomAccessFile() { ::close(descriptor_); }
+  RandomAccessFile(const RandomAccessFile&) = delete;
+  RandomAccessFile& operator=(const RandomAccessFile&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+
+  /// Fills `target` with the `bytes` bytes at `offset`; raises DataError when there are fewer.
+  void read(std::uint64_t offset, void* target, std::size_t bytes) const {
+    auto* out = static_cast<char*>(target);
+    while (bytes > 0) {
+      const ssize_t got = ::pread(descriptor_, out, bytes, static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0)
+        throw DataError(path_ + " at " + std::to_string(offset) + ": cannot read: " + last_error());
+      if (got == 0)
+        throw DataError(path_ + " at " + std::to_string(offset) + ": the file ends, " +
+                        std::to_string(bytes) + " bytes early");
+      out += got;
+      offset += static_cast<std::uint64_t>(got);
+      bytes -= static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  static std::string last_error() { return std::system_category().message(errno); }
+
+  std::string path_;
+  int descriptor_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,82 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/data_error.hpp"
+#include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/rgb_image.hpp"
+
+namespace contrapunto {
+
+/// A sample with its pixels.
+struct DecodedSample {
+  std::string key;
+  std::vector<std::string> captions;
+  std::optional<std::int64_t> label;
+  RgbImage image;
+};
+
+/// Reads and decodes samples, and remembers them up to a limit when asked to. Any number of threads
+/// may read at once.
+class SampleReader {
+ public:
+  /// `cache_bytes` of pixels are kept, 0 for none; images above `max_pixels` are refused.
+  SampleReader(std::shared_ptr<const SampleSource> source, std::int64_t max_pixels,
+               std::int64_t cache_bytes)
+      : source_(std::move(source)), max_pixels_(max_pixels), bytes_left_(cache_bytes) {
+    if (cache_bytes > 0) kept_.resize(static_cast<std::size_t>(source_->size()));
+  }
+
+  /// Sample `index`; it lives in `scratch` unless it is kept. Raises DataError naming source and
+  /// key when it cannot be used.
+  [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
+                                                          std::shared_ptr<DecodedSample>& scratch) {
+    if (auto kept = find(index)) return kept;
+    EncodedSample encoded = source_->read(index);
+    if (!scratch) scratch = std::make_shared<DecodedSample>();
+    try {
+      decode_image(encoded.image, scratch->image, max_pixels_);
+    } catch (const DataError& error) {
+      throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
+    }
+    scratch->key = std::move(encoded.key);
+    scratch->captions = std::move(encoded.captions);
+    scratch->label = encoded.label;
+    return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
+  }
+
+ private:
+  [[nodiscard]] std::shared_ptr<const DecodedSample> find(std::int64_t index) const {
+    if (kept_.empty()) return nullptr;
+    const std::lock_guard lock(mutex_);
+    return kept_[static_cast<std::size_t>(index)];
+  }
+
+  [[nodiscard]] bool keep(std::int64_t index, const std::shared_ptr<DecodedSample>& sample) {
+    if (kept_.empty()) return false;
+    const auto bytes = static_cast<std::int64_t>(sample->image.bytes());
+    const std::lock_guard lock(mutex_);
+    if (bytes > bytes_left_) return false;
+    bytes_left_ -= bytes;
+    kept_[static_cast<std::size_t>(index)] = sample;
+    return true;
+  }
+
+  std::shared_ptr<const SampleSource> source_;
+  std::int64_t max_pixels_;
+  mutable std::mutex mutex_;
+  std::int64_t bytes_left_;
+  std::vector<std::shared_ptr<const DecodedSample>> kept_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,457 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#ifndef CONTRAPUNTO_HAS_DISTRIBUTED
+#error \
+    "Contrapunto: RankWatchdog needs the component `distributed`: use \
+find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distributed"
+#endif
+
+#include <c10/util/Exception.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/Store.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/error_text.hpp"
+
+namespace contrapunto {
+
+struct RankWatchdogOptions {
+  std::chrono::milliseconds interval = std::chrono::seconds(1);  ///< Between two signs of life.
+  /// A rank silent for longer is taken for dead; at least 3 intervals.
+  std::chrono::milliseconds timeout = std::chrono::seconds(20);
+  /// A rank that lives but has been behind others for longer, without calling progress(), is taken
+  /// for stuck; 0 is never.
+  std::chrono::milliseconds stall_timeout = std::chrono::minutes(10);
+};
+
+namespace detail {
+
+/// What a rank writes about itself, and when this rank last saw it change.
+struct WatchedRank {
+  using Clock = std::chrono::steady_clock;
+
+  char state = 'n';  // n: not seen yet, r: running, l: left, e: ended without leaving
+  std::int64_t beats = 0;
+  std::int64_t calls = 0;  // of progress()
+  std::int64_t step = -1;
+  std::int64_t process = 0;
+  std::string host = "?";
+  Clock::time_point heard;  // when `beats` last changed
+  Clock::time_point moved;  // when `calls` last changed
+  Clock::time_point level;  // when nobody was further
+
+  [[nodiscard]] std::string text() const {
+    std::ostringstream out;
+    out << state << ' ' << beats << ' ' << calls << ' ' << step << ' ' << process << ' ' << host;
+    return out.str();
+  }
+
+  void update(const std::string& written, Clock::time_point now) {
+    const auto before = *this;
+    std::istringstream in(written);
+    in >> state >> beats >> calls >> step >> process >> host;
+    if (before.state == 'n' || beats != before.beats) heard = now;
+    if (before.state == 'n' || calls != before.calls) moved = now;
+  }
+
+  [[nodiscard]] std::string name(std::size_t rank) const {
+    return "rank " + std::to_string(rank) + " (host " + host + ", pid " + std::to_string(process) +
+           ")";
+  }
+  [[nodiscard]] std::string last_step() const {
+    return step < 0 ? "it had not begun its first step"
+                    : "its last step was " + std::to_string(step);
+  }
+};
+
+inline std::string seconds_text(std::chrono::steady_clock::duration duration) {
+  std::ostringstream out;
+  out.precision(1);
+  out << std::fixed << std::chrono::duration<double>(duration).count() << " s";
+  return out.str();
+}
+
+/// The part of a monitor that its threads share. A thread that waits for a store that no longer
+/// answers cannot be joined, so it owns this too.
+class RankWatch {
+ public:
+  using Clock = WatchedRank::Clock;
+
+  RankWatch(c10::intrusive_ptr<c10d::Store> store, std::int64_t rank, std::int64_t size,
+            std::function<void(const std::string&)> on_failure, RankWatchdogOptions options)
+      : store_(std::move(store)),
+        rank_(static_cast<std::size_t>(rank)),
+        ranks_(static_cast<std::size_t>(size)),
+        on_failure_(std::move(on_failure)),
+        o_(options) {
+    std::array<char, 256> host{};
+    ::gethostname(host.data(), host.size() - 1);
+    ours_.host = host[0] == '\0' ? "?" : host.data();
+    ours_.process = ::getpid();
+    ours_.state = 'r';
+    answered_ = Clock::now();
+    for (auto& watched : ranks_) watched.heard = watched.moved = watched.level = answered_;
+  }
+
+  void progress(std::int64_t step) {
+    const std::scoped_lock lock(mutex_);
+    ours_.step = step;
+    ++ours_.calls;
+  }
+
+  /// Makes `state` the last thing the others read of this rank; returns when it is written, at the
+  /// latest after `patience`.
+  void end(char state, std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    if (ours_.state == 'r') ours_.state = state;
+    ending_ = true;
+    changed_.notify_all();
+    changed_.wait_for(lock, patience, [&] { return exchange_over_; });
+    stopping_ = true;
+    changed_.notify_all();
+  }
+
+  [[nodiscard]] std::optional<std::string> wait_for_failure(std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, patience, [&] { return failure_.has_value(); });
+    return failure_;
+  }
+
+  [[nodiscard]] bool exchange_over() {
+    const std::scoped_lock lock(mutex_);
+    return exchange_over_;
+  }
+
+  /// First thread: talks to the store.
+  void exchange() {
+    try {
+      while (round()) {
+      }
+    } catch (const std::exception& error) {
+      store_lost(error_text(error));
+    }
+    const std::scoped_lock lock(mutex_);
+    exchange_over_ = true;
+    changed_.notify_all();
+  }
+
+  /// Second thread: notices when the first one hangs.
+  void watch() {
+    auto last = Clock::now();
+    auto trusted_from = last;
+    std::unique_lock lock(mutex_);
+    while (!changed_.wait_for(lock, o_.interval, [&] { return stopping_ || exchange_over_; })) {
+      const auto now = Clock::now();
+      // This process itself was stopped: the first thread gets its time again.
+      if (now - last > o_.interval + o_.timeout / 2) trusted_from = now;
+      last = now;
+      const auto silent = now - std::max(answered_, trusted_from);
+      if (silent <= o_.timeout || ending_) continue;
+      const auto text = store_text("it has not answered for " + seconds_text(silent));
+      lock.unlock();
+      fail(text);
+      return;
+    }
+  }
+
+ private:
+  static std::string key(std::size_t rank) { return "rank/" + std::to_string(rank); }
+
+  // Writes what there is to say, reads what the others say; false when it was the last time.
+  bool round() {
+    std::string text;
+    bool last = false;
+    {
+      const std::scoped_lock lock(mutex_);
+      ++ours_.beats;
+      text = ours_.text();
+      last = ending_ || stopping_;
+    }
+    store_->set(key(rank_), text);
+    read_others();
+    if (store_->check({"verdict"})) {
+      verdict_ = store_->get_to_str("verdict");
+    } else if (const auto found = find_failure(); found && !last) {
+      verdict_ = store_->compareSet("verdict", "", *found);  // all ranks are to say the same
+    }
+    const auto now = Clock::now();
+    std::unique_lock lock(mutex_);
+    answered_ = now;
+    if (last && (rank_ != 0 || others_are_gone() || verdict_)) return false;
+    if (verdict_ && !last) {
+      if (!verdict_since_) verdict_since_ = now;
+      // Rank 0 may host the store: the others must have read the verdict before it goes.
+      if (rank_ != 0 || now - *verdict_since_ >= 3 * o_.interval || others_are_gone()) {
+        lock.unlock();
+        fail(*verdict_);
+        return false;
+      }
+    }
+    changed_.wait_for(lock, o_.interval, [&] { return stopping_ || (ending_ && !last); });
+    return !stopping_ || !last;
+  }
+
+  void read_others() {
+    const auto begin = Clock::now();
+    std::vector<std::string> keys;
+    std::vector<std::size_t> seen;
+    for (std::size_t r = 0; r < ranks_.size(); ++r) {
+      if (ranks_[r].state == 'n' && !store_->check({key(r)})) continue;
+      keys.push_back(key(r));
+      seen.push_back(r);
+    }
+    const auto values = store_->multiGet(keys);
+    const auto now = Clock::now();
+    const std::scoped_lock lock(mutex_);
+    // After a pause of this process or of the store nobody's silence means anything.
+    const bool paused = read_ != Clock::time_point{} && now - read_ > o_.interval + o_.timeout / 2;
+    if (paused || now - begin > o_.timeout / 2)
+      for (auto& watched : ranks_) watched.heard = now;
+    read_ = now;
+    for (std::size_t i = 0; i < seen.size(); ++i)
+      ranks_[seen[i]].update(std::string(values[i].begin(), values[i].end()), now);
+    for (auto& watched : ranks_)
+      if (watched.step == furthest_step()) watched.level = now;
+  }
+
+  [[nodiscard]] bool others_are_gone() const {
+    for (std::size_t r = 0; r < ranks_.size(); ++r)
+      if (r != rank_ && (ranks_[r].state == 'r' || ranks_[r].state == 'n')) return false;
+    return true;
+  }
+
+  [[nodiscard]] std::int64_t furthest_step() const {
+    std::int64_t furthest = -1;
+    for (const auto& watched : ranks_) furthest = std::max(furthest, watched.step);
+    return furthest;
+  }
+
+  [[nodiscard]] std::optional<std::string> find_failure() {
+    static constexpr const char* kRemedy =
+        " The other ranks cannot go on without it: end them, mend the cause and start all ranks "
+        "again from the last checkpoint.";
+    const auto now = Clock::now();
+    const std::scoped_lock lock(mutex_);
+    for (std::size_t r = 0; r < ranks_.size(); ++r) {
+      const auto& watched = ranks_[r];
+      if (watched.state == 'e')
+        return watched.name(r) + " ended " + seconds_text(now - watched.heard) +
+               " ago before the run was over; " + watched.last_step() +
+               ". It raised an error: see the end of what it printed." + kRemedy;
+      if (r == rank_ || watched.state == 'l' || now - watched.heard <= o_.timeout) continue;
+      if (watched.state == 'n')
+        return "rank " + std::to_string(r) + " has not been heard of within " +
+               seconds_text(now - watched.heard) +
+               " of this rank's start. It died while starting, or makes its monitor much later: "
+               "see the end of what it printed." +
+               kRemedy;
+      return watched.name(r) + " has been silent for " + seconds_text(now - watched.heard) + "; " +
+             watched.last_step() +
+             ". It was killed (out of memory? see dmesg there), is stopped, or its machine or "
+             "network is gone." +
+             kRemedy;
+    }
+    return find_stalled(now);
+  }
+
+  [[nodiscard]] std::optional<std::string> find_stalled(Clock::time_point now) const {
+    if (o_.stall_timeout.count() == 0) return std::nullopt;
+    std::optional<std::size_t> slowest;
+    for (std::size_t r = 0; r < ranks_.size(); ++r)
+      if (ranks_[r].state == 'r' && (!slowest || ranks_[r].step < ranks_[*slowest].step))
+        slowest = r;
+    // Those behind it wait for it, and stand still as well.
+    if (!slowest ||
+        now - std::max(ranks_[*slowest].moved, ranks_[*slowest].level) <= o_.stall_timeout)
+      return std::nullopt;
+    const auto& stuck = ranks_[*slowest];
+    return stuck.name(*slowest) + " lives but has made no progress for " +
+           seconds_text(now - stuck.moved) + "; " + stuck.last_step() + ", others are at step " +
+           std::to_string(furthest_step()) +
+           ". It may wait for a disk, a lock or a GPU: see where it stands with `gdb -p " +
+           std::to_string(stuck.process) +
+           "`. Then end all ranks and start them again from the last checkpoint.";
+  }
+
+  // Call with mutex_ held.
+  [[nodiscard]] std::string store_text(const std::string& what) const {
+    const auto now = Clock::now();
+    const auto& host = ranks_.front();
+    auto text = "the store of the run is lost: " + what + ". It is kept by " +
+                (host.state == 'n' ? "rank 0" : host.name(0)) +
+                " or by the launcher; rank 0 was last heard of " + seconds_text(now - host.heard) +
+                " ago, " + host.last_step() + ".";
+    // Perhaps rank 0 ended because of another one.
+    for (std::size_t r = 1; r < ranks_.size(); ++r)
+      if (r != rank_ && ranks_[r].state == 'r' && read_ - ranks_[r].heard > 4 * o_.interval)
+        text += " Before, " + ranks_[r].name(r) + " had been silent for " +
+                seconds_text(read_ - ranks_[r].heard) + "; " + ranks_[r].last_step() + ".";
+    return text +
+           " Rank 0 ended, was killed (out of memory? see dmesg there) or is stopped, or its "
+           "machine or network is gone: end all ranks and start them again from the last "
+           "checkpoint.";
+  }
+
+  void store_lost(const std::string& error) {
+    std::string text;
+    {
+      const std::scoped_lock lock(mutex_);
+      // Who leaves last takes the store along.
+      if (ending_ || ranks_.front().state == 'l') return;
+      text = verdict_ ? *verdict_ : store_text(error.substr(0, error.find('\n')));
+    }
+    fail(text);
+  }
+
+  void fail(const std::string& text) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (failure_) return;
+      failure_ = text;
+      changed_.notify_all();
+    }
+    on_failure_(text);
+  }
+
+  c10::intrusive_ptr<c10d::Store> store_;
+  std::size_t rank_;
+  std::vector<WatchedRank> ranks_;
+  std::function<void(const std::string&)> on_failure_;
+  RankWatchdogOptions o_;
+  // Of the first thread alone.
+  std::optional<std::string> verdict_;
+  std::optional<Clock::time_point> verdict_since_;
+
+  std::mutex mutex_;  // for what follows, and for ranks_
+  std::condition_variable changed_;
+  WatchedRank ours_;
+  Clock::time_point answered_;  // when the store last did all that was asked
+  Clock::time_point read_{};    // when the others' signs of life were last read
+  std::optional<std::string> failure_;
+  bool ending_ = false;
+  bool stopping_ = false;
+  bool exchange_over_ = false;
+};
+
+}  // namespace detail
+
+/// Tells a rank why the others do not answer. Every rank writes a sign of life with its step into
+/// the run's store and reads those of the others, in a thread of its own, so also while the program
+/// sits in a collective. Make it right after connecting, on all ranks with the same options:
+///
+///   RankWatchdog monitor(store, rank, size, [](const std::string& why) {
+///     std::fprintf(stderr, "%s\n", why.c_str());
+///     std::_Exit(1);  // a collective that never returns cannot be left otherwise
+///   });
+///   for (...) { monitor.progress(step); ... }
+///   monitor.sign_off();
+///
+/// A collective that raises because another rank died does not know which; its handler should call
+/// wait_for_failure() before it ends the program. With one rank nothing happens.
+class RankWatchdog {
+ public:
+  /// Opens a connection of its own to `store`, which may be in use and must live as long as this.
+  /// `on_failure` is called at most once, from a thread of this object, with one paragraph that
+  /// names the rank, its host and process, its last step, how long ago that was and what to do; it
+  /// must not raise or destroy this object. All ranks that can still reach the store say the same.
+  RankWatchdog(const c10::intrusive_ptr<c10d::Store>& store, std::int64_t rank, std::int64_t size,
+               std::function<void(const std::string&)> on_failure, RankWatchdogOptions options = {})
+      : o_(options) {
+    TORCH_CHECK(rank >= 0 && rank < size, "RankWatchdog: rank ", rank, " of ", size,
+                " ranks; ranks count from 0");
+    TORCH_CHECK(on_failure != nullptr, "RankWatchdog: on_failure is empty");
+    TORCH_CHECK(o_.interval.count() > 0 && o_.timeout >= 3 * o_.interval,
+                "RankWatchdog: timeout is ", o_.timeout.count(),
+                " ms, expected at least 3 intervals of ", o_.interval.count(),
+                " ms, which must be above 0");
+    TORCH_CHECK(o_.stall_timeout.count() >= 0, "RankWatchdog: stall_timeout is ",
+                o_.stall_timeout.count(), " ms, expected at least 0");
+    if (size == 1) return;
+    // A store answers one question at a time, and one that waits for a key keeps the others
+    // waiting.
+    watch_ = std::make_shared<detail::RankWatch>(
+        c10::make_intrusive<c10d::PrefixStore>("monitor", store->clone()), rank, size,
+        std::move(on_failure), o_);
+    // Signals are for the program's own threads.
+    sigset_t all, before;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    exchange_thread_ = std::thread([watch = watch_] { watch->exchange(); });
+    watch_thread_ = std::thread([watch = watch_] { watch->watch(); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  RankWatchdog(const RankWatchdog&) = delete;
+  RankWatchdog& operator=(const RankWatchdog&) = delete;
+
+  /// Without sign_off() before, the others are told that this rank ended too early.
+  ~RankWatchdog() {
+    if (!watch_) return;
+    watch_->end('e', std::chrono::seconds(2));
+    watch_thread_.join();
+    if (watch_->exchange_over())
+      exchange_thread_.join();
+    else
+      exchange_thread_.detach();  // it waits for a store that does not answer
+  }
+
+  /// Says that this rank is at optimiser step `step`. Call it when the step's data is there and
+  /// before its first collective: a rank stuck with its data is then behind the others. Any call
+  /// counts as progress, also with the same step: call it during a long evaluation too.
+  void progress(std::int64_t step) {
+    if (watch_) watch_->progress(step);
+  }
+
+  /// Says that this rank has finished, so that nobody misses it; nothing is reported from now on.
+  /// Rank 0, which may host the store, waits for the others to leave, at most `timeout`.
+  void sign_off() {
+    if (watch_) watch_->end('l', o_.timeout);
+  }
+
+  /// Waits until a failure is found and returns its text; nothing when none was found within
+  /// `patience`, by default as long as it takes to notice a dead rank.
+  [[nodiscard]] std::optional<std::string> wait_for_failure(
+      std::optional<std::chrono::milliseconds> patience = std::nullopt) {
+    if (!watch_) return std::nullopt;
+    return watch_->wait_for_failure(patience.value_or(o_.timeout + 6 * o_.interval));
+  }
+
+ private:
+  RankWatchdogOptions o_;
+  std::shared_ptr<detail::RankWatch> watch_;
+  std::thread exchange_thread_;
+  std::thread watch_thread_;
+};
+
+/// Whether `error` came out of a collective because another rank is gone, rather than from a check
+/// on this rank: the time to ask `RankWatchdog::wait_for_failure` who that is.
+[[nodiscard]] inline bool is_rank_failure(const std::exception& error) {
+  if (dynamic_cast<const c10::DistError*>(&error) != nullptr) return true;
+  // Gloo raises runtime errors of its own; checks raise c10::Error.
+  return dynamic_cast<const c10::Error*>(&error) == nullptr &&
+         dynamic_cast<const std::runtime_error*>(&error) != nullptr;
+}
+
+}  // namespace contrapunto

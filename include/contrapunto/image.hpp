@@ -1,0 +1,12 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/image/color_jitter.hpp"
+#include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/image/resize.hpp"
+#include "contrapunto/image/rgb_image.hpp"
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/image/decode_image.hpp"
+#endif

@@ -1,0 +1,226 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/from_blob.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "contrapunto/core/random.hpp"
+#include "contrapunto/image/color_jitter.hpp"
+#include "contrapunto/image/resize.hpp"
+#include "contrapunto/image/rgb_image.hpp"
+
+namespace contrapunto {
+
+/// How an image of any shape becomes a square outside training.
+enum class ResizeMode {
+  kShortest,  ///< Shorter side to `image_size`, then the centre is cut out.
+  kLongest,   ///< Longer side to `image_size`, then padded with `fill` on both ends.
+  kSquash,    ///< Both sides to `image_size`, whatever becomes of the proportions.
+};
+
+struct ImageTransformOptions {
+  std::int64_t image_size = 224;  ///< Side of the square that comes out, pixels.
+  bool train = false;             ///< Random crop and colours; otherwise `resize_mode`.
+  Interpolation interpolation = Interpolation::kBicubic;  ///< Antialiased either way.
+
+  ResizeMode resize_mode = ResizeMode::kShortest;  ///< Evaluation only.
+  std::uint8_t fill = 0;                           ///< Grey level of padding, evaluation only.
+
+  // Training only, from here on.
+  std::array<double, 2> crop_scale = {0.9, 1.0};          ///< Share of the area that is kept.
+  std::array<double, 2> crop_ratio = {3.0 / 4, 4.0 / 3};  ///< Width over height of the crop.
+  std::int64_t shift_padding = 0;  ///< Above 0, pixels: no crop; resize, pad with black, shift.
+  bool horizontal_flip = false;    ///< Mirror every second image.
+  /// Brightness, contrast, saturation and hue: largest relative change, hue in turns (0 to 0.5).
+  std::array<double, 4> color_jitter = {0.0, 0.0, 0.0, 0.0};
+  double color_jitter_probability = 0.0;
+  double grayscale_probability = 0.0;
+};
+
+/// Decoded pixels to the uint8 square a tower sees, as OpenCLIP and torchvision make it; colours
+/// are normalised later, on the device. Random numbers come from the caller, so a sample's crop
+/// depends on the stream given and on nothing else. A value; const calls may run in any number of
+/// threads.
+class ImageTransform {
+ public:
+  /// Memory for one thread, reused from image to image.
+  struct Workspace {
+    Resizer resizer;
+    RgbImage square;
+  };
+
+  explicit ImageTransform(ImageTransformOptions options = {}) : o_(options) {
+    TORCH_CHECK(o_.image_size > 0, "ImageTransform: image_size (", o_.image_size,
+                ") must be positive");
+    TORCH_CHECK(0.0 < o_.crop_scale[0] && o_.crop_scale[0] <= o_.crop_scale[1],
+                "ImageTransform: crop_scale (", o_.crop_scale[0], ", ", o_.crop_scale[1],
+                ") must be positive and in ascending order");
+    TORCH_CHECK(0.0 < o_.crop_ratio[0] && o_.crop_ratio[0] <= o_.crop_ratio[1],
+                "ImageTransform: crop_ratio (", o_.crop_ratio[0], ", ", o_.crop_ratio[1],
+                ") must be positive and in ascending order");
+    TORCH_CHECK(o_.shift_padding >= 0, "ImageTransform: shift_padding (", o_.shift_padding,
+                ") must not be negative");
+    TORCH_CHECK(std::abs(o_.color_jitter[3]) <= 0.5, "ImageTransform: hue jitter (",
+                o_.color_jitter[3], ") must be at most half a turn (0.5)");
+  }
+
+  [[nodiscard]] const ImageTransformOptions& options() const { return o_; }
+
+  /// Writes image_size x image_size pixels into `work.square`. An image with no pixels raises.
+  void operator()(const RgbImage& image, RandomStream& random, Workspace& work) const {
+    TORCH_CHECK(image.width() > 0 && image.height() > 0, "ImageTransform: image of ", image.width(),
+                " x ", image.height(), " pixels");
+    if (o_.train)
+      for_training(image, random, work);
+    else
+      for_evaluation(image, work);
+  }
+
+  /// The same as uint8 [3, image_size, image_size]; without a stream the first of seed 0 is used.
+  [[nodiscard]] at::Tensor operator()(const RgbImage& image,
+                                      RandomStream random = RandomStream()) const {
+    Workspace work;
+    (*this)(image, random, work);
+    return at::from_blob(work.square.data(), {o_.image_size, o_.image_size, 3}, at::kByte)
+        .permute({2, 0, 1})
+        .clone(at::MemoryFormat::Contiguous);
+  }
+
+  /// The crop of a training image: up to ten tries at an area and a shape inside the image, then
+  /// the largest centred one of an allowed shape.
+  [[nodiscard]] PixelBox random_crop(std::int64_t width, std::int64_t height,
+                                     RandomStream& random) const {
+    const auto w = static_cast<double>(width);
+    const auto h = static_cast<double>(height);
+    for (int attempt = 0; attempt < 10; ++attempt) {
+      const double area = w * h * random.uniform(o_.crop_scale[0], o_.crop_scale[1]);
+      const double ratio =
+          std::exp(random.uniform(std::log(o_.crop_ratio[0]), std::log(o_.crop_ratio[1])));
+      const auto crop_width = static_cast<std::int64_t>(std::nearbyint(std::sqrt(area * ratio)));
+      const auto crop_height = static_cast<std::int64_t>(std::nearbyint(std::sqrt(area / ratio)));
+      if (0 < crop_width && crop_width <= width && 0 < crop_height && crop_height <= height) {
+        const std::int64_t top = random.integer(height - crop_height + 1);
+        const std::int64_t left = random.integer(width - crop_width + 1);
+        return {left, top, crop_width, crop_height};
+      }
+    }
+    const double ratio = std::clamp(w / h, o_.crop_ratio[0], o_.crop_ratio[1]);
+    const auto crop_width =
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(std::nearbyint(h * ratio)), 1, width);
+    const auto crop_height =
+        std::clamp<std::int64_t>(static_cast<std::int64_t>(std::nearbyint(w / ratio)), 1, height);
+    const bool too_wide = w / h > o_.crop_ratio[1];
+    const bool too_tall = w / h < o_.crop_ratio[0];
+    const PixelBox box{0, 0, too_wide ? crop_width : width, too_tall ? crop_height : height};
+    return {(width - box.width) / 2, (height - box.height) / 2, box.width, box.height};
+  }
+
+ private:
+  [[nodiscard]] static PixelBox whole(std::int64_t width, std::int64_t height) {
+    return {0, 0, width, height};
+  }
+
+  void for_evaluation(const RgbImage& image, Workspace& work) const {
+    const std::int64_t size = o_.image_size;
+    const std::int64_t width = image.width();
+    const std::int64_t height = image.height();
+    const PixelBox all = whole(width, height);
+    if (o_.resize_mode == ResizeMode::kSquash) {
+      work.resizer(image, all, size, size, whole(size, size), work.square, o_.interpolation);
+    } else if (o_.resize_mode == ResizeMode::kShortest) {
+      const std::int64_t shorter = std::min(width, height);
+      // torchvision: the longer side is cut off, not rounded; the crop is rounded, ties to even.
+      const std::int64_t w = width == shorter ? size : size * width / shorter;
+      const std::int64_t h = height == shorter ? size : size * height / shorter;
+      const auto middle = [](std::int64_t excess) {
+        return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(excess) / 2));
+      };
+      work.resizer(image, all, w, h, {middle(w - size), middle(h - size), size, size}, work.square,
+                   o_.interpolation);
+    } else {
+      const double ratio = static_cast<double>(std::max(width, height)) / static_cast<double>(size);
+      const auto scaled = [&](std::int64_t side) {
+        return std::clamp<std::int64_t>(
+            static_cast<std::int64_t>(std::nearbyint(static_cast<double>(side) / ratio)), 1, size);
+      };
+      const std::int64_t w = scaled(width);
+      const std::int64_t h = scaled(height);
+      RgbImage part;
+      work.resizer(image, all, w, h, whole(w, h), part, o_.interpolation);
+      paste(part, (size - w) / 2, (size - h) / 2, o_.fill, work.square);
+    }
+  }
+
+  void for_training(const RgbImage& image, RandomStream& random, Workspace& work) const {
+    const std::int64_t size = o_.image_size;
+    if (o_.shift_padding > 0) {
+      RgbImage full;
+      work.resizer(image, whole(image.width(), image.height()), size, size, whole(size, size), full,
+                   o_.interpolation);
+      const std::int64_t left = random.integer(2 * o_.shift_padding + 1) - o_.shift_padding;
+      const std::int64_t top = random.integer(2 * o_.shift_padding + 1) - o_.shift_padding;
+      paste(full, left, top, 0, work.square);
+    } else {
+      const PixelBox box = random_crop(image.width(), image.height(), random);
+      work.resizer(image, box, size, size, whole(size, size), work.square, o_.interpolation);
+    }
+    if (o_.horizontal_flip && random.uniform() < 0.5) mirror(work.square);
+    if (random.uniform() < o_.color_jitter_probability) jitter(work.square, random);
+    if (random.uniform() < o_.grayscale_probability) to_grayscale(work.square);
+  }
+
+  /// The four changes in random order, each by a factor from its range.
+  void jitter(RgbImage& image, RandomStream& random) const {
+    std::array<int, 4> order = {0, 1, 2, 3};
+    for (std::int64_t left = 4; left > 1; --left)
+      std::swap(order[static_cast<std::size_t>(left - 1)],
+                order[static_cast<std::size_t>(random.integer(left))]);
+    for (const int change : order) {
+      const double most = o_.color_jitter[static_cast<std::size_t>(change)];
+      if (most <= 0.0) continue;
+      if (change == 3) {
+        adjust_hue(image, random.uniform(-most, most));
+        continue;
+      }
+      const double factor = random.uniform(std::max(0.0, 1.0 - most), 1.0 + most);
+      if (change == 0) adjust_brightness(image, factor);
+      if (change == 1) adjust_contrast(image, factor);
+      if (change == 2) adjust_saturation(image, factor);
+    }
+  }
+
+  /// A square of `fill` with `part` at (left, top), either of which may lie outside.
+  void paste(const RgbImage& part, std::int64_t left, std::int64_t top, std::uint8_t fill,
+             RgbImage& square) const {
+    const std::int64_t size = o_.image_size;
+    square.reshape(size, size);
+    std::fill_n(square.data(), square.bytes(), fill);
+    const std::int64_t x_begin = std::max<std::int64_t>(left, 0);
+    const std::int64_t x_end = std::min(left + part.width(), size);
+    if (x_begin >= x_end) return;
+    for (std::int64_t y = std::max<std::int64_t>(top, 0); y < std::min(top + part.height(), size);
+         ++y)
+      std::copy_n(part.row(y - top) + (x_begin - left) * 3, (x_end - x_begin) * 3,
+                  square.row(y) + x_begin * 3);
+  }
+
+  static void mirror(RgbImage& image) {
+    for (std::int64_t y = 0; y < image.height(); ++y) {
+      std::uint8_t* front = image.row(y);
+      std::uint8_t* back = front + (image.width() - 1) * 3;
+      for (; front < back; front += 3, back -= 3) std::swap_ranges(front, front + 3, back);
+    }
+  }
+
+  ImageTransformOptions o_;
+};
+
+}  // namespace contrapunto

@@ -1,0 +1,300 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/log_sigmoid.h>
+#include <ATen/ops/neg.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softplus.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#ifdef CONTRAPUNTO_HAS_CUDA
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include "contrapunto/kernels/detail/pair_tiles_launch.hpp"
+#endif
+
+// What the tiled losses do to a tile of products between two matrix products. Each is one pass on
+// CUDA (with contrapunto::cuda), and ATen's operations, to which that pass is held, elsewhere. The
+// CUDA kernels give the same bits from run to run.
+
+namespace contrapunto::detail {
+
+/// What is special in a tile of pairs [r, c].
+struct TilePairs {
+  std::int64_t diagonal = 0;        ///< Positives stand at (i, i + diagonal).
+  std::int64_t positives = 0;       ///< So many of them; 0: none, and `diagonal` may be anything.
+  bool drop_positives = false;      ///< They do not count.
+  at::Tensor positive_logits = {};  ///< [positives], instead of the products'; undefined: as those.
+  at::Tensor row_keys = {};         ///< int64 [r]; pairs of one key count only as positives.
+  at::Tensor column_keys = {};      ///< int64 [c]; both or none.
+};
+
+/// The entries of the positives of a tile, a view.
+[[nodiscard]] inline at::Tensor positives_of(const at::Tensor& values, const TilePairs& pairs) {
+  return values.diagonal(pairs.diagonal);
+}
+
+/// Makes logits of the products [r, c] in place. `scale` [] undefined: they are.
+inline void to_logits_(at::Tensor& products, const at::Tensor& scale, const TilePairs& pairs) {
+  if (scale.defined()) products.mul_(scale);
+  if (pairs.positives > 0 && pairs.positive_logits.defined())
+    positives_of(products, pairs).copy_(pairs.positive_logits);
+}
+
+/// Writes `value` where a pair of the tile does not count.
+inline void exclude_(at::Tensor& values, const TilePairs& pairs, double value) {
+  if (pairs.row_keys.defined()) {
+    auto same = pairs.row_keys.unsqueeze(1) == pairs.column_keys.unsqueeze(0);
+    if (pairs.positives > 0) positives_of(same, pairs).fill_(false);
+    values.masked_fill_(same, value);
+  }
+  if (pairs.drop_positives && pairs.positives > 0) positives_of(values, pairs).fill_(value);
+}
+
+inline void exp_sums_reference_(at::Tensor& products, const at::Tensor& scale, double offset,
+                                const TilePairs& pairs, at::Tensor& row_sums,
+                                at::Tensor& column_sums, at::Tensor& kept) {
+  to_logits_(products, scale, pairs);
+  if (offset != 0.0) products.sub_(offset);
+  products.exp_();
+  exclude_(products, pairs, 0.0);
+  row_sums.add_(products.sum(1));
+  if (column_sums.defined()) column_sums.add_(products.sum(0));
+  if (kept.defined()) kept.copy_(products);
+}
+
+inline void gradient_tile_reference_(at::Tensor& products, const at::Tensor& kept,
+                                     const at::Tensor& scale, double offset, const TilePairs& pairs,
+                                     const at::Tensor& row_weights,
+                                     const at::Tensor& column_weights,
+                                     at::Tensor& positive_gradients, at::Tensor& gradient) {
+  if (kept.defined()) {
+    products.copy_(kept);
+    if (pairs.positives > 0 && pairs.positive_logits.defined() && !pairs.drop_positives)
+      positives_of(products, pairs).copy_((pairs.positive_logits - offset).exp_());
+  } else {
+    to_logits_(products, scale, pairs);
+    if (offset != 0.0) products.sub_(offset);
+    products.exp_();
+    exclude_(products, pairs, 0.0);
+  }
+  if (column_weights.defined())
+    products.mul_(row_weights.unsqueeze(1) + column_weights.unsqueeze(0));
+  else
+    products.mul_(row_weights.unsqueeze(1));
+  if (pairs.positives > 0 && positive_gradients.defined()) {
+    auto diagonal = positives_of(products, pairs);
+    positive_gradients.copy_(diagonal);
+    diagonal.zero_();
+  }
+  if (!gradient.is_same(products)) gradient.copy_(products);
+}
+
+/// log(1 + exp(z)). ATen's fast one cuts off where it no longer matters in float32.
+[[nodiscard]] inline at::Tensor softplus_of(const at::Tensor& z) {
+  return z.scalar_type() == at::kFloat ? at::softplus(z) : -at::log_sigmoid(-z);
+}
+
+inline void sigmoid_tile_reference_(at::Tensor& products, const at::Tensor& scale,
+                                    const at::Tensor& bias, const TilePairs& pairs,
+                                    at::Tensor& loss, at::Tensor& bias_gradient, double factor,
+                                    at::Tensor& positive_gradients, at::Tensor& gradient) {
+  const double none = -std::numeric_limits<double>::infinity();
+  if (scale.defined()) products.mul_(scale);
+  products.add_(bias);
+  at::Tensor opposite;  // of the positives' logits
+  if (pairs.positives > 0)
+    opposite =
+        -(pairs.positive_logits.defined() ? pairs.positive_logits : positives_of(products, pairs));
+  exclude_(products, pairs, none);
+  if (pairs.positives > 0) {
+    // They count with the other sign; what is -inf adds nothing to loss and gradient.
+    positives_of(products, pairs).fill_(none);
+    loss.add_(softplus_of(opposite).sum(at::kDouble));
+  }
+  loss.add_(softplus_of(products).sum(at::kDouble));
+  if (!gradient.defined()) return;
+  products.sigmoid_();
+  bias_gradient.add_(products.sum(at::kDouble));
+  if (pairs.positives > 0) {
+    at::neg_out(positive_gradients, at::sigmoid(opposite));
+    bias_gradient.add_(positive_gradients.sum(at::kDouble));
+  }
+  if (factor != 1.0) products.mul_(factor);
+  if (!gradient.is_same(products)) gradient.copy_(products);
+}
+
+#ifdef CONTRAPUNTO_HAS_CUDA
+[[nodiscard]] inline TileElement tile_element(const at::Tensor& tensor) {
+  if (!tensor.defined()) return TileElement::kNone;
+  return tensor.scalar_type() == at::kFloat  ? TileElement::kFloat32
+         : tensor.scalar_type() == at::kHalf ? TileElement::kFloat16
+                                             : TileElement::kBFloat16;
+}
+
+template <class Element>
+[[nodiscard]] Element* tile_data(const at::Tensor& tensor) {
+  if (!tensor.defined()) return nullptr;
+  TORCH_INTERNAL_ASSERT(tensor.is_contiguous());
+  if constexpr (std::is_void_v<Element>)
+    return tensor.data_ptr();
+  else
+    return tensor.data_ptr<Element>();
+}
+
+[[nodiscard]] inline TileArguments tile_arguments(const at::Tensor& products,
+                                                  const at::Tensor& scale, const TilePairs& pairs) {
+  TileArguments a;
+  a.products = tile_data<float>(products);
+  a.rows = products.size(0);
+  a.columns = products.size(1);
+  a.scale = tile_data<float>(scale);
+  a.diagonal = pairs.positives > 0 ? pairs.diagonal : a.columns;  // beyond every column
+  a.first = std::max<std::int64_t>(0, -a.diagonal);
+  a.drop_positives = pairs.drop_positives;
+  a.positives = tile_data<float>(pairs.positive_logits);
+  a.row_keys = tile_data<std::int64_t>(pairs.row_keys);
+  a.column_keys = tile_data<std::int64_t>(pairs.column_keys);
+  return a;
+}
+
+[[nodiscard]] inline ExpSumsArguments exp_sums_arguments(
+    const at::Tensor& products, const at::Tensor& scale, double offset, const TilePairs& pairs,
+    const at::Tensor& row_sums, const at::Tensor& column_sums, const at::Tensor& kept,
+    const at::Tensor& workspace) {
+  ExpSumsArguments a;
+  a.tile = tile_arguments(products, scale, pairs);
+  a.offset = static_cast<float>(offset);
+  a.row_sums = tile_data<float>(row_sums);
+  a.column_sums = tile_data<float>(column_sums);
+  a.kept = tile_data<void>(kept);
+  a.kept_as = tile_element(kept);
+  a.workspace = tile_data<float>(workspace);
+  return a;
+}
+
+[[nodiscard]] inline GradientTileArguments gradient_tile_arguments(
+    const at::Tensor& products, const at::Tensor& kept, const at::Tensor& scale, double offset,
+    const TilePairs& pairs, const at::Tensor& row_weights, const at::Tensor& column_weights,
+    const at::Tensor& positive_gradients, const at::Tensor& gradient) {
+  GradientTileArguments a;
+  a.tile = tile_arguments(products, scale, pairs);
+  a.kept = tile_data<void>(kept);
+  a.kept_as = tile_element(kept);
+  a.offset = static_cast<float>(offset);
+  a.row_weights = tile_data<float>(row_weights);
+  a.column_weights = tile_data<float>(column_weights);
+  a.gradient = tile_data<void>(gradient);
+  a.gradient_as = tile_element(gradient);
+  a.positive_gradients = tile_data<float>(positive_gradients);
+  return a;
+}
+
+[[nodiscard]] inline SigmoidTileArguments sigmoid_tile_arguments(
+    const at::Tensor& products, const at::Tensor& scale, const at::Tensor& bias,
+    const TilePairs& pairs, const at::Tensor& loss, const at::Tensor& bias_gradient, double factor,
+    const at::Tensor& positive_gradients, const at::Tensor& gradient, const at::Tensor& workspace) {
+  SigmoidTileArguments a;
+  a.tile = tile_arguments(products, scale, pairs);
+  a.bias = tile_data<float>(bias);
+  a.loss = tile_data<double>(loss);
+  a.bias_gradient = tile_data<double>(bias_gradient);
+  a.gradient = tile_data<void>(gradient);
+  a.gradient_as = tile_element(gradient);
+  a.factor = static_cast<float>(factor);
+  a.positive_gradients = tile_data<float>(positive_gradients);
+  a.workspace = tile_data<double>(workspace);
+  return a;
+}
+#endif
+
+/// Whether the CUDA kernels take these products.
+[[nodiscard]] inline bool has_tile_kernels(const at::Tensor& products) {
+#ifdef CONTRAPUNTO_HAS_CUDA
+  return products.is_cuda() && products.scalar_type() == at::kFloat;
+#else
+  static_cast<void>(products);
+  return false;
+#endif
+}
+
+/// E = exp(scale * products - offset) [r, c] without the pairs that do not count: adds their sums
+/// to `row_sums` [r] and `column_sums` [c] (undefined: not asked for), and writes them to `kept`
+/// [r, c] (undefined; float32, float64 or bf16). What `products` [r, c] holds afterwards is not
+/// said.
+inline void exp_sums_(at::Tensor& products, const at::Tensor& scale, double offset,
+                      const TilePairs& pairs, at::Tensor row_sums, at::Tensor column_sums,
+                      at::Tensor kept) {
+  if (products.numel() == 0) return;
+#ifdef CONTRAPUNTO_HAS_CUDA
+  if (has_tile_kernels(products)) {
+    const auto workspace =
+        at::empty({exp_sums_workspace(products.size(0), products.size(1))}, products.options());
+    const auto a =
+        exp_sums_arguments(products, scale, offset, pairs, row_sums, column_sums, kept, workspace);
+    const c10::cuda::CUDAGuard device(products.device());
+    C10_CUDA_CHECK(launch_exp_sums(a, c10::cuda::getCurrentCUDAStream()));
+    return;
+  }
+#endif
+  exp_sums_reference_(products, scale, offset, pairs, row_sums, column_sums, kept);
+}
+
+/// G = E * (row weight + column weight) [r, c] into `gradient` (the products themselves, or a tile
+/// of bf16 or fp16), where E are the exponentials of `exp_sums_`, taken from `kept` where that is
+/// defined and else made again. Weights [r] and [c]; columns may have none. With
+/// `positive_gradients` [positives] defined the positives' G go there, and the tile gets zeros.
+inline void gradient_tile_(at::Tensor& products, const at::Tensor& kept, const at::Tensor& scale,
+                           double offset, const TilePairs& pairs, const at::Tensor& row_weights,
+                           const at::Tensor& column_weights, at::Tensor positive_gradients,
+                           at::Tensor& gradient) {
+  if (products.numel() == 0) return;
+#ifdef CONTRAPUNTO_HAS_CUDA
+  if (has_tile_kernels(products)) {
+    const auto a = gradient_tile_arguments(products, kept, scale, offset, pairs, row_weights,
+                                           column_weights, positive_gradients, gradient);
+    const c10::cuda::CUDAGuard device(products.device());
+    C10_CUDA_CHECK(launch_gradient_tile(a, c10::cuda::getCurrentCUDAStream()));
+    return;
+  }
+#endif
+  gradient_tile_reference_(products, kept, scale, offset, pairs, row_weights, column_weights,
+                           positive_gradients, gradient);
+}
+
+/// The sigmoid loss of a tile, z = scale * products + bias: adds softplus(z) of all pairs that
+/// count, softplus(-z) of the positives, to `loss` [], float64. With `gradient` [r, c] defined
+/// (the products themselves, or a tile of bf16 or fp16) it gets `factor` * sigmoid(z), and 0 at the
+/// positives, whose -sigmoid(-z) goes to `positive_gradients` [positives]; `bias_gradient` [],
+/// float64, gets the sum of both. `positive_logits` of the pairs contain the bias.
+inline void sigmoid_tile_(at::Tensor& products, const at::Tensor& scale, const at::Tensor& bias,
+                          const TilePairs& pairs, at::Tensor& loss, at::Tensor& bias_gradient,
+                          double factor, at::Tensor positive_gradients, at::Tensor gradient) {
+  if (products.numel() == 0) return;
+#ifdef CONTRAPUNTO_HAS_CUDA
+  if (has_tile_kernels(products)) {
+    const auto workspace =
+        at::empty({sigmoid_workspace(products.size(0), products.size(1))}, loss.options());
+    const auto a = sigmoid_tile_arguments(products, scale, bias, pairs, loss, bias_gradient, factor,
+                                          positive_gradients, gradient, workspace);
+    const c10::cuda::CUDAGuard device(products.device());
+    C10_CUDA_CHECK(launch_sigmoid_tile(a, c10::cuda::getCurrentCUDAStream()));
+    return;
+  }
+#endif
+  sigmoid_tile_reference_(products, scale, bias, pairs, loss, bias_gradient, factor,
+                          positive_gradients, gradient);
+}
+
+}  // namespace contrapunto::detail

@@ -1,0 +1,457 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/zeros.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/autograd/custom_gradient.hpp"
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/loss/detail/column_blocks.hpp"
+#include "contrapunto/loss/tile_options.hpp"
+
+namespace contrapunto::detail {
+
+/// Sums of exp(logit) over rows and columns, filled tile by tile. With `fixed` they are taken
+/// relative to one `offset`, so that one exponential per pair serves both; else each row and column
+/// keeps its running maximum.
+struct ExpSums {
+  bool fixed = true;
+  double offset = 0.0;
+  at::Tensor rows;        ///< [n]
+  at::Tensor columns;     ///< [m]; undefined when columns are not asked for.
+  at::Tensor positives;   ///< [n], logits of the positives; undefined when not asked for.
+  at::Tensor row_maxima;  ///< [n], running maxima; with `fixed` undefined.
+  at::Tensor column_maxima;
+
+  /// Logarithms of the sums, float64: a float32 would round away what the loss is made of, their
+  /// difference to the logits of the positives.
+  [[nodiscard]] at::Tensor log_rows() const { return log_of(rows, row_maxima); }
+  [[nodiscard]] at::Tensor log_columns() const { return log_of(columns, column_maxima); }
+
+ private:
+  [[nodiscard]] at::Tensor log_of(const at::Tensor& sums, const at::Tensor& maxima) const {
+    auto logs = sums.to(at::kDouble).log();
+    return fixed ? logs.add_(offset) : logs.add_(maxima);
+  }
+};
+
+[[nodiscard]] inline ExpSums empty_sums(std::int64_t rows, std::int64_t columns, bool want_columns,
+                                        bool fixed, double offset, const at::TensorOptions& where) {
+  ExpSums sums{fixed, offset, at::zeros({rows}, where), {}, {}, {}, {}};
+  if (want_columns) sums.columns = at::zeros({columns}, where);
+  if (!fixed) {
+    // A finite start: nothing is larger in magnitude, and differences of it stay finite.
+    const double lowest = -1e30;
+    sums.row_maxima = at::full({rows}, lowest, where);
+    if (want_columns) sums.column_maxima = at::full({columns}, lowest, where);
+  }
+  return sums;
+}
+
+/// Adds what `exponents` [r, c] contribute along `dim` to running sums relative to running maxima.
+inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, at::Tensor sums,
+                           at::Tensor maxima) {
+  const auto larger = at::maximum(maxima, exponents.amax(dim));
+  sums.mul_((maxima - larger).exp_()).add_((exponents - larger.unsqueeze(dim)).exp_().sum(dim));
+  maxima.copy_(larger);
+}
+
+/// Exponentials that a forward left for its backward, in the order of the tiles.
+struct KeptTiles {
+  double bytes_left = 0.0;
+  std::vector<at::Tensor> tiles;
+  std::size_t next = 0;  ///< Of the tiles, for the backward.
+
+  /// Memory for the exponentials of `tile`; undefined when none is left. They are rounded to bf16
+  /// where the gradients made of them will be. fp16 has not the range.
+  [[nodiscard]] at::Tensor place_for(const Tile& tile) {
+    const bool rounded = tile.column_block.scalar_type() == at::kBFloat16;
+    const auto where =
+        rounded ? tile.products.options().dtype(at::kBFloat16) : tile.products.options();
+    bytes_left -=
+        static_cast<double>(tile.products.numel()) * static_cast<double>(where.dtype().itemsize());
+    if (bytes_left < 0.0) return {};
+    return tiles.emplace_back(at::empty(tile.products.sizes(), where));
+  }
+
+  /// The exponentials of the next tile; undefined when they were not kept.
+  [[nodiscard]] at::Tensor take() { return next < tiles.size() ? tiles[next++] : at::Tensor(); }
+};
+
+/// Adds the block y [m, D] to `sums`, whose columns are those of the block. With `upper` x and y
+/// are one, only half of the tiles are made, and `sums.rows` receives both halves.
+inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+                             const PairBlock& block, const TileOptions& options, bool upper,
+                             ExpSums& sums, KeptTiles* kept) {
+  for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
+    multiply(tile);
+    auto& z = tile.products;
+    if (sums.positives.defined() && tile.pairs.positives > 0 && !block.positive_logits.defined())
+      sums.positives.narrow(0, tile.first, tile.pairs.positives).copy_(positives_of(z, tile.pairs));
+    const auto rows = sums.rows.narrow(0, tile.row, tile.rows);
+    if (!sums.fixed) {
+      to_logits_(z, tile.scale, tile.pairs);
+      exclude_(z, tile.pairs, -std::numeric_limits<double>::infinity());
+      add_to_running(z, 1, rows, sums.row_maxima.narrow(0, tile.row, tile.rows));
+      if (sums.columns.defined())
+        add_to_running(z, 0, sums.columns.narrow(0, tile.column, tile.columns),
+                       sums.column_maxima.narrow(0, tile.column, tile.columns));
+      return;
+    }
+    // The other half of a symmetric matrix is what its columns add to the rows.
+    at::Tensor columns;
+    if (sums.columns.defined()) columns = sums.columns.narrow(0, tile.column, tile.columns);
+    if (upper && tile.column != tile.row) columns = sums.rows.narrow(0, tile.column, tile.columns);
+    exp_sums_(z, tile.scale, sums.offset, tile.pairs, rows, columns,
+              kept == nullptr ? at::Tensor() : kept->place_for(tile));
+  });
+}
+
+/// How much each row and column weighs in the gradient of the logits.
+struct GradientWeights {
+  bool fixed = true;
+  double offset = 0.0;
+  // fixed: dL/d(logarithm) over the sum; else dL/d(logarithm) and the logarithm itself.
+  at::Tensor rows, log_rows;        // [n]
+  at::Tensor columns, log_columns;  // [m]; undefined where columns have no gradient
+};
+
+/// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it,
+/// which must come as zeros; an undefined `dy` is not asked for. The positives, whose weight is
+/// near one where all others are small, are left to the caller as their gradients `at_positives`
+/// [n], so that nothing rounds them. With `upper` `dx` receives everything, without the factor, and
+/// weights of columns are those of the rows. `magnitude` [], where defined, is what the weights
+/// were divided by; `dy` gets it back, `dx` and `at_positives` are left to the caller.
+inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
+                          const PairBlock& block, const TileOptions& options, bool upper,
+                          const GradientWeights& weights, const at::Tensor& magnitude,
+                          KeptTiles* kept, at::Tensor& dx, at::Tensor& dy,
+                          at::Tensor& at_positives) {
+  GradientTiles gradients;
+  for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
+    auto& z = tile.products;
+    auto g = gradients.of(tile);
+    const auto of_rows = [&](const at::Tensor& values) {
+      return values.narrow(0, tile.row, tile.rows);
+    };
+    const auto of_columns = [&](const at::Tensor& values) {
+      return values.defined() ? values.narrow(0, tile.column, tile.columns) : at::Tensor();
+    };
+    at::Tensor positives;
+    if (tile.pairs.positives > 0 && !block.drop_positive)
+      positives = at_positives.narrow(0, tile.first, tile.pairs.positives);
+    if (weights.fixed) {
+      const auto exponentials = kept == nullptr ? at::Tensor() : kept->take();
+      if (!exponentials.defined()) multiply(tile);
+      gradient_tile_(z, exponentials, tile.scale, weights.offset, tile.pairs, of_rows(weights.rows),
+                     of_columns(weights.columns), positives, g);
+    } else {
+      multiply(tile);
+      to_logits_(z, tile.scale, tile.pairs);
+      exclude_(z, tile.pairs, -std::numeric_limits<double>::infinity());
+      auto sum = (z - of_rows(weights.log_rows).unsqueeze(1))
+                     .exp_()
+                     .mul_(of_rows(weights.rows).unsqueeze(1));
+      if (weights.columns.defined())
+        sum.add_((z - of_columns(weights.log_columns).unsqueeze(0))
+                     .exp_()
+                     .mul_(of_columns(weights.columns).unsqueeze(0)));
+      if (positives.defined()) {
+        auto diagonal = positives_of(sum, tile.pairs);
+        positives.copy_(diagonal);
+        diagonal.zero_();
+      }
+      g.copy_(sum);
+    }
+    add_wide_mm_(of_rows(dx), g, tile.column_block);
+    if (!upper && dy.defined())
+      add_wide_mm_(dy.narrow(0, tile.column, tile.columns), g.t(), tile.row_block);
+    else if (upper && tile.column != tile.row)
+      add_wide_mm_(dx.narrow(0, tile.column, tile.columns), g.t(),
+                   tile.scale.defined() ? tile.row_block : of_rows(x).to(g.scalar_type()));
+  });
+  if (upper || !dy.defined()) return;
+  if (as_on_cuda(x, options)) dy.mul_(scale.to(dy.scalar_type()));
+  if (magnitude.defined()) dy.mul_(magnitude);
+}
+
+/// What weights of gradients are divided by before 16 bit take what is made of them, so that it is
+/// at most 2 times `gradient_factor` whatever the loss was multiplied with, and small where the
+/// pair is unlikely, not where the batch is large; [], undefined where nothing is rounded.
+[[nodiscard]] inline at::Tensor gradient_magnitude(const at::Tensor& x, const TileOptions& options,
+                                                   const at::Tensor& rows,
+                                                   const at::Tensor& columns) {
+  const auto products = product_dtype(x, options);
+  if (products == rows.scalar_type()) return {};
+  auto all = at::cat({rows.flatten(), at::zeros({1}, rows.options())});
+  if (columns.defined()) all = at::cat({all, columns.flatten()});
+  // Not 0, by which nothing can be divided; NaN stays.
+  return all.abs().max().clamp_min(1e-30).div_(gradient_factor(products));
+}
+
+/// The offset for which exp(logit - offset) summed over `pairs` pairs cannot overflow float32 while
+/// logits stay within +-`bound`, and underflows as late as that allows.
+[[nodiscard]] inline double safe_offset(double bound, double pairs) {
+  return std::max(0.0, bound + std::log(std::max(1.0, pairs)) - 85.0);
+}
+
+/// Sums below this have lost digits, or all of them.
+inline constexpr double kSmallestSum = 1e-37;
+
+/// Entries of `sums` that cannot be trusted; NaN can: it comes from the features.
+[[nodiscard]] inline at::Tensor broken_sums(const at::Tensor& sums) {
+  return (sums < kSmallestSum).logical_or_(sums == std::numeric_limits<double>::infinity()).sum();
+}
+
+/// What `tiled_logsumexp` is asked for.
+struct LogSumExpRequest {
+  at::Tensor row_keys = {};     ///< int64 [n]; with `column_keys`, pairs of one key do not count.
+  at::Tensor column_keys = {};  ///< int64 [m]
+  /// Row i belongs to column i + positive of this rank's columns; other than 0 without `columns`.
+  std::int64_t positive = 0;
+  bool columns = true;  ///< Also the sums over rows.
+  bool ring = false;    ///< Blocks of columns travel, and never are all in one place.
+};
+
+/// What it returns.
+struct LogSumExp {
+  at::Tensor rows;         ///< [n], float64
+  at::Tensor columns;      ///< [n], float64; undefined when they were not asked for.
+  at::Tensor positives;    ///< [n], float64: scale * <x_i, y_i>.
+  std::int64_t pairs = 0;  ///< Rows of all ranks.
+};
+
+/// log sum exp of scale * x y^T over each row and, for the first n columns, over each column, as
+/// functions of x [n, D], y [m, D] and scale [] with gradients; m >= n, row i belongs to column i
+/// (plus `positive`), the other columns are candidates for the rows only. Over ranks x holds this
+/// rank's rows, and the columns are those of all ranks; the gradients that come back are those of
+/// the sum over ranks of what the ranks make of their results, the scale's to be summed over ranks
+/// still. Neither direction builds more of the matrix than a tile.
+template <Communicator C>
+[[nodiscard]] LogSumExp tiled_logsumexp(const at::Tensor& x_in, const at::Tensor& y_in,
+                                        const at::Tensor& scale_in, const LogSumExpRequest& request,
+                                        const TileOptions& tiles, const C& communicator) {
+  const auto n = x_in.size(0);
+  const auto m = y_in.size(0);
+  TORCH_CHECK(n <= m && x_in.dim() == 2 && y_in.dim() == 2 && x_in.size(1) == y_in.size(1),
+              "tiled_logsumexp: rows ", x_in.sizes(), " and columns ", y_in.sizes(),
+              " must be [n, D] and [m, D] with n <= m");
+  TORCH_INTERNAL_ASSERT(request.positive >= 0 && request.positive + n <= m &&
+                        (request.positive == 0 || !request.columns));
+  const std::vector<at::Tensor> inputs{x_in, y_in, scale_in};
+  const bool differentiable = records_gradient(inputs);
+  std::int64_t pairs = n;
+  std::vector<at::Tensor> outputs;
+  GradientFunction gradient;
+  {
+    const at::NoGradGuard no_grad;
+    const auto x = x_in.detach();
+    const auto y = y_in.detach();
+    const auto kind = sum_dtype(x);
+    const auto where = at::TensorOptions(kind).device(x.device());
+    const auto scale = scale_in.detach().to(x.device(), kind).squeeze();
+    const bool ring = request.ring;
+    const ColumnBlocks<C> blocks(communicator, x, y, ring);
+    pairs = blocks.all_rows();
+    const auto rank = communicator.rank();
+    const bool ranks = communicator.size() > 1;
+    const double bound = blocks.bound() * std::abs(scale.template item<double>());
+    const double offset =
+        safe_offset(bound, static_cast<double>(std::max(blocks.total(), blocks.all_rows())));
+    const auto kept = std::make_shared<KeptTiles>();
+    at::Tensor keys;  // of the columns of all ranks
+    if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
+    at::Tensor positives;  // where they are not left to the products
+    if (as_on_cuda(x, tiles)) positives = row_products(x, y.narrow(0, request.positive, n)) * scale;
+    const auto pair_block = [request, keys, positives, rank, size = communicator.size()](
+                                std::int64_t owner, std::int64_t columns) {
+      PairBlock block;
+      if (owner == rank) {
+        block.positive = request.positive;
+        block.positive_logits = positives;
+      }
+      if (keys.defined()) {
+        block.row_keys = request.row_keys;
+        block.column_keys = keys[size == 1 ? 0 : owner].narrow(0, 0, columns);
+      }
+      return block;
+    };
+
+    const auto sweep = [&](bool fixed) {
+      kept->tiles.clear();
+      kept->bytes_left = differentiable && fixed ? tiles.keep_bytes : 0.0;
+      auto all = empty_sums(n, blocks.total(), request.columns, fixed, offset, where);
+      all.positives = positives.defined() ? positives : at::zeros({n}, where);
+      blocks.for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
+        auto part = all;
+        const auto begin = blocks.begin(owner);
+        if (all.columns.defined()) part.columns = all.columns.narrow(0, begin, block.size(0));
+        if (all.column_maxima.defined())
+          part.column_maxima = all.column_maxima.narrow(0, begin, block.size(0));
+        sum_exponentials(x, block, scale, pair_block(owner, block.size(0)), tiles, false, part,
+                         kept.get());
+      });
+      return all;
+    };
+
+    auto sums = sweep(true);
+    auto broken = at::zeros({}, where);
+    const bool look = bound > tiles.safe_bound && kind == at::kFloat;
+    if (look) broken.add_(broken_sums(sums.rows));
+    if (ranks && (look || sums.columns.defined())) {
+      auto shared = sums.columns.defined() ? at::cat({sums.columns, broken.view({1})})
+                                           : broken.view({1}).clone();
+      communicator.all_reduce_sum_(shared);
+      if (sums.columns.defined()) sums.columns = shared.narrow(0, 0, blocks.total());
+      broken = shared.narrow(0, shared.size(0) - 1, 1);
+    }
+    if (look && sums.columns.defined())
+      for (std::int64_t r = 0; r < communicator.size(); ++r)  // only columns that belong to a row
+        broken = broken + broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
+    at::Tensor log_columns;
+    if (look && broken.template item<double>() > 0.0) {
+      sums = sweep(false);
+      if (sums.columns.defined()) {
+        log_columns = sums.log_columns();
+        if (ranks) log_columns = communicator.all_gather(log_columns).logsumexp(0);
+      }
+    } else if (sums.columns.defined()) {
+      log_columns = sums.log_columns();
+    }
+    const auto log_rows = sums.log_rows();
+    outputs.push_back(log_rows);
+    const auto begin = blocks.begin(rank);
+    outputs.push_back(sums.positives.to(at::kDouble));
+    if (request.columns) outputs.push_back(log_columns.narrow(0, begin, n).clone());
+
+    // Constant columns of one process need no gradient; those of others are theirs to judge.
+    const bool want_dy = ranks || y_in.requires_grad();
+    gradient = [=, tiles_of = tiles, columns_wanted = request.columns, positive = request.positive](
+                   const std::vector<at::Tensor>&,
+                   const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+      GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
+      const auto of = [&](std::size_t i) {
+        return gradients[i].defined() ? gradients[i].to(kind) : at::zeros({n}, where);
+      };
+      auto row_gradient = of(0);
+      at::Tensor column_gradients;
+      if (columns_wanted) {
+        auto own = at::zeros({m}, where);
+        own.narrow(0, 0, n).copy_(of(2));
+        column_gradients = blocks.gather(own);  // [W, longest]
+      }
+      const auto magnitude = gradient_magnitude(x, tiles_of, row_gradient, column_gradients);
+      if (magnitude.defined()) {
+        row_gradient = row_gradient / magnitude;
+        if (columns_wanted) column_gradients = column_gradients / magnitude;
+      }
+      weights.rows = sums.fixed ? row_gradient / sums.rows : row_gradient;
+      weights.log_rows = log_rows.to(kind);
+      kept->next = 0;
+      auto dx = at::zeros(x.sizes(), where);
+      auto at_positives = at::zeros({n}, where);
+      auto dy = blocks.for_each_and_sum(
+          y, where, [&](std::int64_t owner, const at::Tensor& block, at::Tensor& sum) {
+            if (columns_wanted) {
+              const auto count = block.size(0);
+              const auto wanted = column_gradients[ranks ? owner : 0].narrow(0, 0, count);
+              const auto first = blocks.begin(owner);
+              // Candidates that no row belongs to have no gradient, and any sum.
+              weights.columns =
+                  sums.fixed ? wanted / sums.columns.narrow(0, first, count).clamp_min(kSmallestSum)
+                             : wanted;
+              weights.log_columns = log_columns.narrow(0, first, count).to(kind);
+            }
+            at::Tensor none;
+            add_gradients(x, block, scale, pair_block(owner, block.size(0)), tiles_of, false,
+                          weights, magnitude, kept.get(), dx, want_dy ? sum : none, at_positives);
+          });
+      if (magnitude.defined()) {
+        dx.mul_(magnitude);
+        at_positives.mul_(magnitude);
+      }
+      const auto share = at_positives.add_(of(1)).unsqueeze(1);
+      dx.addcmul_(share, y.narrow(0, positive, n).to(kind));
+      dy.narrow(0, positive, n).addcmul_(share * scale, x.to(kind));
+      const auto dscale = (dx * x).sum().to(scale_in.scalar_type()).view(scale_in.sizes());
+      dx.mul_(scale);
+      return {dx.to(x.scalar_type()), dy.to(y.scalar_type()), dscale};
+    };
+  }
+  outputs = with_gradient(inputs, std::move(outputs), std::move(gradient));
+  return {outputs[0], request.columns ? outputs[2] : at::Tensor(), outputs[1], pairs};
+}
+
+/// log sum exp of scale * x x^T over each row of x [n, D] without the row itself, [n], with
+/// gradients. The matrix is symmetric, so half of its tiles are made. For n == 1
+/// there is nothing to sum, and the result is -inf. float64.
+[[nodiscard]] inline at::Tensor tiled_self_logsumexp(const at::Tensor& x_in,
+                                                     const at::Tensor& scale_in,
+                                                     const TileOptions& tiles) {
+  const auto n = x_in.size(0);
+  const std::vector<at::Tensor> inputs{x_in, scale_in};
+  std::vector<at::Tensor> outputs;
+  GradientFunction gradient;
+  {
+    const at::NoGradGuard no_grad;
+    const auto x = x_in.detach();
+    const auto kind = sum_dtype(x);
+    const auto where = at::TensorOptions(kind).device(x.device());
+    const auto scale = scale_in.detach().to(x.device(), kind).squeeze();
+    const double longest = longest_row(x);
+    const double bound = longest * longest * std::abs(scale.item<double>());
+    PairBlock block;
+    block.positive = 0;
+    block.drop_positive = true;
+    const auto kept = std::make_shared<KeptTiles>();
+    kept->bytes_left = records_gradient(inputs) ? tiles.keep_bytes : 0.0;
+    auto sums = empty_sums(n, n, false, true, safe_offset(bound, static_cast<double>(n)), where);
+    sum_exponentials(x, x, scale, block, tiles, true, sums, kept.get());
+    if (bound > tiles.safe_bound && kind == at::kFloat &&
+        broken_sums(sums.rows).item<std::int64_t>() > 0) {
+      kept->tiles.clear();
+      sums = empty_sums(n, n, false, false, 0.0, where);
+      sum_exponentials(x, x, scale, block, tiles, false, sums, nullptr);
+    }
+    const auto log_rows = sums.log_rows();
+    outputs.push_back(log_rows);
+    gradient = [=](const std::vector<at::Tensor>&,
+                   const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+      // Pairs stand in both triangles: the gradient of a pair is the sum of both.
+      GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
+      auto row_gradient = gradients[0].to(kind);
+      const auto magnitude = gradient_magnitude(x, tiles, row_gradient, {});
+      if (magnitude.defined()) row_gradient = row_gradient / magnitude;
+      weights.rows = weights.columns = sums.fixed ? row_gradient / sums.rows : row_gradient;
+      weights.log_rows = weights.log_columns = log_rows.to(kind);
+      kept->next = 0;
+      auto dx = at::zeros(x.sizes(), where);
+      auto unused = at::Tensor();
+      add_gradients(x, x, scale, block, tiles, true, weights, magnitude, kept.get(), dx, unused,
+                    unused);
+      if (magnitude.defined()) dx.mul_(magnitude);
+      const auto dscale = ((dx * x).sum() / 2).to(scale_in.scalar_type()).view(scale_in.sizes());
+      return {dx.mul_(scale).to(x.scalar_type()), dscale};
+    };
+  }
+  return with_gradient(inputs, std::move(outputs), std::move(gradient)).front();
+}
+
+}  // namespace contrapunto::detail

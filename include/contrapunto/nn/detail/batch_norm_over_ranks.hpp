@@ -1,0 +1,109 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/addcmul.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/autograd/custom_gradient.hpp"
+
+namespace contrapunto::detail {
+
+/// What a batch norm asks of a communicator, without its type.
+struct StatisticsExchange {
+  std::function<at::Tensor(const at::Tensor&)> all_gather;
+  std::function<void(at::Tensor&)> all_reduce_sum_;
+
+  explicit operator bool() const { return static_cast<bool>(all_gather); }
+};
+
+/// A batch normalised by the statistics of all ranks.
+struct NormalizedBatch {
+  at::Tensor output;             ///< In the dtype and memory format of the input.
+  at::Tensor mean;               ///< [C], float64, the same bits on every rank.
+  at::Tensor unbiased_variance;  ///< [C], float64, the same bits on every rank.
+};
+
+/// Batch norm in training over the batches [B_r, C, ...] of all ranks, which may be uneven, and
+/// empty on some. `weight` and `bias` [C] have the dtype to compute in. Gradients of x are those of
+/// the sum over ranks, those of weight and bias are to be summed still. The backward is collective.
+[[nodiscard]] inline NormalizedBatch normalize_over_ranks(const at::Tensor& x_in,
+                                                          const at::Tensor& weight_in,
+                                                          const at::Tensor& bias_in, double eps,
+                                                          const StatisticsExchange& exchange) {
+  const std::vector<at::Tensor> inputs{x_in, weight_in, bias_in};
+  NormalizedBatch result;
+  GradientFunction gradient;
+  {
+    const at::NoGradGuard no_grad;
+    const auto x = x_in.detach();
+    const auto weight = weight_in.detach();
+    const auto kind = weight.scalar_type();
+    const auto channels = x.size(1);
+    std::vector<std::int64_t> others{0}, shape(static_cast<std::size_t>(x.dim()), 1);
+    for (std::int64_t d = 2; d < x.dim(); ++d) others.push_back(d);
+    shape[1] = channels;
+    const auto per_channel = [shape](const at::Tensor& t) { return t.view(shape); };
+
+    // Sums of squares around each rank's own mean, put together in float64: nothing cancels. What
+    // rounding took from that mean is the mean of what is left.
+    const auto count = static_cast<double>(x.numel()) / static_cast<double>(channels);
+    const auto centre = x.sum(others, /*keepdim=*/false, kind) / std::max(count, 1.0);
+    auto centred = x - per_channel(centre);  // in the wider dtype
+    const auto left = centred.sum(others).to(at::kDouble) / std::max(count, 1.0);
+    const auto own =
+        at::cat({at::full({1}, count, left.options()), centre + left,
+                 centred.square().sum(others).to(at::kDouble) - count * left.square()});
+    const auto all = exchange.all_gather(own);  // [W, 1 + 2 C]
+    const auto counts = all.narrow(1, 0, 1);
+    const auto means = all.narrow(1, 1, channels);
+    const auto total = counts.sum();
+    result.mean = (counts * means).sum(0) / total;
+    const auto squares = all.narrow(1, 1 + channels, channels).sum(0) +
+                         (counts * (means - result.mean).square()).sum(0);
+    result.unbiased_variance = squares / (total - 1).clamp_min(1);
+
+    const auto inverse = (squares / total + eps).rsqrt().to(kind);
+    const auto slope = inverse * weight;
+    const auto shift = (result.mean - centre).to(kind);
+    at::addcmul_out(centred, per_channel(bias_in.detach() - shift * slope), centred,
+                    per_channel(slope));
+    result.output = centred.to(x.scalar_type());
+
+    const auto mean = result.mean.to(kind);
+    gradient = [=, want_dx = x_in.requires_grad()](
+                   const std::vector<at::Tensor>& saved,
+                   const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
+      const auto& input = saved[0];
+      const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(input, kind);
+      const auto centred_x = input - per_channel(mean);
+      const auto dbias = dy.sum(others);
+      const auto dweight = (dy * centred_x).sum(others) * inverse;
+      if (!want_dx) return {at::Tensor(), dweight, dbias};
+      auto shared = at::cat({dbias, dweight});
+      exchange.all_reduce_sum_(shared);
+      shared = shared / total.to(kind);
+      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalised input.
+      const auto along = slope * inverse * shared.narrow(0, channels, channels);
+      const auto constant = -slope * shared.narrow(0, 0, channels);
+      auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));
+      dx.addcmul_(centred_x, per_channel(along), /*value=*/-1);
+      return {dx.to(input.scalar_type()), dweight, dbias};
+    };
+  }
+  result.output = with_gradient(inputs, {result.output}, std::move(gradient)).front();
+  return result;
+}
+
+}  // namespace contrapunto::detail

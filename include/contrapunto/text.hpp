@@ -1,0 +1,10 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/text/byte_tokenizer.hpp"
+#include "contrapunto/text/tokenizer.hpp"
+
+#ifdef CONTRAPUNTO_HAS_TEXT
+#include "contrapunto/text/bpe_tokenizer.hpp"
+#endif

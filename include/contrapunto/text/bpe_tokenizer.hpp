@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contrapunto/text/detail/bpe.hpp"
+#include "contrapunto/text/detail/cleaning.hpp"
+#include "contrapunto/text/detail/tokens.hpp"
+#include "contrapunto/text/detail/vocabulary.hpp"
+#include "contrapunto/text/detail/words.hpp"
+
+namespace contrapunto {
+
+struct BpeTokenizerOptions {
+  std::int64_t context_length = 77;  ///< Tokens per row, with the start and the end token; >= 2.
+};
+
+/// CLIP's byte-pair tokenizer: the ids of OpenCLIP's SimpleTokenizer with its default cleaning
+/// (mojibake repaired, HTML unescaped, white space collapsed, lower case). Copies share one
+/// vocabulary and one word cache; const calls may run in many threads.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+class BpeTokenizer {
+ public:
+  /// Reads `bpe_simple_vocab_16e6.txt` or `.txt.gz`; raises when it is missing, short or corrupt.
+  explicit BpeTokenizer(const std::filesystem::path& vocabulary, BpeTokenizerOptions options = {})
+      : o_(options) {
+    detail::checked_context_length("BpeTokenizer", o_.context_length);
+    try {
+      model_ =
+          std::make_shared<const detail::BpeModel>(detail::read_plain_or_gzip(vocabulary), kMerges);
+    } catch (const std::invalid_argument& error) {
+      TORCH_CHECK(
+          false, "BpeTokenizer: vocabulary file '", vocabulary.string(), "': ", error.what(),
+          ". Give the path of CLIP's bpe_simple_vocab_16e6.txt.gz: the Python package "
+          "open_clip_torch holds it, and so does https://github.com/openai/CLIP (folder clip)");
+    }
+  }
+
+  /// Tokens of `text`, without start and end and not truncated. Takes any bytes: what is not UTF-8
+  /// counts as U+FFFD, one for each maximal broken part.
+  [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const {
+    std::vector<std::int64_t> ids;
+    const std::string clean = detail::clean_text(text);
+    detail::for_each_word(clean, [&](std::string_view word) {
+      if (word == detail::kStartOfText) {
+        ids.push_back(start_token());
+      } else if (word == detail::kEndOfText) {
+        ids.push_back(end_token());
+      } else {
+        model_->encode_word(word, ids);
+      }
+    });
+    return ids;
+  }
+
+  /// Start token, tokens, end token, at most `context_length()` in all, the end token always there.
+  [[nodiscard]] std::vector<std::int64_t> encode_with_specials(std::string_view text) const {
+    return detail::with_specials(*this, encode(text));
+  }
+
+  /// int64 [texts.size(), context_length()], each row as encode_with_specials, padded with 0. The
+  /// end token has the largest id, so pooling at the arg-max of a row finds it.
+  [[nodiscard]] at::Tensor operator()(const std::vector<std::string>& texts) const {
+    return detail::token_matrix(*this, texts);
+  }
+
+  /// Text of `ids`: a space after each word, specials by name, broken UTF-8 as U+FFFD. Raises on an
+  /// id outside the vocabulary.
+  [[nodiscard]] std::string decode(const std::vector<std::int64_t>& ids) const {
+    std::string bytes;
+    for (const std::int64_t id : ids) {
+      TORCH_CHECK(id >= 0 && id < vocab_size(), "BpeTokenizer: token ", id, " is not in [0, ",
+                  vocab_size(), ")");
+      if (id < start_token()) {
+        bytes += model_->spelling(static_cast<std::size_t>(id));
+      } else {
+        bytes += id == start_token() ? detail::kStartOfText : detail::kEndOfText;
+      }
+    }
+    return detail::encode_utf8(detail::decode_utf8(bytes));
+  }
+
+  [[nodiscard]] std::int64_t context_length() const { return o_.context_length; }
+  [[nodiscard]] std::int64_t vocab_size() const { return model_->vocab_size(); }
+  [[nodiscard]] std::int64_t start_token() const { return vocab_size() - 2; }
+  [[nodiscard]] std::int64_t end_token() const { return vocab_size() - 1; }
+
+ private:
+  static constexpr std::size_t kMerges = 48'894;
+
+  BpeTokenizerOptions o_;
+  std::shared_ptr<const detail::BpeModel> model_;
+};
+
+}  // namespace contrapunto

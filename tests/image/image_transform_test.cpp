@@ -1,0 +1,139 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "contrapunto/image/image_transform.hpp"
+
+#include "data/contains.hpp"
+#include "data/image_encode.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+using test::picture;
+
+namespace {
+
+at::Tensor tensor_of(RgbImage image) {
+  return torch::from_blob(image.data(), {image.height(), image.width(), 3}, torch::kByte)
+      .permute({2, 0, 1})
+      .clone();
+}
+
+}  // namespace
+
+TEST_CASE("Evaluation cuts the centre out of the resized image", "[data][cpu]") {
+  // Sides where the cut is uneven: 33 x 20 becomes 16 x 10, and 3 is left and right.
+  const auto out = ImageTransform({.image_size = 10})(picture(33, 20));
+  RgbImage whole;
+  Resizer()(picture(33, 20), {0, 0, 33, 20}, 16, 10, {0, 0, 16, 10}, whole);
+  CHECK(out.equal(tensor_of(std::move(whole)).slice(2, 3, 13)));
+  CHECK(out.is_contiguous());
+  // Ties go to the even side: 5 too many, half of that is 2.5, so 2 are cut off on the left.
+  RgbImage wide = picture(15, 10);
+  const auto even = ImageTransform({.image_size = 10})(wide);
+  CHECK(even.equal(tensor_of(std::move(wide)).slice(2, 2, 12)));
+}
+
+TEST_CASE("The longest side fits and the rest is filled", "[data][cpu]") {
+  const auto out = ImageTransform(
+      {.image_size = 10, .resize_mode = ResizeMode::kLongest, .fill = 9})(picture(20, 11));
+  // 11 halves to 5.5, to 6 with ties to even; two rows above and two below.
+  CHECK((out.slice(1, 0, 2) == 9).all().item<bool>());
+  CHECK((out.slice(1, 8, 10) == 9).all().item<bool>());
+  CHECK_FALSE((out.slice(1, 2, 8) == 9).any().item<bool>());
+}
+
+TEST_CASE("Squashing keeps all of the image", "[data][cpu]") {
+  RgbImage whole;
+  Resizer()(picture(40, 10), {0, 0, 40, 10}, 12, 12, {0, 0, 12, 12}, whole);
+  const auto out =
+      ImageTransform({.image_size = 12, .resize_mode = ResizeMode::kSquash})(picture(40, 10));
+  CHECK(out.equal(tensor_of(std::move(whole))));
+}
+
+TEST_CASE("Random crops keep the asked share and shape", "[data][cpu]") {
+  const ImageTransform transform({.train = true, .crop_scale = {0.3, 0.6}});
+  double smallest = 1.0;
+  double largest = 0.0;
+  RandomStream random(1);
+  for (int i = 0; i < 2000; ++i) {
+    const PixelBox box = transform.random_crop(300, 200, random);
+    REQUIRE((box.left >= 0 && box.top >= 0 && box.left + box.width <= 300 &&
+             box.top + box.height <= 200));
+    const double share = static_cast<double>(box.width * box.height) / 60'000.0;
+    const double ratio = static_cast<double>(box.width) / static_cast<double>(box.height);
+    REQUIRE((share > 0.29 && share < 0.61));
+    REQUIRE((ratio > 0.74 && ratio < 1.35));
+    smallest = std::min(smallest, share);
+    largest = std::max(largest, share);
+  }
+  CHECK(smallest < 0.31);
+  CHECK(largest > 0.59);
+}
+
+TEST_CASE("An image of an extreme shape is cropped to its middle", "[data][cpu]") {
+  const ImageTransform transform({.train = true});
+  RandomStream random(1);
+  const PixelBox wide = transform.random_crop(1000, 30, random);
+  CHECK((wide.width == 40 && wide.height == 30 && wide.left == 480 && wide.top == 0));
+  const PixelBox tall = transform.random_crop(30, 1000, random);
+  CHECK((tall.width == 30 && tall.height == 40 && tall.left == 0 && tall.top == 480));
+}
+
+TEST_CASE("A training image depends on its stream alone", "[data][cpu]") {
+  const ImageTransform transform({.image_size = 24,
+                                  .train = true,
+                                  .crop_scale = {0.2, 1.0},
+                                  .horizontal_flip = true,
+                                  .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                                  .color_jitter_probability = 0.8,
+                                  .grayscale_probability = 0.2});
+  const RgbImage image = picture(50, 40);
+  const auto first = transform(image, RandomStream(1, 2, 3));
+  CHECK(transform(image, RandomStream(1, 2, 3)).equal(first));
+  CHECK_FALSE(transform(image, RandomStream(1, 3, 3)).equal(first));
+  CHECK_FALSE(transform(image, RandomStream(1, 2, 4)).equal(first));
+}
+
+TEST_CASE("Half of the images are mirrored and the others are not", "[data][cpu]") {
+  const ImageTransform transform({.image_size = 12,
+                                  .train = true,
+                                  .crop_scale = {1.0, 1.0},
+                                  .crop_ratio = {1.0, 1.0},
+                                  .horizontal_flip = true});
+  RgbImage image = picture(12, 12);
+  const auto plain = tensor_of(picture(12, 12));
+  int mirrored = 0;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    const auto out = transform(image, RandomStream(1, 0, i));
+    const bool is_mirrored = out.equal(plain.flip(2));
+    REQUIRE((is_mirrored || out.equal(plain)));
+    mirrored += is_mirrored;
+  }
+  CHECK((mirrored > 65 && mirrored < 135));  // 5 standard deviations
+}
+
+TEST_CASE("Shifting moves the image by at most the padding and fills with black", "[data][cpu]") {
+  const ImageTransform transform({.image_size = 12, .train = true, .shift_padding = 2});
+  const auto padded = torch::constant_pad_nd(tensor_of(picture(12, 12)), {2, 2, 2, 2});
+  std::set<std::pair<int, int>> seen;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    const auto out = transform(picture(12, 12), RandomStream(1, 0, i));
+    bool found = false;
+    for (int top = 0; top < 5 && !found; ++top)
+      for (int left = 0; left < 5 && !found; ++left)
+        if (out.equal(padded.slice(1, top, top + 12).slice(2, left, left + 12))) {
+          seen.insert({top, left});
+          found = true;
+        }
+    REQUIRE(found);
+  }
+  CHECK(seen.size() == 25);
+}
+
+TEST_CASE("Options that make no sense raise with their values", "[data][cpu]") {
+  CHECK_THROWS_WITH(ImageTransform({.image_size = 0}),
+                    test::contains("image_size (0) must be positive"));
+  CHECK_THROWS_WITH(ImageTransform({.crop_scale = {0.9, 0.5}}),
+                    test::contains("crop_scale (0.9, 0.5)"));
+  CHECK_THROWS_WITH(ImageTransform({.color_jitter = {0, 0, 0, 0.7}}), test::contains("hue"));
+}
