@@ -11,6 +11,7 @@
 #include "contrapunto/distributed/launch_environment.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED

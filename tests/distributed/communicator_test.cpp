@@ -44,7 +44,7 @@ void shifts(const ProcessGroupCommunicator& world) {
   const auto size = world.size();
   for (const auto dtype : {at::kFloat, at::kLong, at::kBFloat16})
     for (std::int64_t by = -size; by <= size + 1; ++by) {
-      auto pending = world.shift(of_rank(world.rank(), {4, 3}, dtype), by);
+      auto pending = world.ring_shift(of_rank(world.rank(), {4, 3}, dtype), by);
       const auto from = ((world.rank() + by) % size + size) % size;
       REQUIRE(pending.wait().equal(of_rank(from, {4, 3}, dtype)));
       REQUIRE(pending.wait().equal(of_rank(from, {4, 3}, dtype)));
@@ -52,7 +52,7 @@ void shifts(const ProcessGroupCommunicator& world) {
   // Several on the way at once, with other collectives between, waited for backwards.
   std::vector<PendingTensor> pending;
   for (std::int64_t by = 0; by < 5; ++by) {
-    pending.push_back(world.shift(of_rank(world.rank(), {1000 + by}), by));
+    pending.push_back(world.ring_shift(of_rank(world.rank(), {1000 + by}), by));
     (void)world.all_gather(torch::ones({2}));
   }
   for (std::int64_t by = 4; by >= 0; --by)
@@ -62,16 +62,16 @@ void shifts(const ProcessGroupCommunicator& world) {
   auto block = of_rank(world.rank(), {2, 5}).t();  // not contiguous
   auto sum = torch::zeros({5, 2});
   for (std::int64_t step = 0; step < size; ++step) {
-    auto next = world.shift(block, 1);
+    auto next = world.ring_shift(block, 1);
     sum += block;
     block = next.wait();
   }
   REQUIRE(block.equal(of_rank(world.rank(), {2, 5}).t()));
   REQUIRE(sum.equal(world.all_gather(of_rank(world.rank(), {2, 5}).t()).sum(0)));
   const auto leaf = torch::ones({2}, torch::requires_grad());
-  REQUIRE_FALSE(world.shift(leaf * 2, 1).wait().requires_grad());
-  REQUIRE(world.shift(torch::ones({0, 3}), 1).wait().sizes() == at::IntArrayRef{0, 3});
-  { const auto dropped = world.shift(of_rank(world.rank(), {100}), 1); }
+  REQUIRE_FALSE(world.ring_shift(leaf * 2, 1).wait().requires_grad());
+  REQUIRE(world.ring_shift(torch::ones({0, 3}), 1).wait().sizes() == at::IntArrayRef{0, 3});
+  { const auto dropped = world.ring_shift(of_rank(world.rank(), {100}), 1); }
 }
 
 void reduces_later(const ProcessGroupCommunicator& world) {
@@ -154,7 +154,7 @@ TEST_CASE("A group of one rank and no group at all do the same", "[distributed][
     REQUIRE(tensor.equal(before));
     REQUIRE_THROWS_WITH(world.reduce_scatter_sum(torch::ones({2, 2})), Contains("[1, ...]"));
     for (const std::int64_t by : {-1, 0, 3})
-      REQUIRE(world.shift(tensor, by).wait().data_ptr() == tensor.data_ptr());
+      REQUIRE(world.ring_shift(tensor, by).wait().data_ptr() == tensor.data_ptr());
     const auto gathered = gather_rows(world, torch::ones({5, 2}, torch::requires_grad()));
     REQUIRE(gathered.rows.equal(torch::ones({5, 2})));
     REQUIRE_FALSE(gathered.rows.requires_grad());

@@ -32,7 +32,7 @@ class TwinRanks {
   }
   at::Tensor all_gather(const at::Tensor& tensor) const { return at::stack({tensor, tensor}); }
   at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const { return tensor[0] * 2; }
-  PendingTensor shift(const at::Tensor& tensor, std::int64_t) const {
+  PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t) const {
     return PendingTensor(tensor);
   }
   void broadcast_(at::Tensor&, std::int64_t) const {}

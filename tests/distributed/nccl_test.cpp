@@ -26,7 +26,7 @@ TEST_CASE("NCCL with one rank leaves tensors as they are", "[distributed][gpu]")
   REQUIRE(world.device() == c10::Device(c10::kCUDA, 0));
   REQUIRE(world.all_reduce_sum_async(tensor).wait().equal(before));
   REQUIRE(world.reduce_scatter_sum(tensor.unsqueeze(0)).equal(before));
-  REQUIRE(world.shift(tensor, 1).wait().equal(before));
+  REQUIRE(world.ring_shift(tensor, 1).wait().equal(before));
   const auto gathered = gather_rows(world, tensor);
   REQUIRE(gathered.rows.equal(before));
   REQUIRE(gathered.sizes == std::vector<std::int64_t>{3});

@@ -51,7 +51,7 @@ class ThreadRank {
       return torch::stack(all).sum(0)[rank_].clone();
     });
   }
-  [[nodiscard]] PendingTensor shift(const at::Tensor& tensor, std::int64_t by) const {
+  [[nodiscard]] PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t by) const {
     const auto from = static_cast<std::size_t>(((rank_ + by) % size() + size()) % size());
     return PendingTensor(
         exchange(tensor, [&](const std::vector<at::Tensor>& all) { return all[from].clone(); }));

@@ -24,7 +24,7 @@ namespace contrapunto {
 ///   all_gather(tensor)        [W, ...]: row r is the tensor of rank r; `.flatten(0, 1)` of it
 ///                             concatenates without a copy
 ///   reduce_scatter_sum(t)     [W, ...] to [...]: row rank() of the sum over the ranks
-///   shift(tensor, by)         starts a step around the ring of ranks: sends `tensor` to rank
+///   ring_shift(tensor, by)    starts a step around the ring of ranks: sends `tensor` to rank
 ///                             (rank() - by) mod W; wait() on what is returned gives the tensor of
 ///                             rank (rank() + by) mod W. `tensor` must not be written to before;
 ///                             when `by` is a multiple of W it is itself what comes back
@@ -40,7 +40,7 @@ concept Communicator = requires(const C& communicator, at::Tensor& tensor, const
   { communicator.all_reduce_sum_async(tensor) } -> std::same_as<PendingTensor>;
   { communicator.all_gather(input) } -> std::same_as<at::Tensor>;
   { communicator.reduce_scatter_sum(input) } -> std::same_as<at::Tensor>;
-  { communicator.shift(input, number) } -> std::same_as<PendingTensor>;
+  { communicator.ring_shift(input, number) } -> std::same_as<PendingTensor>;
   communicator.broadcast_(tensor, number);
   communicator.barrier();
 };

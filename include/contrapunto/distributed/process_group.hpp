@@ -92,7 +92,7 @@ class ProcessGroupCommunicator {
     return row.view(tensor.sizes().slice(1));
   }
 
-  [[nodiscard]] PendingTensor shift(const at::Tensor& tensor, std::int64_t by) const {
+  [[nodiscard]] PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t by) const {
     const at::NoGradGuard no_grad;
     const auto ring = [&](std::int64_t r) {
       return static_cast<std::size_t>((r % size() + size()) % size());

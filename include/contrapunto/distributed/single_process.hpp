@@ -38,7 +38,7 @@ class SingleProcess {
     return tensor.detach()[0].clone(at::MemoryFormat::Contiguous);
   }
 
-  [[nodiscard]] PendingTensor shift(const at::Tensor& tensor, std::int64_t /*by*/) const {
+  [[nodiscard]] PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t /*by*/) const {
     return PendingTensor(tensor.detach());
   }
 

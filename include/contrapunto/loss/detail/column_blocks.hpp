@@ -87,7 +87,7 @@ class ColumnBlocks {
       for (std::int64_t hop = 0; hop < size_; ++hop) {
         const auto owner = (rank_ + hop) % size_;
         if (hop + 1 < size_) {
-          auto next = communicator_.shift(block, 1);
+          auto next = communicator_.ring_shift(block, 1);
           visit(owner, block.narrow(0, 0, columns(owner)));
           block = next.wait();
         } else {
@@ -122,13 +122,13 @@ class ColumnBlocks {
       });
       return communicator_.reduce_scatter_sum(sums).narrow(0, 0, y.size(0));
     }
-    std::optional<decltype(communicator_.shift(y, 1))> travelling;
+    std::optional<decltype(communicator_.ring_shift(y, 1))> travelling;
     for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
       auto own = at::zeros({longest_, width}, where);
       auto sum = own.narrow(0, 0, columns(owner));
       visit(owner, block, sum);
       if (travelling) own.add_(travelling->wait());
-      travelling = communicator_.shift(own, 1);
+      travelling = communicator_.ring_shift(own, 1);
     });
     return travelling->wait().narrow(0, 0, y.size(0));
   }

@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <c10/core/Device.h>
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/pending_tensor.hpp"
+#include "contrapunto/distributed/single_process.hpp"
+
+namespace contrapunto {
+
+/// The ranks of a run: one process, or any communicator behind one type. Loader options, step
+/// context, loss and optimizer take it, so a program is the same text with 1 and with 512 ranks.
+/// A handle: copies are cheap and stand for the same ranks. It compiles without the component
+/// `distributed`; `join_ranks()` makes one of the launcher's environment.
+class Ranks {
+ public:
+  /// One process.
+  Ranks() : Ranks(SingleProcess{}) {}
+
+  /// The ranks of `communicator`, which is copied.
+  template <class C>
+  requires(!std::same_as<C, Ranks> && Communicator<C>)
+      Ranks(C communicator)  // NOLINT: converting on purpose
+      : self_(std::make_shared<Model<C>>(std::move(communicator))) {}
+
+  /// This rank, 0 to size() - 1, and the number of ranks.
+  [[nodiscard]] std::int64_t rank() const { return self_->rank(); }
+  [[nodiscard]] std::int64_t size() const { return self_->size(); }
+
+  /// Whether this is rank 0, which prints, logs and writes checkpoints for all.
+  [[nodiscard]] bool is_first() const { return rank() == 0; }
+
+  // What follows is the Communicator concept; see there.
+  [[nodiscard]] c10::Device device() const { return self_->device(); }
+  void all_reduce_sum_(at::Tensor& tensor) const { self_->all_reduce_sum_(tensor); }
+  [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
+    return self_->all_reduce_sum_async(tensor);
+  }
+  [[nodiscard]] at::Tensor all_gather(const at::Tensor& tensor) const {
+    return self_->all_gather(tensor);
+  }
+  [[nodiscard]] at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const {
+    return self_->reduce_scatter_sum(tensor);
+  }
+  [[nodiscard]] PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t by) const {
+    return self_->ring_shift(tensor, by);
+  }
+  void broadcast_(at::Tensor& tensor, std::int64_t root) const { self_->broadcast_(tensor, root); }
+  void barrier() const { self_->barrier(); }
+
+  /// The smallest `value` over the ranks, for a decision that all must share. Collective; waits for
+  /// the answer.
+  [[nodiscard]] std::int64_t all_reduce_min(std::int64_t value) const {
+    if (size() == 1) return value;
+    const auto values =
+        all_gather(at::scalar_tensor(value, at::TensorOptions(at::kLong).device(device())));  // [W]
+    return values.min().item<std::int64_t>();
+  }
+
+ private:
+  struct Interface {
+    virtual ~Interface() = default;
+    [[nodiscard]] virtual std::int64_t rank() const = 0;
+    [[nodiscard]] virtual std::int64_t size() const = 0;
+    [[nodiscard]] virtual c10::Device device() const = 0;
+    virtual void all_reduce_sum_(at::Tensor& tensor) const = 0;
+    [[nodiscard]] virtual PendingTensor all_reduce_sum_async(at::Tensor& tensor) const = 0;
+    [[nodiscard]] virtual at::Tensor all_gather(const at::Tensor& tensor) const = 0;
+    [[nodiscard]] virtual at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const = 0;
+    [[nodiscard]] virtual PendingTensor ring_shift(const at::Tensor& tensor,
+                                                   std::int64_t by) const = 0;
+    virtual void broadcast_(at::Tensor& tensor, std::int64_t root) const = 0;
+    virtual void barrier() const = 0;
+  };
+
+  template <class C>
+  struct Model final : Interface {
+    explicit Model(C c) : communicator(std::move(c)) {}
+    std::int64_t rank() const override { return communicator.rank(); }
+    std::int64_t size() const override { return communicator.size(); }
+    c10::Device device() const override { return communicator.device(); }
+    void all_reduce_sum_(at::Tensor& tensor) const override {
+      communicator.all_reduce_sum_(tensor);
+    }
+    PendingTensor all_reduce_sum_async(at::Tensor& tensor) const override {
+      return communicator.all_reduce_sum_async(tensor);
+    }
+    at::Tensor all_gather(const at::Tensor& tensor) const override {
+      return communicator.all_gather(tensor);
+    }
+    at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const override {
+      return communicator.reduce_scatter_sum(tensor);
+    }
+    PendingTensor ring_shift(const at::Tensor& tensor, std::int64_t by) const override {
+      return communicator.ring_shift(tensor, by);
+    }
+    void broadcast_(at::Tensor& tensor, std::int64_t root) const override {
+      communicator.broadcast_(tensor, root);
+    }
+    void barrier() const override { communicator.barrier(); }
+    C communicator;
+  };
+
+  std::shared_ptr<const Interface> self_;
+};
+static_assert(Communicator<Ranks>);
+
+}  // namespace contrapunto
