@@ -213,8 +213,8 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::VisionTransformerOptions{.patch_dropout = 0.1},
                  cp::Embeddings{.x = {}},
                  cp::Embeddings{.bias = {}},
-                 cp::StepState{.step = 1},
-                 cp::StepState{.data_wait_fraction = 0.1},
+                 cp::StepRecord{.step = 1},
+                 cp::StepRecord{.values = {{"loss", 1.0}}},
                  cp::Batch{.keys = {}},
                  cp::State{.scalars = {}}};
   SUCCEED();

@@ -21,13 +21,11 @@ std::vector<nlohmann::json> lines_of(const std::filesystem::path& path) {
   return result;
 }
 
-StepState at_step(std::int64_t step) {
-  StepState state;
-  state.step = step;
-  state.samples = 256 * step;
-  state.loss = 1.0 / static_cast<double>(step + 1);
-  state.lr = 1e-3;
-  return state;
+StepRecord at_step(std::int64_t step) {
+  StepRecord record{.step = step};
+  record.add("samples", 256.0 * static_cast<double>(step));
+  record.add("loss", 1.0 / static_cast<double>(step + 1)).add("lr", 1e-3);
+  return record;
 }
 
 }  // namespace
@@ -35,8 +33,8 @@ StepState at_step(std::int64_t step) {
 TEST_CASE("every line is readable at once and keeps every digit", "[log][cpu]") {
   const TemporaryFolder folder;
   JsonLinesWriter writer(folder / "log.jsonl");
-  writer.write(at_step(2));
-  writer.write(2, {{"top1", 0.1 + 0.2}});
+  writer.on_step(at_step(2));
+  writer.on_evaluation({2, {{"top1", 0.1 + 0.2}}});
   const auto lines = lines_of(folder / "log.jsonl");
   REQUIRE(lines.size() == 2);
   REQUIRE(lines[0]["step"] == 2);
@@ -50,9 +48,7 @@ TEST_CASE("every line is readable at once and keeps every digit", "[log][cpu]") 
 TEST_CASE("a loss that is not finite stays valid JSON", "[log][cpu]") {
   const TemporaryFolder folder;
   JsonLinesWriter writer(folder / "log.jsonl");
-  auto state = at_step(1);
-  state.loss = std::numeric_limits<double>::quiet_NaN();
-  writer.write(state);
+  writer.on_step({1, {{"loss", std::numeric_limits<double>::quiet_NaN()}}});
   REQUIRE(lines_of(folder / "log.jsonl")[0]["loss"].is_null());
 }
 
@@ -60,8 +56,8 @@ TEST_CASE("a resumed log has no step twice and no half line", "[log][cpu]") {
   const TemporaryFolder folder;
   {
     JsonLinesWriter writer(folder / "log.jsonl");
-    writer.write(0, {{"top1", 0.1}});
-    for (std::int64_t step = 1; step <= 5; ++step) writer.write(at_step(step));
+    writer.on_evaluation({0, {{"top1", 0.1}}});
+    for (std::int64_t step = 1; step <= 5; ++step) writer.on_step(at_step(step));
   }
   {
     std::ofstream crash(folder / "log.jsonl", std::ios::app);
@@ -70,7 +66,7 @@ TEST_CASE("a resumed log has no step twice and no half line", "[log][cpu]") {
           << R"({"step":6,"lo)";
   }
   JsonLinesWriter writer(folder / "log.jsonl", 3);
-  writer.write(at_step(4));
+  writer.on_step(at_step(4));
   const auto lines = lines_of(folder / "log.jsonl");
   REQUIRE(lines.size() == 6);
   for (int i = 0; i < 4; ++i) REQUIRE(lines[static_cast<std::size_t>(i)]["step"] == i);
@@ -80,9 +76,9 @@ TEST_CASE("a resumed log has no step twice and no half line", "[log][cpu]") {
 
 TEST_CASE("a new log replaces an older one, and resuming may find none", "[log][cpu]") {
   const TemporaryFolder folder;
-  JsonLinesWriter(folder / "log.jsonl").write(at_step(1));
-  JsonLinesWriter(folder / "log.jsonl").write(at_step(2));
+  JsonLinesWriter(folder / "log.jsonl").on_step(at_step(1));
+  JsonLinesWriter(folder / "log.jsonl").on_step(at_step(2));
   REQUIRE(lines_of(folder / "log.jsonl").size() == 1);
-  JsonLinesWriter(folder / "other.jsonl", 10).write(at_step(11));
+  JsonLinesWriter(folder / "other.jsonl", 10).on_step(at_step(11));
   REQUIRE(lines_of(folder / "other.jsonl").size() == 1);
 }

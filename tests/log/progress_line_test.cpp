@@ -14,17 +14,16 @@ using namespace contrapunto;
 
 namespace {
 
-StepState at_step(std::int64_t step) {
-  StepState state;
-  state.step = step;
-  state.loss = 2.34567;
-  state.lr = 5e-4;
-  state.scale = 14.2857;
-  state.gradient_norm = 0.5;
-  state.epoch = 1.25;
-  state.samples_per_second = 1234.4;
-  state.data_wait_fraction = 0.031;
-  return state;
+StepRecord at_step(std::int64_t step) {
+  return {step,
+          {{"samples", 1.0},
+           {"loss", 2.34567},
+           {"lr", 5e-4},
+           {"scale", 14.2857},
+           {"gradient_norm", 0.5},
+           {"epoch", 1.25},
+           {"samples_per_second", 1234.4},
+           {"data_wait_fraction", 0.031}}};
 }
 
 std::vector<std::string> split(const std::string& text, char separator) {
@@ -88,13 +87,10 @@ TEST_CASE("the time left of a resumed run is judged by its own steps", "[log][cp
 TEST_CASE("a loss that stops being finite is shown at once", "[log][cpu]") {
   std::ostringstream out;
   ProgressLine progress(out, {.total_steps = 1000, .every = 100});
-  auto state = at_step(1);
-  progress.on_step(state);
-  state.step = 42;
-  state.loss = std::numeric_limits<double>::quiet_NaN();
-  progress.on_step(state);
-  state.step = 43;
-  progress.on_step(state);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  progress.on_step(at_step(1));
+  progress.on_step({42, {{"loss", nan}}});
+  progress.on_step({43, {{"loss", nan}}});
   const auto lines = split(out.str(), '\n');
   REQUIRE(lines.size() == 2);
   CHECK(mentions(lines[1], "42/1,000"));
@@ -132,6 +128,17 @@ TEST_CASE("a note stands on its own line above the bar", "[log][cpu]") {
   progress.finish();
   CHECK(mentions(out.str(), "\r\x1b[Kzero-shot 61.2 %\n\r"));
   CHECK(out.str().back() == '\n');
+}
+
+TEST_CASE("values that the library does not know are shown by name", "[log][cpu]") {
+  std::ostringstream out;
+  ProgressLine progress(out, {.total_steps = 10});
+  progress.on_step({1, {{"loss", 2.0}, {"loss/affinity", 0.25}, {"teacher_agreement", 0.875}}});
+  CHECK(mentions(out.str(), "loss 2.0000  loss/affinity 0.25  teacher_agreement 0.875"));
+  progress.on_evaluation({5, {{"zero_shot_top1", 0.612}, {"median_rank", 3.0}, {"R@5", 0.5}}});
+  CHECK(mentions(out.str(),
+                 "evaluation after step 5:  zero_shot_top1 61.20 %  median_rank 3  "
+                 "R@5 50.00 %\n"));
 }
 
 TEST_CASE("senseless progress options are refused", "[log][cpu]") {

@@ -10,26 +10,22 @@ TEST_CASE("throughput counts neither evaluation nor checkpoints", "[log][cpu]") 
   double now = 100;
   ThroughputMeter meter([&] { return now; });
   for (int step = 0; step < 4; ++step) {
-    {
-      const auto waiting = meter.wait_for_data();
-      now += 0.5;
-    }
-    now += 1.5;
+    now += 2;
     meter.add(64);
     const auto evaluation = meter.pause();
     now += 10;
   }
-  const auto window = meter.next_window();
+  const auto window = meter.next_window(/*waited_seconds=*/2);
   CHECK(window.seconds == 8);
   CHECK(window.samples_per_second == 32);
   CHECK(window.data_wait_fraction == 0.25);
 
   now += 2;
   meter.add(10);
-  const auto next = meter.next_window();
+  const auto next = meter.next_window(2.5);
   CHECK(next.samples_per_second == 5);
-  CHECK(next.data_wait_fraction == 0);
-  CHECK(meter.next_window().samples_per_second == 0);
+  CHECK(next.data_wait_fraction == 0.25);
+  CHECK(meter.next_window(2.5).samples_per_second == 0);
 }
 
 TEST_CASE("the default clock moves forward", "[log][cpu]") {

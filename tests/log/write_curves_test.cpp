@@ -37,14 +37,12 @@ TEST_CASE("curves become a PNG with a panel for each thing that was logged", "[l
   const TemporaryFolder folder;
   {
     JsonLinesWriter writer(folder / "log.jsonl");
-    StepState state;
-    for (state.step = 1; state.step <= 5000; ++state.step) {
-      state.loss = state.step == 77 ? std::numeric_limits<double>::quiet_NaN()
-                                    : 5.0 / static_cast<double>(state.step);
-      state.lr = 1e-3;
-      writer.write(state);
-    }
-    writer.write(2500, {{"top1", 0.3}, {"top5", 0.7}});
+    for (std::int64_t step = 1; step <= 5000; ++step)
+      writer.on_step({step,
+                      {{"loss", step == 77 ? std::numeric_limits<double>::quiet_NaN()
+                                           : 5.0 / static_cast<double>(step)},
+                       {"lr", 1e-3}}});
+    writer.on_evaluation({2500, {{"top1", 0.3}, {"top5", 0.7}}});
   }
   // Nothing of the title may be taken for a command.
   write_curves(folder / "log.jsonl", folder / "c.png",
@@ -57,6 +55,19 @@ TEST_CASE("curves become a PNG with a panel for each thing that was logged", "[l
   REQUIRE(big_endian(png, 20) == 2 * 200 + 40);  // accuracy: two rows
   REQUIRE(folder.names() == std::vector<std::string>{"c.png", "log.jsonl"});
   for (const auto* name : {"x", "y", "z"}) REQUIRE_FALSE(std::filesystem::exists(name));
+}
+
+TEST_CASE(
+    "each value that the library does not know has a panel, and the parts of the loss share one",
+    "[log][cpu]") {
+  const std::map<std::string, contrapunto::detail::Curve> curves{
+      {"loss", {{1, 2.0}}},     {"loss/affinity", {{1, 1.0}}}, {"epoch", {{1, 0.5}}},
+      {"samples", {{1, 64.0}}}, {"feature_rank", {{1, 7.0}}},  {"text_to_image_R@1", {{1, 0.25}}}};
+  const auto panels = contrapunto::detail::curve_panels(curves);
+  REQUIRE(panels.size() == 3);
+  REQUIRE(panels[0].names == std::vector<std::string>{"loss", "loss/affinity"});
+  REQUIRE(panels[1].title == "Recall");
+  REQUIRE(panels[2].title == "feature_rank");
 }
 
 TEST_CASE("a single point and flat curves can be drawn", "[log][cpu]") {

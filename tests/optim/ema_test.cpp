@@ -156,3 +156,14 @@ TEST_CASE("The moving average refuses other models and settings", "[optim][cpu]"
   model.to(torch::kDouble);
   CHECK_THROWS_WITH(ema.update(), Contains("are now Double"));
 }
+
+TEST_CASE("Without decay the average is the module itself and stores nothing", "[optim][cpu]") {
+  torch::manual_seed(3);
+  torch::nn::Linear model(3, 2);
+  Ema ema(*model, 0.0);
+  const auto* data = model->weight.const_data_ptr<float>();
+  ema.update();
+  REQUIRE(ema.save_state().tensors.empty());
+  const EmaScope averaged(ema);
+  REQUIRE(model->weight.const_data_ptr<float>() == data);
+}

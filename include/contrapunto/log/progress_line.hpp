@@ -8,12 +8,13 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/step_state.hpp"
+#include "contrapunto/core/step_record.hpp"
 #include "contrapunto/log/format.hpp"
 #include "contrapunto/log/throughput_meter.hpp"
 
@@ -28,8 +29,9 @@ struct ProgressLineOptions {
   std::function<double()> clock = steady_seconds;  ///< Seconds, for the ETA.
 };
 
-/// Shows where a run stands: loss, learning rate, scale, gradient norm, samples per second, share
-/// of time waiting for data and the time left, as one line redrawn in place or as plain lines.
+/// A sink of step records that shows how far a run is: loss, learning rate, scale, gradient norm,
+/// samples per second, time waiting for data and the time left, then every other value by its name;
+/// as one line redrawn in place or as plain lines. Evaluations get a line of their own.
 class ProgressLine {
  public:
   /// `out` must outlive this object.
@@ -41,21 +43,21 @@ class ProgressLine {
 
   /// Call it after steps, as often as the numbers are known. The first call, the last step and the
   /// first loss that is not finite are always shown.
-  void on_step(const StepState& state) {
+  void on_step(const StepRecord& record) {
     const double now = o_.clock();
     const bool first = first_step_ < 0;
     if (first) {
-      first_step_ = state.step;
+      first_step_ = record.step;
       first_time_ = now;
     }
-    const bool broke = !std::isfinite(state.loss) && !broken_;
+    const bool broke = !std::isfinite(record.find("loss").value_or(0.0)) && !broken_;
     broken_ = broken_ || broke;
     const bool due = o_.in_place ? now - shown_time_ >= o_.redraw_seconds
-                                 : state.step / o_.every > shown_step_ / o_.every;
-    if (!first && !broke && !due && state.step != o_.total_steps) return;
-    shown_step_ = state.step;
+                                 : record.step / o_.every > shown_step_ / o_.every;
+    if (!first && !broke && !due && record.step != o_.total_steps) return;
+    shown_step_ = record.step;
     shown_time_ = now;
-    const auto line = render(state, now);
+    const auto line = render(record, now);
     if (o_.in_place)
       out_ << '\r' << line << "\x1b[K" << std::flush;  // Erases what a longer line left.
     else
@@ -63,7 +65,19 @@ class ProgressLine {
     open_ = o_.in_place;
   }
 
-  /// A line of its own, for evaluation results and notices; the progress goes on below it.
+  /// One line with the results of an evaluation; accuracies, whose names end in "top1" or "top5",
+  /// and recalls, which contain "@", are shown in percent.
+  void on_evaluation(const StepRecord& record) {
+    std::string text = "evaluation after step " + with_commas(record.step) + ":";
+    for (const auto& [name, value] : record.values) {
+      const bool percent =
+          name.ends_with("top1") || name.ends_with("top5") || name.find('@') != std::string::npos;
+      text += "  " + name + " " + (percent ? as_percent(value, 2) : with_digits(value, 4));
+    }
+    note(text);
+  }
+
+  /// A line of its own for a notice; the progress goes on below it.
   void note(const std::string& text) {
     if (open_) out_ << "\r\x1b[K";
     out_ << text << std::endl;
@@ -82,23 +96,16 @@ class ProgressLine {
     int importance;  ///< The lowest gives way first.
   };
 
-  [[nodiscard]] std::string render(const StepState& s, double now) const {
+  [[nodiscard]] std::string render(const StepRecord& record, double now) const {
     const bool known = o_.total_steps > 0;
     std::vector<Field> fields;
-    fields.push_back({with_commas(s.step) + (known ? "/" + with_commas(o_.total_steps) : " steps") +
-                          (known ? " " + as_percent(done(s), 1) : ""),
+    fields.push_back({with_commas(record.step) +
+                          (known ? "/" + with_commas(o_.total_steps) : " steps") +
+                          (known ? " " + as_percent(done(record.step), 1) : ""),
                       9});
-    fields.push_back({std::isfinite(s.loss)
-                          ? "loss " + with_decimals(s.loss, 4)
-                          : "LOSS " + std::string(std::isnan(s.loss) ? "NaN" : "infinite") + "!",
-                      8});
-    fields.push_back({"lr " + with_digits(s.lr, 3), 5});
-    fields.push_back({"scale " + with_decimals(s.scale, 2), 4});
-    fields.push_back({"grad " + with_digits(s.gradient_norm, 3), 3});
-    fields.push_back({"epoch " + with_decimals(s.epoch, 2), 1});
-    fields.push_back({with_commas(std::llround(s.samples_per_second)) + " samples/s", 6});
-    fields.push_back({"data wait " + as_percent(s.data_wait_fraction, 0), 2});
-    if (known) fields.push_back({"ETA " + as_duration(seconds_left(s, now)), 7});
+    for (const auto& [name, value] : record.values)
+      if (auto field = field_of(name, value)) fields.push_back(*std::move(field));
+    if (known) fields.push_back({"ETA " + as_duration(seconds_left(record.step, now)), 7});
 
     if (!o_.in_place) return joined(fields);
     // A full last column makes some terminals wrap, hence one less.
@@ -111,7 +118,23 @@ class ProgressLine {
     auto line = joined(fields);
     line.resize(std::min(line.size(), static_cast<std::size_t>(limit)));
     const auto left = std::min<std::int64_t>(limit - columns(fields) - 1, 40);
-    return known && left >= shortest_bar ? bar(done(s), left) + " " + line : line;
+    return known && left >= shortest_bar ? bar(done(record.step), left) + " " + line : line;
+  }
+
+  /// How a value is shown; nothing for `samples`, which follow from the steps.
+  static std::optional<Field> field_of(const std::string& name, double value) {
+    if (name == "samples") return std::nullopt;
+    if (name == "loss" && !std::isfinite(value))
+      return Field{"LOSS " + std::string(std::isnan(value) ? "NaN" : "infinite") + "!", 8};
+    if (name == "loss") return Field{"loss " + with_decimals(value, 4), 8};
+    if (name == "lr") return Field{"lr " + with_digits(value, 3), 5};
+    if (name == "scale") return Field{"scale " + with_decimals(value, 2), 4};
+    if (name == "gradient_norm") return Field{"grad " + with_digits(value, 3), 3};
+    if (name == "epoch") return Field{"epoch " + with_decimals(value, 2), 1};
+    if (name == "samples_per_second")
+      return Field{with_commas(std::llround(value)) + " samples/s", 6};
+    if (name == "data_wait_fraction") return Field{"data wait " + as_percent(value, 0), 2};
+    return Field{name + " " + with_digits(value, 4), 0};
   }
 
   static std::string joined(const std::vector<Field>& fields) {
@@ -126,17 +149,16 @@ class ProgressLine {
     return sum;
   }
 
-  [[nodiscard]] double done(const StepState& s) const {
-    return std::clamp(static_cast<double>(s.step) / static_cast<double>(o_.total_steps), 0.0, 1.0);
+  [[nodiscard]] double done(std::int64_t step) const {
+    return std::clamp(static_cast<double>(step) / static_cast<double>(o_.total_steps), 0.0, 1.0);
   }
 
   /// From the steps since the first call, evaluations included: those will come again as well.
-  [[nodiscard]] double seconds_left(const StepState& s, double now) const {
-    const auto left = static_cast<double>(std::max<std::int64_t>(o_.total_steps - s.step, 0));
+  [[nodiscard]] double seconds_left(std::int64_t step, double now) const {
+    const auto left = static_cast<double>(std::max<std::int64_t>(o_.total_steps - step, 0));
     if (left == 0) return 0;
-    return s.step > first_step_
-               ? left * (now - first_time_) / static_cast<double>(s.step - first_step_)
-               : -1;
+    return step > first_step_ ? left * (now - first_time_) / static_cast<double>(step - first_step_)
+                              : -1;
   }
 
   /// `width` columns, drawn with eighths of a block.

@@ -14,8 +14,8 @@ namespace contrapunto {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Measures samples per second and the share of time lost to waiting for data, window by window.
-/// Evaluation and checkpoints are left out by holding a `pause()`. For one thread.
+/// Measures samples per second and the fraction of time lost to waiting for data, window by window.
+/// Time spent in evaluation and checkpoints is left out by holding a `pause()`. For one thread.
 class ThroughputMeter {
  public:
   /// What happened since the window began.
@@ -25,18 +25,16 @@ class ThroughputMeter {
     double seconds = 0.0;             ///< Without pauses.
   };
 
-  /// Adds the time that it lives to a counter; comes from `pause()` or `wait_for_data()`.
-  class Span {
+  /// Adds its own lifetime to the time that is left out.
+  class Pause {
    public:
-    Span(const std::function<double()>& clock, double& total)
-        : clock_(clock), total_(total), begin_(clock()) {}
-    Span(const Span&) = delete;
-    Span& operator=(const Span&) = delete;
-    ~Span() { total_ += clock_() - begin_; }
+    explicit Pause(ThroughputMeter& meter) : meter_(meter), begin_(meter.clock_()) {}
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+    ~Pause() { meter_.paused_ += meter_.clock_() - begin_; }
 
    private:
-    const std::function<double()>& clock_;
-    double& total_;
+    ThroughputMeter& meter_;
     double begin_;
   };
 
@@ -50,24 +48,22 @@ class ThroughputMeter {
   void add(std::int64_t samples) { samples_ += samples; }
 
   /// Hold it while doing something that is not training.
-  [[nodiscard]] Span pause() { return Span(clock_, paused_); }
+  [[nodiscard]] Pause pause() { return Pause(*this); }
 
-  /// Hold it while asking the loader for a batch; not inside a pause.
-  [[nodiscard]] Span wait_for_data() { return Span(clock_, waited_); }
-
-  /// The window so far, and begins the next. Call it outside `pause` and `wait_for_data`.
-  Window next_window() {
+  /// Closes the window and begins the next. `waited_seconds` is the time that the loader has waited
+  /// for data since it was made, LoaderStatistics::wait_seconds. Do not call it within a pause.
+  Window next_window(double waited_seconds = 0.0) {
     const double now = clock_();
     Window window;
     window.seconds = now - begin_ - paused_;
     if (window.seconds > 0) {
       window.samples_per_second = static_cast<double>(samples_) / window.seconds;
-      window.data_wait_fraction = waited_ / window.seconds;
+      window.data_wait_fraction = (waited_seconds - waited_) / window.seconds;
     }
+    waited_ = waited_seconds;
     begin_ = now;
     samples_ = 0;
     paused_ = 0;
-    waited_ = 0;
     return window;
   }
 
@@ -75,7 +71,7 @@ class ThroughputMeter {
   std::function<double()> clock_;
   double begin_;
   double paused_ = 0.0;
-  double waited_ = 0.0;
+  double waited_ = 0.0;  // at the end of the last window
   std::int64_t samples_ = 0;
 };
 

@@ -94,13 +94,14 @@ struct Panel {
   bool logarithmic = false;  ///< Where all values are above 0.
 };
 
-/// False for what was never logged, or only as the 0 of a field that nobody filled in.
+/// Whether some value other than 0 was logged under this name.
 inline bool is_measured(const std::map<std::string, Curve>& curves, const std::string& name) {
   const auto curve = curves.find(name);
   return curve != curves.end() && std::any_of(curve->second.begin(), curve->second.end(),
                                               [](const auto& point) { return point.second != 0; });
 }
 
+/// The panels of the names that the library knows, then one panel for each other name.
 inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curves) {
   std::vector<Panel> panels{{.title = "Loss", .unit = "nats", .names = {"loss"}, .smooth = true},
                             {.title = "Learning rate", .names = {"lr"}, .from_zero = true},
@@ -115,14 +116,26 @@ inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curve
                              .names = {"samples_per_second"},
                              .smooth = true,
                              .from_zero = true}};
-  Panel accuracy{.title = "Zero-shot accuracy",
-                 .unit = "%",
-                 .factor = 100,
-                 .markers = true,
-                 .from_zero = true};
-  for (const auto& [name, _] : curves)
-    if (name.ends_with("top1") || name.ends_with("top5")) accuracy.names.push_back(name);
+  const Panel percent{.unit = "%", .factor = 100, .markers = true, .from_zero = true};
+  Panel accuracy = percent, recall = percent;
+  accuracy.title = "Accuracy";
+  recall.title = "Recall";
+  std::vector<Panel> others;
+  for (const auto& [name, _] : curves) {
+    const auto is_known = [&](const Panel& panel) { return panel.names.front() == name; };
+    if (name.starts_with("loss/"))
+      panels.front().names.push_back(name);
+    else if (name.ends_with("top1") || name.ends_with("top5"))
+      accuracy.names.push_back(name);
+    else if (name.find('@') != std::string::npos)
+      recall.names.push_back(name);
+    else if (name != "samples" && name != "epoch" && name != "data_wait_fraction" &&
+             std::none_of(panels.begin(), panels.end(), is_known))
+      others.push_back({.title = name, .names = {name}, .smooth = true});
+  }
   panels.push_back(accuracy);
+  panels.push_back(recall);
+  panels.insert(panels.end(), others.begin(), others.end());
   std::erase_if(panels, [&](Panel& panel) {
     std::erase_if(panel.names, [&](const auto& name) { return !is_measured(curves, name); });
     return panel.names.empty();
@@ -182,7 +195,7 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
          << options.panel_width * static_cast<std::int64_t>(columns) << ','
          << options.panel_height * static_cast<std::int64_t>(rows) + 40
          << "\nset border 3 lc rgb '#808080'\nset tics nomirror tc rgb '#404040'\n"
-         << "set grid lt 1 lw 1 lc rgb '#dddddd'\nset xlabel 'optimiser step' tc rgb '#404040'\n"
+         << "set grid lt 1 lw 1 lc rgb '#dddddd'\nset xlabel 'optimizer step' tc rgb '#404040'\n"
          << "set ylabel tc rgb '#404040'\nset format x '%.10g'\nset format y '%.4g'\n"
          << "set xtics autofreq\nset lmargin 11\nset rmargin 3\n"
          << "set multiplot layout " << rows << ',' << columns;
@@ -196,9 +209,10 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
 
 }  // namespace detail
 
-/// Draws what `JsonLinesWriter` wrote as a PNG with one panel each for loss, learning rate, scale,
-/// gradient norm, throughput and zero-shot accuracy (names that end in "top1" or "top5"), as far as
-/// they were logged. Needs the program gnuplot; raises saying how to install it.
+/// Draws what `JsonLinesWriter` wrote as a PNG with one panel each for the loss and its parts,
+/// learning rate, scale, gradient norm, throughput, accuracies (names that end in "top1" or
+/// "top5"), recalls (names that contain "@"), and for every other value, as far as they were
+/// logged. Needs the program gnuplot; raises saying how to install it.
 inline void write_curves(const std::filesystem::path& jsonl, const std::filesystem::path& png,
                          const CurvesOptions& options = {}) {
   const auto curves = detail::read_curves(jsonl);

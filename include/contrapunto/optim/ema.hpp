@@ -24,15 +24,18 @@
 namespace contrapunto {
 
 struct EmaOptions {
-  double decay = 0.9999;            ///< Share of the old average that an update keeps, in [0, 1].
+  /// Fraction of the old average that an update keeps, in [0, 1]. With 0 the average is the module
+  /// itself: nothing is stored, and EmaScope changes nothing.
+  double decay = 0.9999;
   bool warmup = false;              ///< Keep less at first, as `current_decay()` says.
   double warmup_gamma = 1.0;        ///< Updates; larger is slower.
   double warmup_power = 2.0 / 3.0;  ///< 2/3 reaches 0.999 after 31,600 updates, 3/4 after 10,000.
 };
 
 /// Moving average of the parameters and floating-point buffers of a module; other buffers are
-/// copied. Averages of 16-bit tensors are kept in float32. The module must keep its device and
-/// dtypes. Reference: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; warm-up as in timm.
+/// copied. The average starts from the weights at construction, and without `warmup` the first
+/// update already keeps `decay` of them. Averages of 16-bit tensors are kept in float32. The module
+/// must keep its device and dtypes. Reference: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; warm-up as in timm.
 class Ema {
  public:
   Ema(const torch::nn::Module& module, EmaOptions options) : o_(options) {
@@ -41,13 +44,14 @@ class Ema {
     TORCH_CHECK(!o_.warmup || (o_.warmup_gamma > 0.0 && o_.warmup_power > 0.0),
                 "Ema: warmup_gamma (", o_.warmup_gamma, ") and warmup_power (", o_.warmup_power,
                 ") must be above 0");
+    if (o_.decay == 0.0) return;
     for (const auto& item : module.named_parameters()) add(item.key(), item.value());
     for (const auto& item : module.named_buffers()) add(item.key(), item.value());
     TORCH_CHECK(!names_.empty(), "Ema: the module has no parameters");
   }
   Ema(const torch::nn::Module& module, double decay) : Ema(module, EmaOptions{.decay = decay}) {}
 
-  /// Share of the old average that the next update keeps: with warm-up, after t updates,
+  /// Fraction of the old average that the next update keeps: with warm-up, after t updates,
   /// min(decay, 1 - (1 + t / gamma)^-power), which is 0 for the first.
   [[nodiscard]] double current_decay() const {
     if (!o_.warmup) return o_.decay;
@@ -55,7 +59,7 @@ class Ema {
     return std::min(o_.decay, 1.0 - std::pow(1.0 + t, -o_.warmup_power));
   }
 
-  /// average = d * average + (1 - d) * module. Call after each optimiser step.
+  /// average = d * average + (1 - d) * module. Call after each optimizer step.
   void update() {
     TORCH_CHECK(!swapped_, "Ema: update() while an EmaScope has put the averages into the module");
     const at::NoGradGuard no_grad;

@@ -1,0 +1,134 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/checkpoint/checkpoint.hpp"
+#include "contrapunto/checkpoint/checkpoint_folder.hpp"
+#include "contrapunto/checkpoint/checkpoint_parts.hpp"
+#include "contrapunto/checkpoint/retention_policy.hpp"
+#include "contrapunto/distributed/on_first_rank.hpp"
+#include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/io/file_lock.hpp"
+
+namespace contrapunto {
+
+struct RunFolderOptions {
+  /// Empty: a new run. "latest": the newest complete checkpoint of the folder, which must be there.
+  /// "auto": the same where there is one, otherwise a new run, for jobs that are started again.
+  /// Anything else: the path of a checkpoint, also in another folder.
+  std::string resume = {};
+  RetentionPolicy keep = {};
+};
+
+/// The output folder of one run: its checkpoints, and whatever else the trainer writes there. Rank
+/// 0 writes for all ranks; every rank makes one and calls the same members together.
+///
+///   RunFolder folder(output, {.resume = "auto"}, ranks);
+///   if (folder.resumes()) folder.load(parts);
+///   ...
+///   folder.save(progress.step, parts, accuracy);
+class RunFolder {
+ public:
+  /// Creates the folder and locks it, so that two runs cannot share it. Raises, on every rank, when
+  /// another process holds it, when `resume` finds nothing, and when a new run would be mixed with
+  /// the checkpoints of an earlier one.
+  explicit RunFolder(std::filesystem::path path, const RunFolderOptions& options = {},
+                     Ranks ranks = {})
+      : path_(std::move(path)), ranks_(std::move(ranks)), checkpoints_(path_, options.keep) {
+    on_first_rank(ranks_, [&] {
+      std::filesystem::create_directories(path_);
+      lock_.emplace(path_ / ".lock", "the folder '" + path_.string() +
+                                         "' belongs to a run that is still going on; choose "
+                                         "another output folder, or end that run");
+      if (!lock_->held())
+        notes_.push_back("the file system of '" + path_.string() +
+                         "' cannot lock files, so nothing keeps a second run out of it");
+    });
+    // The lock comes first: what is there cannot change after it.
+    on_first_rank(ranks_, [&] { find_checkpoint(options.resume); });
+    share_checkpoint();
+  }
+
+  /// A path inside the folder.
+  [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
+    return path_ / name;
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  /// Whether the run goes on from a checkpoint, and its path.
+  [[nodiscard]] bool resumes() const { return resume_from_.has_value(); }
+  [[nodiscard]] const std::filesystem::path& resume_from() const {
+    TORCH_CHECK(resume_from_, "RunFolder: '", path_.string(), "' holds a new run");
+    return *resume_from_;
+  }
+
+  /// What the user should know about the checkpoints that were found, such as damaged ones that
+  /// were passed over; a sentence each.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
+  /// Restores `parts` from the checkpoint that the run goes on from. Checkpoints of later steps in
+  /// this folder are removed: the run has turned away from them.
+  void load(const CheckpointParts& parts) const {
+    const auto states = load_checkpoint(resume_from());
+    auto own = states;
+    own.erase("checkpoint");
+    parts.load(own);
+    if (ranks_.is_first())
+      checkpoints_.discard_after(
+          checkpoint_part(states, "checkpoint").scalar<std::int64_t>("step"));
+  }
+
+  /// Writes a checkpoint of `step`; `metric` belongs to exactly these weights, since the best
+  /// checkpoints are kept by it. Returns when it is on the disk.
+  void save(std::int64_t step, const CheckpointParts& parts,
+            std::optional<double> metric = std::nullopt) const {
+    auto states = parts.save();
+    on_first_rank(ranks_, [&] { checkpoints_.save(step, std::move(states), metric); });
+  }
+
+  [[nodiscard]] const CheckpointFolder& checkpoints() const { return checkpoints_; }
+
+ private:
+  void find_checkpoint(const std::string& resume) {
+    const auto all = checkpoints_.list();
+    if (resume.empty()) {
+      TORCH_CHECK(all.empty(), "the folder '", path_.string(), "' holds ", all.size(),
+                  all.size() == 1 ? " checkpoint" : " checkpoints",
+                  " of an earlier run, the newest of step ", all.back().step,
+                  "; resume that run (\"latest\"), choose another output folder, or remove it");
+      return;
+    }
+    for (const auto& saved : all)
+      if (!saved.problem.empty() && (resume == "latest" || resume == "auto"))
+        notes_.push_back("a checkpoint is passed over: " + saved.problem);
+    if (resume == "auto" && !checkpoints_.latest()) return;
+    resume_from_ = checkpoints_.find(resume == "auto" ? "latest" : resume);
+    TORCH_CHECK(std::filesystem::is_directory(*resume_from_), "there is no checkpoint '",
+                resume_from_->string(), "' to resume from");
+  }
+
+  /// Every rank goes on from the checkpoint that rank 0 has found.
+  void share_checkpoint() {
+    auto text = ranks_.is_first() && resume_from_ ? resume_from_->string() : std::string();
+    text = broadcast_text(ranks_, text);
+    resume_from_ = text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
+  }
+
+  std::filesystem::path path_;
+  Ranks ranks_;
+  CheckpointFolder checkpoints_;
+  std::optional<FileLock> lock_;
+  std::optional<std::filesystem::path> resume_from_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace contrapunto

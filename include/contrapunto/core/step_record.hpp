@@ -1,0 +1,87 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/core/loss_terms.hpp"
+
+namespace contrapunto {
+
+/// The numbers of one optimizer step by name, in the order in which they were added. Any part of a
+/// trainer may add some; `notify()` hands the record to any number of sinks. The sinks of the
+/// library know these names, and show or draw whatever else they are given:
+///
+///   samples              samples seen so far, over all ranks
+///   epoch                passes over the data so far, fractional
+///   loss, loss/NAME      the total, and the named parts of a loss that has some
+///   lr                   learning rate of the step
+///   scale                exp of the learned log-temperature, after the step
+///   gradient_norm        global L2 norm before clipping
+///   samples_per_second   over the last logging window, over all ranks
+///   data_wait_fraction   fraction of that window spent waiting for data, 0 to 1
+struct StepRecord {
+  std::int64_t step = 0;  ///< Optimizer steps done.
+  std::vector<std::pair<std::string, double>> values = {};
+
+  /// Appends a value; raises when the record already has one of this name.
+  StepRecord& add(std::string name, double value) {
+    TORCH_CHECK(!find(name), "StepRecord: step ", step, " already has a value '", name, "'");
+    values.emplace_back(std::move(name), value);
+    return *this;
+  }
+
+  /// Appends `loss` and, for each named part, `loss/NAME`. Waits for the device.
+  StepRecord& add(const LossTerms& terms) {
+    add("loss", terms.total.item<double>());
+    for (const auto& [name, value] : terms.parts) add("loss/" + name, value.item<double>());
+    return *this;
+  }
+
+  /// The value of this name, or nothing.
+  [[nodiscard]] std::optional<double> find(std::string_view name) const {
+    const auto found = std::find_if(values.begin(), values.end(),
+                                    [&](const auto& value) { return value.first == name; });
+    return found == values.end() ? std::nullopt : std::optional(found->second);
+  }
+};
+
+/// Something that takes records: it has `on_step(record)` for training steps, or
+/// `on_evaluation(record)` for evaluations, or both.
+template <class S> concept RecordSink = requires(S& sink, const StepRecord& record) {
+  sink.on_step(record);
+}
+|| requires(S& sink, const StepRecord& record) {
+  sink.on_evaluation(record);
+};
+
+/// Hands the record of a training step to every sink that has `on_step`.
+template <RecordSink... Sinks>
+void notify(const StepRecord& record, Sinks&... sinks) {
+  (
+      [&] {
+        if constexpr (requires { sinks.on_step(record); }) sinks.on_step(record);
+      }(),
+      ...);
+}
+
+/// Hands the results of an evaluation after `record.step` steps to every sink that has
+/// `on_evaluation`.
+template <RecordSink... Sinks>
+void notify_evaluation(const StepRecord& record, Sinks&... sinks) {
+  (
+      [&] {
+        if constexpr (requires { sinks.on_evaluation(record); }) sinks.on_evaluation(record);
+      }(),
+      ...);
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "contrapunto/io/atomic_file.hpp"
+
+namespace contrapunto {
+
+/// Keeps a file locked for this process while it lives. The system drops the lock when the process
+/// ends in any way, so a killed run leaves nothing to clean up. Some network file systems have no
+/// locks; then `held()` is false and nothing is locked.
+class FileLock {
+ public:
+  /// Locks `path`, which is created if need be and then names the host and the process. Raises
+  /// `busy` and the name of the process that holds the lock.
+  FileLock(const std::filesystem::path& path, const std::string& busy)
+      : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    TORCH_CHECK(descriptor_ >= 0, "cannot open '", path.string(), "': ", detail::errno_text(errno));
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      const int error = errno;
+      char text[256] = {};
+      const auto size = ::read(descriptor_, text, sizeof(text) - 1);
+      ::close(descriptor_);
+      TORCH_CHECK(error != EWOULDBLOCK, busy, " (held by ",
+                  size > 0 ? std::string(text, static_cast<std::size_t>(size)) : "another process",
+                  ")");
+      TORCH_CHECK(error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP, "cannot lock '",
+                  path.string(), "': ", detail::errno_text(error));
+      descriptor_ = -1;
+      return;
+    }
+    char host[256] = {};
+    if (::gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
+    const auto owner = "process " + std::to_string(::getpid()) + " on " + host;
+    // The name is for people only; a full disk must not keep a run from starting.
+    if (::ftruncate(descriptor_, 0) == 0)
+      static_cast<void>(!::pwrite(descriptor_, owner.data(), owner.size(), 0));
+  }
+  /// Whether the file is locked.
+  [[nodiscard]] bool held() const { return descriptor_ >= 0; }
+
+  FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  FileLock& operator=(FileLock&&) = delete;
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+  ~FileLock() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace contrapunto
