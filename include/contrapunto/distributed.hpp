@@ -8,10 +8,12 @@
 #include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/gather_with_gradient.hpp"
 #include "contrapunto/distributed/gradient_sync.hpp"
+#include "contrapunto/distributed/join_ranks.hpp"
 #include "contrapunto/distributed/launch_environment.hpp"
 #include "contrapunto/distributed/on_first_rank.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/rank_watchdog_options.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 

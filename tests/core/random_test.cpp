@@ -3,6 +3,8 @@
 
 #include "contrapunto/core/random.hpp"
 
+#include <set>
+
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -54,6 +56,21 @@ TEST_CASE("Uniform numbers fill their range evenly", "[core][cpu]") {
   CHECK(random.integer(1) == 0);
   const double narrow = random.uniform(-2.0, -1.0);
   CHECK((narrow >= -2.0 && narrow < -1.0));
+}
+
+TEST_CASE("Each rank has its own seed in each step, whatever the number of ranks", "[core][cpu]") {
+  STATIC_REQUIRE(rank_seed(1, 2, 3) == rank_seed(1, 2, 3));
+  std::set<std::uint32_t> low;  // the CPU's generator reads the low 32 bits only
+  for (std::int64_t step = 0; step < 64; ++step)
+    for (std::int64_t rank = 0; rank < 64; ++rank)
+      low.insert(static_cast<std::uint32_t>(rank_seed(5, step, rank)));
+  REQUIRE(low.size() == 64 * 64);
+  REQUIRE(rank_seed(5, 0, 1) != rank_seed(6, 0, 1));
+  REQUIRE(rank_seed(5, 1, 0) != rank_seed(5, std::int64_t{1} << 32, 0));
+  // Philox with the step, the rank and a last word that no stream of the data uses.
+  const auto words = philox({7, 1, 9, 0xFFFFFFFF}, {5, 2});
+  REQUIRE(rank_seed((std::uint64_t{2} << 32) | 5, (std::int64_t{1} << 32) | 7, 9) ==
+          ((std::uint64_t{words[0]} << 32) | words[1]));
 }
 
 TEST_CASE("A permutation holds every number once", "[core][cpu]") {

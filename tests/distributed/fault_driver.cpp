@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rank of a run that fault_check.py kills, stops or misconfigures. Prints "PID n" when it begins,
 // "STEP n" after each step, "WAITING" when the fault may come, and why it ended. Ends with 0 when
-// all is well, 3 when the monitor ended it, 4 after an error.
+// all is well, 3 when the watchdog ended it, 4 after an error.
 #include <unistd.h>
 
 #include <chrono>
@@ -11,11 +11,12 @@
 #include <limits>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "contrapunto/core/error_text.hpp"
-#include "contrapunto/distributed/process_group.hpp"
+#include "contrapunto/distributed/join_ranks.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
-#include "contrapunto/distributed/rank_watchdog.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "support/catch.hpp"
 
@@ -32,35 +33,44 @@ void say(const std::string& text) {
 
 constexpr std::int64_t kFaultStep = 5;
 
-void run(const std::string& scenario) {
-  const auto launch = read_launch_environment(::getenv);
-  ProcessGroupOptions options;
-  options.timeout = milliseconds(std::atoi(::getenv("FAULT_TIMEOUT_MS")));
-  options.gloo_address = "127.0.0.1";
-  options.gloo_threads = 1;
-  const auto store = open_tcp_store(launch, options.timeout);
-  const auto world = connect_gloo(store, launch.rank, launch.size, options);
-  const bool last = launch.rank == launch.size - 1;
-  if (scenario == "configuration")
-    check_same_on_all_ranks(world, "batch size", launch.rank == 1 ? 512 : 256);
+JoinOptions options(const std::string& scenario) {
+  JoinOptions options{.device = "cpu",
+                      .timeout = milliseconds(std::atoi(::getenv("FAULT_TIMEOUT_MS"))),
+                      .collective_timeout = seconds(60)};
+  options.watchdog = {.interval = milliseconds(100),
+                      .timeout = milliseconds(2500),
+                      .stall_timeout = milliseconds(2500)};
+  if (scenario.starts_with("default handler")) return options;
+  options.on_failure = [](const std::string& why) {
+    say("WATCHDOG " + why);
+    ::_exit(3);
+  };
+  return options;
+}
 
-  RankWatchdog monitor(store, launch.rank, launch.size,
-                       [](const std::string& why) {
-                         say("MONITOR " + why);
-                         ::_exit(3);
-                       },
-                       {.interval = milliseconds(100),
-                        .timeout = milliseconds(2500),
-                        .stall_timeout = milliseconds(2500)});
+void run(const std::string& scenario, Ranks& ranks) {
+  if (scenario == "options") {
+    say("ARRIVAL " + std::to_string(JoinOptions{}.timeout / seconds(1)));
+    return;
+  }
+  TORCH_CHECK(scenario != "flags" || std::string(::getenv("RANK")) != "1", "no such flag");
+  ranks = join_ranks(options(scenario));
+  const bool last = ranks.rank() == ranks.size() - 1;
+  if (scenario == "configuration")
+    check_same_on_all_ranks(
+        ranks, "the settings",
+        std::vector<std::pair<std::string, std::string>>{
+            {"model", "ViT-B-32"}, {"batch_size", ranks.rank() == 1 ? "512" : "256"}});
+
   for (std::int64_t step = 0; step < 8; ++step) {
     if (step == kFaultStep && scenario == "stall" && last) {
       say("WAITING");
       std::this_thread::sleep_for(seconds(60));  // as if for data
     }
-    monitor.progress(step);
+    ranks.progress(step);
     if (step == kFaultStep && scenario == "error" && last) throw std::runtime_error("no data left");
     // The others enter the collective; the one that is to suffer, and says so, comes too late.
-    if (step == kFaultStep && scenario == "wait " + std::to_string(launch.rank)) {
+    if (step == kFaultStep && scenario.ends_with("wait " + std::to_string(ranks.rank()))) {
       std::this_thread::sleep_for(milliseconds(300));
       say("WAITING");
       std::this_thread::sleep_for(seconds(60));
@@ -69,7 +79,7 @@ void run(const std::string& scenario) {
       auto x = at::ones({4, 8});
       if (step == kFaultStep && last) x[2][3] = std::numeric_limits<float>::quiet_NaN();
       try {
-        (void)TiledInfoNce<ProcessGroupCommunicator>({}, world)({x, x, at::ones({})});
+        (void)TiledInfoNce<Ranks>({}, ranks)({x, x, at::ones({})});
       } catch (const std::exception& error) {
         // All ranks raise in this step, so each says it before one of them is gone.
         say("RAISED " + error_text(error));
@@ -77,29 +87,24 @@ void run(const std::string& scenario) {
         throw;
       }
     }
-    try {
-      auto sum = at::ones({1000});
-      world.all_reduce_sum_(sum);
-      TORCH_CHECK(sum[0].item<float>() == static_cast<float>(launch.size), "wrong sum");
-    } catch (const std::exception&) {
-      say("COLLECTIVE RAISED");
-      (void)monitor.wait_for_failure();  // the callback ends the process
-      throw;
-    }
+    auto sum = at::ones({1000});
+    ranks.all_reduce_sum_(sum);
+    TORCH_CHECK(sum[0].item<float>() == static_cast<float>(ranks.size()), "wrong sum");
     say("STEP " + std::to_string(step));
   }
-  if (scenario == "clean" && launch.rank != 0) std::this_thread::sleep_for(seconds(1));
-  monitor.sign_off();
+  if (scenario == "clean" && ranks.rank() != 0) std::this_thread::sleep_for(seconds(1));
+  ranks.sign_off();
 }
 
 }  // namespace
 
 int main(int, char** argv) {
   say("PID " + std::to_string(::getpid()));
+  Ranks ranks;
   try {
-    run(argv[1]);
+    run(argv[1], ranks);
   } catch (const std::exception& error) {
-    say("ERROR " + error_text(error));
+    say("ERROR " + ranks.explain(error));
     return 4;
   }
   say("END");

@@ -79,7 +79,7 @@ class Launch(unittest.TestCase):
         code, out, err, seconds = launch(RANK + "time.sleep(0 if rank else 1.5); print('done'); sys.exit(3 * rank)")
         self.assertEqual(code, 3)
         self.assertIn("[0] done\n", out)
-        self.assertIn("rank 1 ended with 3; 1 still running, for at most 60 s", err)
+        self.assertIn("rank 1 ended with 3; 1 still running, for at most 90 s", err)
         self.assertLess(seconds, 20)
 
     def test_after_the_grace_ranks_are_killed_with_their_children(self):

@@ -57,31 +57,69 @@ TEST_CASE("Open MPI's variables are read, also inside a Slurm job", "[distribute
   REQUIRE(launch.master_address == "127.0.0.1");
 }
 
+TEST_CASE("MPICH's variables are read", "[distributed][cpu]") {
+  const auto launch = read_launch_environment(Variables{{"PMI_RANK", "3"},
+                                                        {"PMI_SIZE", "4"},
+                                                        {"MPI_LOCALRANKID", "1"},
+                                                        {"MPI_LOCALNRANKS", "2"},
+                                                        {"MASTER_ADDR", "gpu03"}});
+  REQUIRE(launch.launcher == "MPICH");
+  REQUIRE(launch.rank == 3);
+  REQUIRE(launch.size == 4);
+  REQUIRE(launch.local_rank == 1);
+  REQUIRE(launch.local_size == 2);
+}
+
 TEST_CASE("Slurm's variables are read; rank 0 is on the first node of the step",
           "[distributed][cpu]") {
-  Variables variables{{"SLURM_PROCID", "7"},     {"SLURM_NTASKS", "16"},
-                      {"SLURM_LOCALID", "3"},    {"SLURM_NTASKS_PER_NODE", "4"},
-                      {"SLURM_JOB_ID", "81234"}, {"SLURM_JOB_NODELIST", "login,gpu[03-04,09]"}};
+  Variables variables{{"SLURM_PROCID", "7"},
+                      {"SLURM_STEP_NUM_TASKS", "8"},
+                      {"SLURM_NTASKS", "16"},
+                      {"SLURM_LOCALID", "2"},
+                      {"SLURM_NODEID", "2"},
+                      {"SLURM_STEP_TASKS_PER_NODE", "2(x2),3,1"},
+                      {"SLURM_NTASKS_PER_NODE", "4"},
+                      {"SLURM_JOB_ID", "81234"},
+                      {"SLURM_JOB_NODELIST", "login,gpu[03-04,09]"},
+                      {"SLURM_STEP_NODELIST", "gpu[03-04,09]"}};
   auto launch = read_launch_environment(variables);
   REQUIRE(launch.launcher == "Slurm");
   REQUIRE(launch.rank == 7);
-  REQUIRE(launch.size == 16);
-  REQUIRE(launch.local_rank == 3);
-  REQUIRE(launch.local_size == 4);
-  REQUIRE(launch.master_address == "login");
+  REQUIRE(launch.size == 8);
+  REQUIRE(launch.local_rank == 2);
+  REQUIRE(launch.local_size == 3);
+  REQUIRE(launch.master_address == "gpu03");
   REQUIRE(launch.master_port == 21234);
 
-  variables["SLURM_STEP_NODELIST"] = "gpu[03-04,09]";
-  variables["SLURM_STEP_NUM_TASKS"] = "8";
-  launch = read_launch_environment(variables);
-  REQUIRE(launch.size == 8);
-  REQUIRE(launch.master_address == "gpu03");
+  variables.erase("SLURM_STEP_TASKS_PER_NODE");
+  REQUIRE(read_launch_environment(variables).local_size == 4);
+  variables.erase("SLURM_STEP_NODELIST");
+  REQUIRE(read_launch_environment(variables).master_address == "login");
 
   variables["MASTER_ADDR"] = "gpu09";
   variables["MASTER_PORT"] = "4000";
   launch = read_launch_environment(variables);
   REQUIRE(launch.master_address == "gpu09");
   REQUIRE(launch.master_port == 4000);
+}
+
+TEST_CASE("A program that a Slurm batch script runs without srun is one rank",
+          "[distributed][cpu]") {
+  const auto launch = read_launch_environment(Variables{{"SLURM_PROCID", "0"},
+                                                        {"SLURM_NTASKS", "4"},
+                                                        {"SLURM_LOCALID", "0"},
+                                                        {"SLURM_TASKS_PER_NODE", "1(x4)"}});
+  REQUIRE(launch.launcher == "none");
+  REQUIRE(launch.size == 1);
+}
+
+TEST_CASE("Slurm's count of tasks on a node is read", "[distributed][cpu]") {
+  const auto tasks = contrapunto::detail::slurm_tasks_of_node;
+  REQUIRE(tasks("4", 0) == 4);
+  REQUIRE(tasks("4(x2),3", 1) == 4);
+  REQUIRE(tasks("4(x2),3", 2) == 3);
+  REQUIRE_FALSE(tasks("4(x2),3", 3).has_value());
+  REQUIRE_FALSE(tasks("many", 0).has_value());
 }
 
 TEST_CASE("The first host of a Slurm node list is found in every form", "[distributed][cpu]") {
@@ -103,7 +141,13 @@ TEST_CASE("A broken launch environment is refused with the variable's name", "[d
   REQUIRE_THROWS_WITH(read({{"RANK", "0"}, {"WORLD_SIZE", "1"}, {"MASTER_PORT", "70000"}}),
                       Contains("MASTER_PORT is 70000"));
   REQUIRE_THROWS_WITH(read({{"RANK", "0"}, {"WORLD_SIZE", "4"}, {"LOCAL_WORLD_SIZE", "2"}}),
-                      Contains("4 ranks, only 2 of them") && Contains("MASTER_ADDR"));
+                      Contains("4 ranks, only 2 of them") && Contains("MASTER_ADDR is not set"));
+  // Each of two machines would wait for rank 0 at its own 127.0.0.1.
+  REQUIRE_THROWS_WITH(read({{"RANK", "0"}, {"WORLD_SIZE", "2"}}),
+                      Contains("there are 2 ranks") && Contains("MASTER_ADDR is not set") &&
+                          Contains("127.0.0.1 when all ranks are on one machine"));
+  REQUIRE(read({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_WORLD_SIZE", "2"}}).master_address ==
+          "127.0.0.1");
 }
 
 TEST_CASE("The environment of the process can be passed as it is", "[distributed][cpu]") {

@@ -194,7 +194,7 @@ TEST_CASE("When the launcher hosts the store, rank 0 is a client like the others
 TEST_CASE("A missing rank is an error within the timeout that says who is missing",
           "[distributed][cpu]") {
   auto options = local_options();
-  options.timeout = milliseconds(500);
+  options.arrival_timeout = milliseconds(500);
   const auto start = std::chrono::steady_clock::now();
   const auto refuses = [&](const c10::intrusive_ptr<c10d::Store>& store) {
     REQUIRE_THROWS_WITH(connect_gloo(store, 1, 3, options), Contains("only 1 of 3 ranks arrived") &&
@@ -213,7 +213,7 @@ TEST_CASE("A missing rank is an error within the timeout that says who is missin
     LaunchEnvironment launch;
     launch.size = 3;
     launch.master_port = test::free_port();
-    refuses(open_tcp_store(launch, options.timeout));
+    refuses(open_tcp_store(launch, options.arrival_timeout));
   }
   REQUIRE(std::chrono::steady_clock::now() - start < seconds(5));
 }

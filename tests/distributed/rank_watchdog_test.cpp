@@ -23,10 +23,10 @@ constexpr RankWatchdogOptions kQuick{
 struct Rank {
   Rank(const c10::intrusive_ptr<c10d::Store>& store, std::int64_t rank, std::int64_t size,
        RankWatchdogOptions options = kQuick)
-      : monitor(std::make_unique<RankWatchdog>(
+      : watchdog(std::make_unique<RankWatchdog>(
             store, rank, size, [this](const std::string&) { ++failures; }, options)) {}
   std::atomic<int> failures = 0;
-  std::unique_ptr<RankWatchdog> monitor;
+  std::unique_ptr<RankWatchdog> watchdog;
 };
 
 }  // namespace
@@ -35,31 +35,31 @@ TEST_CASE("Ranks that work and leave one after the other accuse nobody", "[distr
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 3), one(store, 1, 3), two(store, 2, 3);
   for (std::int64_t step = 0; step < 3; ++step)
-    for (auto* rank : {&zero, &one, &two}) rank->monitor->progress(step);
-  two.monitor->sign_off();
-  two.monitor.reset();
+    for (auto* rank : {&zero, &one, &two}) rank->watchdog->progress(step);
+  two.watchdog->sign_off();
+  two.watchdog.reset();
   std::this_thread::sleep_for(milliseconds(800));  // longer than the timeout
   // The same step reported again and again is a sign that the rank is not stuck.
-  one.monitor->progress(7);  // zero has been silent for long, but behind for no time
+  one.watchdog->progress(7);  // zero has been silent for long, but behind for no time
   for (int i = 0; i < 8; ++i) {
     std::this_thread::sleep_for(milliseconds(50));
-    zero.monitor->progress(2);
+    zero.watchdog->progress(2);
   }
-  one.monitor->sign_off();
-  zero.monitor->sign_off();
+  one.watchdog->sign_off();
+  zero.watchdog->sign_off();
   REQUIRE(zero.failures + one.failures + two.failures == 0);
-  REQUIRE_FALSE(zero.monitor->wait_for_failure(milliseconds(0)).has_value());
+  REQUIRE_FALSE(zero.watchdog->wait_for_failure(milliseconds(0)).has_value());
 }
 
-TEST_CASE("Rank 0 leaves last, but does not wait for ever", "[distributed][cpu]") {
+TEST_CASE("Rank 0 leaves last, but does not wait forever", "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 2), one(store, 1, 2);
   auto begin = std::chrono::steady_clock::now();
   std::thread later([&] {
     std::this_thread::sleep_for(milliseconds(200));
-    one.monitor->sign_off();
+    one.watchdog->sign_off();
   });
-  zero.monitor->sign_off();
+  zero.watchdog->sign_off();
   const auto waited = std::chrono::steady_clock::now() - begin;
   later.join();
   REQUIRE(waited >= milliseconds(200));
@@ -68,37 +68,36 @@ TEST_CASE("Rank 0 leaves last, but does not wait for ever", "[distributed][cpu]"
   const auto other = c10::make_intrusive<c10d::HashStore>();
   Rank first(other, 0, 2), stays(other, 1, 2);
   begin = std::chrono::steady_clock::now();
-  first.monitor->sign_off();
+  first.watchdog->sign_off();
   REQUIRE(std::chrono::steady_clock::now() - begin >= milliseconds(600));
   REQUIRE(std::chrono::steady_clock::now() - begin < seconds(2));
-  stays.monitor->sign_off();
+  stays.watchdog->sign_off();
   REQUIRE(first.failures + stays.failures == 0);
 }
 
 TEST_CASE("A rank that ends early is named by the others, once", "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 3), one(store, 1, 3), two(store, 2, 3);
-  one.monitor->progress(41);
-  REQUIRE_FALSE(zero.monitor->wait_for_failure(milliseconds(100)).has_value());
-  one.monitor.reset();
-  const auto said = zero.monitor->wait_for_failure();
+  one.watchdog->progress(41);
+  REQUIRE_FALSE(zero.watchdog->wait_for_failure(milliseconds(100)).has_value());
+  one.watchdog.reset();
+  const auto said = zero.watchdog->wait_for_failure();
   REQUIRE(said.has_value());
   REQUIRE_THAT(*said, Contains("rank 1 (host ") && Contains(std::to_string(::getpid())) &&
                           Contains("its last step was 41"));
-  REQUIRE(two.monitor->wait_for_failure() == said);
-  std::this_thread::sleep_for(milliseconds(100));
-  REQUIRE(zero.failures == 1);
+  REQUIRE(two.watchdog->wait_for_failure() == said);
+  REQUIRE(zero.failures == 1);  // on_failure has been called when wait_for_failure() returns
   REQUIRE(two.failures == 1);
   REQUIRE(one.failures == 0);
 }
 
-TEST_CASE("A rank that never makes its monitor is named", "[distributed][cpu]") {
+TEST_CASE("A rank that never makes its watchdog is named", "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 3), one(store, 1, 3);
-  const auto said = one.monitor->wait_for_failure();
+  const auto said = one.watchdog->wait_for_failure();
   REQUIRE(said.has_value());
   REQUIRE_THAT(*said, Contains("rank 2 has not been heard of within 0.6 s"));
-  REQUIRE(zero.monitor->wait_for_failure() == said);
+  REQUIRE(zero.watchdog->wait_for_failure() == said);
 }
 
 TEST_CASE("A rank behind the others is stuck; ranks in step are not", "[distributed][cpu]") {
@@ -107,18 +106,18 @@ TEST_CASE("A rank behind the others is stuck; ranks in step are not", "[distribu
   patient.stall_timeout = milliseconds(0);
   const bool never = GENERATE(false, true);
   Rank zero(store, 0, 2, never ? patient : kQuick), one(store, 1, 2, never ? patient : kQuick);
-  zero.monitor->progress(3);
-  one.monitor->progress(3);
-  REQUIRE_FALSE(zero.monitor->wait_for_failure(milliseconds(500)).has_value());
-  zero.monitor->progress(4);
-  const auto said = one.monitor->wait_for_failure(milliseconds(never ? 500 : 5000));
+  zero.watchdog->progress(3);
+  one.watchdog->progress(3);
+  REQUIRE_FALSE(zero.watchdog->wait_for_failure(milliseconds(500)).has_value());
+  zero.watchdog->progress(4);
+  const auto said = one.watchdog->wait_for_failure(milliseconds(never ? 500 : 5000));
   REQUIRE(said.has_value() != never);
   if (!never)
-    REQUIRE_THAT(*said, Contains("rank 1 (host") && Contains("lives but has made no progress") &&
+    REQUIRE_THAT(*said, Contains("rank 1 (host") && Contains("is alive but has made no progress") &&
                             Contains("last step was 3, others are at step 4"));
 }
 
-TEST_CASE("A monitor for one rank does nothing, and bad options are refused",
+TEST_CASE("A watchdog for one rank does nothing, and bad options are refused",
           "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   const auto ignore = [](const std::string&) {};

@@ -13,6 +13,10 @@ TEST_CASE("Ranks stand for one process until they are given others", "[distribut
   REQUIRE(alone.is_first());
   REQUIRE(alone.all_reduce_min(7) == 7);
   REQUIRE(alone.all_gather(torch::ones({2})).sizes() == at::IntArrayRef{1, 2});
+  alone.progress(1);
+  alone.sign_off();
+  REQUIRE(alone.explain(c10::Error("no data left", nullptr)) == "no data left");
+  REQUIRE(Ranks(SingleProcess(c10::Device(c10::kMeta))).device() == c10::Device(c10::kMeta));
 }
 
 TEST_CASE("Ranks do what the communicator behind them does", "[distributed][cpu]") {

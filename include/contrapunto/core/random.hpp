@@ -72,6 +72,23 @@ class RandomStream {
   unsigned used_ = 4;
 };
 
+/// Seed for the random numbers that rank `rank` draws in optimizer step `step`, such as those of
+/// dropout. A pure function of its arguments: ranks draw different numbers in every step, a resumed
+/// run draws those of the uninterrupted one, and the seed does not depend on the number of ranks,
+/// so a rank keeps its numbers when a run goes on with more or fewer of them. Give it to
+/// torch::manual_seed before the step.
+[[nodiscard]] constexpr std::uint64_t rank_seed(std::uint64_t seed, std::int64_t step,
+                                                std::int64_t rank) {
+  // No RandomStream has this last word in its counter unless its index is above 2^63.
+  constexpr std::uint32_t kDomain = 0xFFFFFFFF;
+  const auto at = static_cast<std::uint64_t>(step);
+  const auto words =
+      philox({static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(at >> 32),
+              static_cast<std::uint32_t>(rank), kDomain},
+             {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)});
+  return (std::uint64_t{words[0]} << 32) | words[1];
+}
+
 /// A random order of {0, ..., n - 1} that needs no memory: place i is worked out when it is asked
 /// for. A Feistel network over the next power of four, walked until it falls below n.
 /// Reference: Black and Rogaway 2002, https://doi.org/10.1007/3-540-45760-7_9

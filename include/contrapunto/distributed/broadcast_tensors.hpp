@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/distributed/communicator.hpp"
@@ -15,29 +16,50 @@ namespace contrapunto {
 
 namespace detail {
 
+/// Dtype and shape of `tensor`: "Float [2, 3]".
+inline std::string describe_tensor(const at::Tensor& tensor) {
+  std::string text = std::string(c10::toString(tensor.scalar_type())) + " [";
+  for (std::int64_t d = 0; d < tensor.dim(); ++d)
+    text += (d > 0 ? ", " : "") + std::to_string(tensor.size(d));
+  return text + "]";
+}
+
 /// Number, dtypes and shapes of `tensors` as a text that ranks can compare.
 inline std::string describe_tensors(const std::vector<at::Tensor>& tensors) {
   std::string text = std::to_string(tensors.size()) + " tensors";
-  for (const auto& tensor : tensors) {
-    text += std::string("; ") + c10::toString(tensor.scalar_type()) + " [";
-    for (std::int64_t d = 0; d < tensor.dim(); ++d)
-      text += (d > 0 ? ", " : "") + std::to_string(tensor.size(d));
-    text += "]";
-  }
+  for (const auto& tensor : tensors) text += "; " + describe_tensor(tensor);
   return text;
 }
 
 }  // namespace detail
 
-/// Overwrites `tensors`, such as a model's parameters and buffers, with those of rank `root`: how a
-/// run with several ranks starts from one model. Raises on every rank when number, shapes or dtypes
-/// differ between ranks. Collective.
+/// Overwrites `tensors` with those of rank `root`. Raises on every rank when number, shapes or
+/// dtypes differ between ranks. Collective.
 template <Communicator C>
 void broadcast_tensors_(std::vector<at::Tensor> tensors, const C& communicator,
                         std::int64_t root = 0) {
   if (communicator.size() == 1) return;
   check_same_on_all_ranks(communicator, "broadcast_tensors_: the list of tensors",
                           detail::describe_tensors(tensors));
+  for (auto& tensor : tensors) communicator.broadcast_(tensor, root);
+}
+
+/// Overwrites all parameters and buffers of `module` with those of rank `root`: how a run with
+/// several ranks starts from one model. `module` is a torch::nn::Module or has the same
+/// named_parameters() and named_buffers(). Raises on every rank when the names, shapes or dtypes
+/// differ between ranks, and names the tensors that do. Collective.
+template <class Module, Communicator C>
+void broadcast_module_(const Module& module, const C& communicator, std::int64_t root = 0) {
+  if (communicator.size() == 1) return;
+  std::vector<at::Tensor> tensors;
+  std::vector<std::pair<std::string, std::string>> described;
+  for (const auto& named : {module.named_parameters(), module.named_buffers()})
+    for (const auto& entry : named) {
+      if (!entry.value().defined()) continue;
+      tensors.push_back(entry.value());
+      described.emplace_back(entry.key(), detail::describe_tensor(entry.value()));
+    }
+  check_same_on_all_ranks(communicator, "broadcast_module_: parameters and buffers", described);
   for (auto& tensor : tensors) communicator.broadcast_(tensor, root);
 }
 

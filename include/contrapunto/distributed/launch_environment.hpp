@@ -5,11 +5,15 @@
 #include <c10/util/Exception.h>
 
 #include <charconv>
+#include <cinttypes>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string>
+#include <utility>
 
 namespace contrapunto {
 
@@ -22,9 +26,9 @@ struct LaunchEnvironment {
   std::string master_address = "127.0.0.1";  ///< Machine of rank 0.
   std::int64_t master_port = 29500;
   std::int64_t restart = 0;  ///< How often the launcher has restarted the run.
-  bool launcher_hosts_store =
-      false;                      ///< The launcher already listens on the port: rank 0 must not.
-  std::string launcher = "none";  ///< "torchrun", "Open MPI", "Slurm" or "none".
+  /// Whether the launcher already listens on the port, so that rank 0 must not.
+  bool launcher_hosts_store = false;
+  std::string launcher = "none";  ///< "torchrun", "Open MPI", "MPICH", "Slurm" or "none".
 };
 
 namespace detail {
@@ -54,7 +58,7 @@ class LaunchVariables {
   [[nodiscard]] std::int64_t required(const char* name, const char* because) const {
     const auto value = number(name);
     TORCH_CHECK(value, "launch environment: ", because, " is set but ", name,
-                " is not; unset the former or set both");
+                " is not; set both, or unset ", because);
     return *value;
   }
 
@@ -71,38 +75,65 @@ inline std::string first_slurm_host(const std::string& nodes) {
   return nodes.substr(0, bracket) + nodes.substr(bracket + 1, end - bracket - 1);
 }
 
+/// Tasks on node `node` in Slurm's notation: "4(x2),3" is 4, 4, 3. Nothing when there is no such
+/// node.
+inline std::optional<std::int64_t> slurm_tasks_of_node(const std::string& tasks,
+                                                       std::int64_t node) {
+  std::istringstream in(tasks);
+  for (std::string part; std::getline(in, part, ',');) {
+    std::int64_t count = 0, nodes = 1;
+    if (std::sscanf(part.c_str(), "%" SCNd64 "(x%" SCNd64 ")", &count, &nodes) < 1)
+      return std::nullopt;
+    if (node < nodes) return count;
+    node -= nodes;
+  }
+  return std::nullopt;
+}
+
 }  // namespace detail
 
-/// Reads what torchrun, Open MPI's mpirun or Slurm's srun put into the environment, in this order;
-/// none of them gives one rank. `lookup` returns the value of a variable or null, so pass
-/// `::getenv`. MASTER_ADDR and MASTER_PORT always win; Slurm's defaults are the first node of the
-/// step and a port made from the job's number, the others' 127.0.0.1:29500. Raises on values that
-/// are no numbers or contradict each other, and when ranks on several machines have no address.
+/// Reads what torchrun (or scripts/launch), Open MPI's or MPICH's mpirun, or Slurm's srun put into
+/// the environment, in this order; without any of them there is one rank. A program that a Slurm
+/// batch script runs without srun is one rank too. `lookup` returns the value of a variable or
+/// null, so pass `::getenv`. MASTER_ADDR and MASTER_PORT always win. Without them, Slurm's ranks
+/// meet on the first node of the step at a port made from the job's number, and ranks of one
+/// machine at 127.0.0.1:29500. Raises on values that are not numbers or contradict each other, and
+/// when MASTER_ADDR is missing for ranks that are not known to be on one machine.
 inline LaunchEnvironment read_launch_environment(std::function<const char*(const char*)> lookup) {
   const detail::LaunchVariables variables(std::move(lookup));
   LaunchEnvironment launch;
   bool has_address = false;
+  std::optional<std::int64_t> local_rank, local_size;
   if (variables.text("RANK") || variables.text("WORLD_SIZE")) {
     launch.launcher = "torchrun";
     launch.rank = variables.required("RANK", "WORLD_SIZE");
     launch.size = variables.required("WORLD_SIZE", "RANK");
-    launch.local_rank = variables.number("LOCAL_RANK").value_or(launch.rank);
-    launch.local_size = variables.number("LOCAL_WORLD_SIZE").value_or(launch.size);
+    local_rank = variables.number("LOCAL_RANK");
+    local_size = variables.number("LOCAL_WORLD_SIZE");
     launch.restart = variables.number("TORCHELASTIC_RESTART_COUNT").value_or(0);
     launch.launcher_hosts_store = variables.text("TORCHELASTIC_USE_AGENT_STORE") == "True";
   } else if (variables.text("OMPI_COMM_WORLD_SIZE")) {
     launch.launcher = "Open MPI";
     launch.rank = variables.required("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE");
     launch.size = *variables.number("OMPI_COMM_WORLD_SIZE");
-    launch.local_rank = variables.number("OMPI_COMM_WORLD_LOCAL_RANK").value_or(launch.rank);
-    launch.local_size = variables.number("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(launch.size);
-  } else if (variables.text("SLURM_PROCID")) {
+    local_rank = variables.number("OMPI_COMM_WORLD_LOCAL_RANK");
+    local_size = variables.number("OMPI_COMM_WORLD_LOCAL_SIZE");
+  } else if (variables.text("PMI_RANK") && variables.text("MPI_LOCALNRANKS")) {
+    launch.launcher = "MPICH";
+    launch.rank = *variables.number("PMI_RANK");
+    launch.size = variables.required("PMI_SIZE", "PMI_RANK");
+    local_rank = variables.number("MPI_LOCALRANKID");
+    local_size = variables.number("MPI_LOCALNRANKS");
+  } else if (variables.text("SLURM_PROCID") && variables.text("SLURM_STEP_NUM_TASKS")) {
+    // A batch script has SLURM_PROCID and SLURM_NTASKS as well, but only srun makes a step.
     launch.launcher = "Slurm";
     launch.rank = *variables.number("SLURM_PROCID");
-    const auto step_size = variables.number("SLURM_STEP_NUM_TASKS");
-    launch.size = step_size ? *step_size : variables.required("SLURM_NTASKS", "SLURM_PROCID");
-    launch.local_rank = variables.number("SLURM_LOCALID").value_or(launch.rank);
-    launch.local_size = variables.number("SLURM_NTASKS_PER_NODE").value_or(launch.size);
+    launch.size = *variables.number("SLURM_STEP_NUM_TASKS");
+    local_rank = variables.number("SLURM_LOCALID");
+    if (const auto tasks = variables.text("SLURM_STEP_TASKS_PER_NODE"))
+      local_size =
+          detail::slurm_tasks_of_node(*tasks, variables.number("SLURM_NODEID").value_or(0));
+    if (!local_size) local_size = variables.number("SLURM_NTASKS_PER_NODE");
     auto nodes = variables.text("SLURM_STEP_NODELIST");
     if (!nodes) nodes = variables.text("SLURM_JOB_NODELIST");
     if (nodes) launch.master_address = detail::first_slurm_host(*nodes);
@@ -110,6 +141,8 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
     // Two jobs that share a machine must not meet on one port.
     launch.master_port = 20000 + variables.number("SLURM_JOB_ID").value_or(0) % 10000;
   }
+  launch.local_rank = local_rank.value_or(launch.rank);
+  launch.local_size = local_size.value_or(launch.size);
   if (const auto address = variables.text("MASTER_ADDR")) {
     launch.master_address = *address;
     has_address = true;
@@ -123,13 +156,17 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
               launch.launcher, "): local rank ", launch.local_rank, " of ", launch.local_size);
   TORCH_CHECK(launch.master_port > 0 && launch.master_port < 65536, "launch environment (",
               launch.launcher, "): MASTER_PORT is ", launch.master_port, ", expected 1 to 65535");
-  TORCH_CHECK(has_address || launch.local_size >= launch.size, "launch environment (",
-              launch.launcher, "): ", launch.size, " ranks, only ", launch.local_size,
-              " of them on this machine, and no MASTER_ADDR; set it to the machine of rank 0");
+  // Without an address each machine would wait for rank 0 at its own 127.0.0.1.
+  TORCH_CHECK(has_address || launch.size == 1 || (local_size && *local_size >= launch.size),
+              "launch environment (", launch.launcher, "): there are ", launch.size, " ranks, ",
+              local_size ? "only " + std::to_string(*local_size) + " of them on this machine"
+                         : "it does not say how many of them are on this machine",
+              ", and MASTER_ADDR is not set; set it to the machine of rank 0, or to 127.0.0.1 when "
+              "all ranks are on one machine");
   return launch;
 }
 
-/// The same from a map, for tests and for launchers of one's own.
+/// The same from a map, for tests and for your own launchers.
 inline LaunchEnvironment read_launch_environment(
     const std::map<std::string, std::string>& variables) {
   return read_launch_environment([&variables](const char* name) -> const char* {

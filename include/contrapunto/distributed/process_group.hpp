@@ -37,8 +37,10 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 namespace contrapunto {
 
 struct ProcessGroupOptions {
-  /// How long to wait for missing ranks, and for a rank that stopped answering.
+  /// How long a collective may take before it raises.
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
+  /// How long to wait for all ranks to arrive.
+  std::chrono::milliseconds arrival_timeout = std::chrono::seconds(60);
   /// Gloo only: host name or address of this machine that other ranks can reach; empty takes the
   /// machine's own name.
   std::string gloo_address = {};
@@ -72,7 +74,7 @@ class ProcessGroupCommunicator {
   /// [W, ...], row r from rank r, without history.
   [[nodiscard]] at::Tensor all_gather(const at::Tensor& tensor) const {
     const at::NoGradGuard no_grad;
-    auto input = tensor.detach().contiguous().view(-1);  // Gloo insists on [W * N, ...] else
+    auto input = tensor.detach().contiguous().view(-1);  // otherwise Gloo wants [W * N, ...]
     auto gathered = at::empty({size() * input.numel()}, input.options());
     if (input.numel() > 0) backend_->_allgather_base(gathered, input)->wait();
     std::vector<std::int64_t> shape{size()};
@@ -179,8 +181,8 @@ inline c10::intrusive_ptr<c10d::Store> open_file_store(const std::string& path, 
 
 namespace detail {
 
-/// Returns when all `size` ranks are at `store`; raises after `timeout`, saying who is missing. The
-/// first rank whose patience ends speaks for all.
+/// Returns when all `size` ranks are at `store`. Raises after `timeout` and names the missing
+/// ranks; all ranks that wait raise the message of the one whose time ran out first.
 inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t size,
                            std::chrono::milliseconds timeout) {
   TORCH_CHECK(rank >= 0 && rank < size, "process group: rank ", rank, " of ", size,
@@ -210,8 +212,10 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
           "gave up", "",
           "process group: only " + std::to_string(arrived) + " of " + std::to_string(size) +
               " ranks arrived within " + std::to_string(timeout.count()) +
-              " ms; missing: " + missing + ". Start all ranks, or lower the size");
-      // Rank 0 may take the store along; the others are to read this before.
+              " ms; missing: " + missing +
+              ". A missing rank was not started, ended early (see what it printed) or has another "
+              "address, port or number of ranks");
+      // The store may end with rank 0, so the other ranks get time to read the message.
       if (rank == 0 && arrived > 1) std::this_thread::sleep_for(5 * kLongestPause);
       TORCH_CHECK(false, message);
     }
@@ -223,12 +227,12 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
 }  // namespace detail
 
 /// Joins `size` ranks over Gloo (CPU tensors). Collective: returns when all ranks are connected,
-/// raises after the timeout and then names the missing ranks. A store serves one group; give each
-/// further one a c10d::PrefixStore of its own.
+/// raises after `arrival_timeout` and then names the missing ranks. A store serves one group; give
+/// each further group a c10d::PrefixStore of its own.
 inline ProcessGroupCommunicator connect_gloo(const c10::intrusive_ptr<c10d::Store>& store,
                                              std::int64_t rank, std::int64_t size,
                                              const ProcessGroupOptions& options = {}) {
-  detail::wait_for_ranks(*store, rank, size, options.timeout);
+  detail::wait_for_ranks(*store, rank, size, options.arrival_timeout);
   auto gloo = c10d::ProcessGroupGloo::Options::create(options.timeout);
   gloo->threads = options.gloo_threads;
   gloo->devices.push_back(
@@ -246,7 +250,7 @@ inline ProcessGroupCommunicator connect_gloo(const c10::intrusive_ptr<c10d::Stor
 inline ProcessGroupCommunicator connect_nccl(const c10::intrusive_ptr<c10d::Store>& store,
                                              std::int64_t rank, std::int64_t size,
                                              const ProcessGroupOptions& options = {}) {
-  detail::wait_for_ranks(*store, rank, size, options.timeout);
+  detail::wait_for_ranks(*store, rank, size, options.arrival_timeout);
   auto nccl = c10d::ProcessGroupNCCL::Options::create();
   nccl->timeout = options.timeout;
   auto group = c10::make_intrusive<c10d::ProcessGroupNCCL>(
@@ -258,13 +262,13 @@ inline ProcessGroupCommunicator connect_nccl(const c10::intrusive_ptr<c10d::Stor
 #endif
 
 /// Joins the ranks of `launch` for tensors of `device`: over NCCL for a CUDA device, which should
-/// be the current one, over Gloo for the CPU. `store` as `open_tcp_store` made
-/// it. Raises for a CUDA device in a build without NCCL.
+/// be the current one, over Gloo for the CPU. `store` comes from `open_tcp_store`. Raises for a
+/// CUDA device in a build without NCCL.
 inline ProcessGroupCommunicator connect_ranks(const c10::intrusive_ptr<c10d::Store>& store,
                                               const LaunchEnvironment& launch, c10::Device device,
                                               ProcessGroupOptions options = {}) {
   if (device.is_cpu()) {
-    // One machine needs no name that others can resolve.
+    // On one machine the name of the host need not resolve.
     if (options.gloo_address.empty() && launch.local_size == launch.size)
       options.gloo_address = "127.0.0.1";
     return connect_gloo(store, launch.rank, launch.size, options);

@@ -13,8 +13,10 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/distributed/communicator.hpp"
@@ -33,8 +35,8 @@ std::vector<std::int64_t> gather_numbers(const C& communicator, std::int64_t num
   return {first, first + communicator.size()};
 }
 
-/// Raises when `shown` is not the same text for all ranks.
-inline void refuse_difference(std::string_view name, const std::vector<std::string>& shown) {
+/// Which ranks have another text than rank 0: "rank 1 has a, rank 0 has b"; empty when none has.
+inline std::string list_differences(const std::vector<std::string>& shown) {
   constexpr std::size_t kListed = 8;
   std::string list;
   std::size_t different = 0;
@@ -43,17 +45,83 @@ inline void refuse_difference(std::string_view name, const std::vector<std::stri
     list += "rank " + std::to_string(r) + " has " + shown[r] + ", ";
   }
   if (different > kListed) list += std::to_string(different - kListed) + " more ranks differ, ";
-  TORCH_CHECK(different == 0, name, " differs: ", list, "rank 0 has ", shown[0],
-              "; start all ranks with the same");
+  return different == 0 ? "" : list + "rank 0 has " + shown[0];
 }
 
-/// Short texts as they are, of long ones what stands around place `at`.
+/// Raises when `shown` is not the same text for all ranks.
+inline void refuse_difference(std::string_view name, const std::vector<std::string>& shown) {
+  const auto list = list_differences(shown);
+  TORCH_CHECK(list.empty(), name, " differs: ", list, "; start all ranks with the same");
+}
+
+/// A short text as it is; of a long text the part around position `at`.
 inline std::string excerpt(std::string_view text, std::size_t at) {
   constexpr std::size_t kShown = 60;
   if (text.size() <= kShown) return "'" + std::string(text) + "'";
   const auto begin = std::min(at - std::min(at, kShown / 2), text.size() - kShown);
   return std::string(begin > 0 ? "'..." : "'") + std::string(text.substr(begin, kShown)) +
          (begin + kShown < text.size() ? "...'" : "'");
+}
+
+/// The first position at which one of `texts` differs from the first.
+inline std::size_t first_difference(const std::vector<std::string>& texts) {
+  auto position = std::string::npos;
+  for (const auto& text : texts) {
+    const auto common = std::min(text.size(), texts.front().size());
+    std::size_t same = 0;
+    while (same < common && text[same] == texts.front()[same]) ++same;
+    if (text != texts.front()) position = std::min(position, same);
+  }
+  return position;
+}
+
+/// The texts of all ranks when they differ, and nothing when they are all the same. Ranks compare
+/// hashes, and exchange the texts only when those differ.
+template <Communicator C>
+std::vector<std::string> gather_different_texts(const C& communicator, std::string_view text) {
+  std::uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  const auto hashes = gather_numbers(communicator, std::bit_cast<std::int64_t>(hash));
+  const auto differs = [&](std::int64_t other) { return other != hashes.front(); };
+  if (std::none_of(hashes.begin(), hashes.end(), differs)) return {};
+
+  const auto size = static_cast<std::int64_t>(text.size());
+  auto bytes = at::empty({size}, at::kByte);
+  if (size > 0) std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  const auto gathered = gather_rows(communicator, bytes.to(communicator.device()));
+  const auto rows = gathered.rows.cpu();
+  const auto* next = static_cast<const char*>(rows.data_ptr());
+  std::vector<std::string> texts;
+  for (const auto length : gathered.sizes) {
+    texts.emplace_back(next, static_cast<std::size_t>(length));
+    next += length;
+  }
+  return texts;
+}
+
+using NamedValues = std::vector<std::pair<std::string, std::string>>;
+
+/// Names and values as one text, each preceded by its length, and back.
+inline std::string pack_named_values(const NamedValues& entries) {
+  std::string text;
+  for (const auto& [name, value] : entries)
+    for (const auto* part : {&name, &value}) text += std::to_string(part->size()) + ":" + *part;
+  return text;
+}
+inline NamedValues unpack_named_values(std::string_view text) {
+  const auto next = [&] {
+    const auto colon = text.find(':');
+    const auto size = static_cast<std::size_t>(std::stoull(std::string(text.substr(0, colon))));
+    std::string part(text.substr(colon + 1, size));
+    text.remove_prefix(colon + 1 + size);
+    return part;
+  };
+  NamedValues entries;
+  while (!text.empty()) {
+    auto name = next();
+    entries.emplace_back(std::move(name), next());
+  }
+  return entries;
 }
 
 }  // namespace detail
@@ -68,7 +136,7 @@ template <Communicator C>
   return ranks;
 }
 
-/// A function that all ranks must call together, which gives the smallest of their values: for
+/// A function that all ranks must call together and that returns the smallest of their values, for
 /// decisions that all must share, such as StepContext::smallest.
 template <Communicator C>
 [[nodiscard]] std::function<std::int64_t(std::int64_t)> all_reduce_min(C communicator) {
@@ -88,39 +156,59 @@ void check_same_on_all_ranks(const C& communicator, std::string_view name, std::
   detail::refuse_difference(name, shown);
 }
 
-/// The same for a text, such as a configuration written out. Ranks compare a hash of it and
-/// exchange it only when they differ; of long texts the message shows where they part.
+/// The same for a text. Of long texts the message shows where they begin to differ.
 template <Communicator C>
 void check_same_on_all_ranks(const C& communicator, std::string_view name, std::string_view value) {
-  std::uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
-  for (const char c : value) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  const auto hashes = detail::gather_numbers(communicator, std::bit_cast<std::int64_t>(hash));
-  const auto differs = [&](std::int64_t other) { return other != hashes.front(); };
-  if (std::none_of(hashes.begin(), hashes.end(), differs)) return;
-
-  const auto size = static_cast<std::int64_t>(value.size());
-  auto bytes = at::empty({size}, at::kByte);
-  if (size > 0) std::memcpy(bytes.data_ptr(), value.data(), value.size());
-  const auto gathered = gather_rows(communicator, bytes.to(communicator.device()));
-  const auto rows = gathered.rows.cpu();
-  const auto* next = static_cast<const char*>(rows.data_ptr());
-  std::vector<std::string_view> texts;
-  for (const auto length : gathered.sizes) {
-    texts.emplace_back(next, static_cast<std::size_t>(length));
-    next += length;
-  }
-  auto parting = std::string_view::npos;
-  for (const auto text : texts) {
-    const auto common = std::min(text.size(), texts.front().size());
-    std::size_t same = 0;
-    while (same < common && text[same] == texts.front()[same]) ++same;
-    if (text != texts.front()) parting = std::min(parting, same);
-  }
+  const auto texts = detail::gather_different_texts(communicator, value);
+  if (texts.empty()) return;
+  const auto position = detail::first_difference(texts);
   std::vector<std::string> shown;
-  for (const auto text : texts) shown.push_back(detail::excerpt(text, parting));
+  for (const auto& text : texts) shown.push_back(detail::excerpt(text, position));
   detail::refuse_difference(name, shown);
-  // They differ, but not in what is shown.
+  // The texts differ, but not in the part that is shown.
   TORCH_CHECK(false, name, " differs between ranks; start all ranks with the same");
+}
+
+/// The same for a list of names with their values, such as the settings of a run. The message names
+/// exactly the entries that differ, at most 10: "the settings differ: batch_size: rank 1 has '512',
+/// rank 0 has '256'". An entry that is missing on a rank differs too. Names occur once in a list.
+template <Communicator C>
+void check_same_on_all_ranks(const C& communicator, std::string_view what,
+                             const std::vector<std::pair<std::string, std::string>>& entries) {
+  const auto texts =
+      detail::gather_different_texts(communicator, detail::pack_named_values(entries));
+  if (texts.empty()) return;
+  std::vector<std::map<std::string, std::string>> of_rank;
+  std::vector<std::string> names;  // in the order of the first rank that has them
+  for (const auto& text : texts) {
+    of_rank.emplace_back();
+    for (auto& [name, value] : detail::unpack_named_values(text)) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+      of_rank.back()[name] = std::move(value);
+    }
+  }
+  constexpr std::size_t kListed = 10;
+  std::size_t different = 0;
+  std::string list;
+  for (const auto& name : names) {
+    std::vector<std::string> values;
+    for (const auto& values_of_rank : of_rank) {
+      const auto found = values_of_rank.find(name);
+      values.push_back(found == values_of_rank.end() ? "" : "=" + found->second);
+    }
+    const auto position = detail::first_difference(values);
+    if (position == std::string::npos || ++different > kListed) continue;
+    std::vector<std::string> shown;
+    for (const auto& value : values)
+      shown.push_back(value.empty()
+                          ? "no such entry"
+                          : detail::excerpt(std::string_view(value).substr(1),
+                                            position - std::min<std::size_t>(position, 1)));
+    list += (list.empty() ? "" : "; ") + name + ": " + detail::list_differences(shown);
+  }
+  if (different > kListed) list += "; " + std::to_string(different - kListed) + " more differ";
+  TORCH_CHECK(different > 0, what, " differ in their order; start all ranks with the same");
+  TORCH_CHECK(false, what, " differ: ", list, "; start all ranks with the same");
 }
 
 }  // namespace contrapunto

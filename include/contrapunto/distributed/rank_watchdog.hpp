@@ -29,30 +29,30 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/error_text.hpp"
+#include "contrapunto/distributed/rank_watchdog_options.hpp"
 
 namespace contrapunto {
 
-struct RankWatchdogOptions {
-  std::chrono::milliseconds interval = std::chrono::seconds(1);  ///< Between two signs of life.
-  /// A rank silent for longer is taken for dead; at least 3 intervals.
-  std::chrono::milliseconds timeout = std::chrono::seconds(20);
-  /// A rank that lives but has been behind others for longer, without calling progress(), is taken
-  /// for stuck; 0 is never.
-  std::chrono::milliseconds stall_timeout = std::chrono::minutes(10);
-};
-
 namespace detail {
+
+enum class RankState : char {
+  kUnseen,    // has not written anything yet
+  kRunning,   // has written and not ended
+  kFinished,  // signed off
+  kEnded,     // ended without signing off
+};
 
 /// What a rank writes about itself, and when this rank last saw it change.
 struct WatchedRank {
   using Clock = std::chrono::steady_clock;
 
-  char state = 'n';  // n: not seen yet, r: running, l: left, e: ended without leaving
+  RankState state = RankState::kUnseen;
   std::int64_t beats = 0;
   std::int64_t calls = 0;  // of progress()
   std::int64_t step = -1;
@@ -60,20 +60,24 @@ struct WatchedRank {
   std::string host = "?";
   Clock::time_point heard;  // when `beats` last changed
   Clock::time_point moved;  // when `calls` last changed
-  Clock::time_point level;  // when nobody was further
+  Clock::time_point level;  // when no other rank was last ahead of it
 
   [[nodiscard]] std::string text() const {
     std::ostringstream out;
-    out << state << ' ' << beats << ' ' << calls << ' ' << step << ' ' << process << ' ' << host;
+    out << static_cast<int>(state) << ' ' << beats << ' ' << calls << ' ' << step << ' ' << process
+        << ' ' << host;
     return out.str();
   }
 
   void update(const std::string& written, Clock::time_point now) {
     const auto before = *this;
     std::istringstream in(written);
-    in >> state >> beats >> calls >> step >> process >> host;
-    if (before.state == 'n' || beats != before.beats) heard = now;
-    if (before.state == 'n' || calls != before.calls) moved = now;
+    int number = 0;
+    in >> number >> beats >> calls >> step >> process >> host;
+    state = static_cast<RankState>(number);
+    const bool is_new = before.state == RankState::kUnseen;
+    if (is_new || beats != before.beats) heard = now;
+    if (is_new || calls != before.calls) moved = now;
   }
 
   [[nodiscard]] std::string name(std::size_t rank) const {
@@ -93,8 +97,8 @@ inline std::string seconds_text(std::chrono::steady_clock::duration duration) {
   return out.str();
 }
 
-/// The part of a monitor that its threads share. A thread that waits for a store that no longer
-/// answers cannot be joined, so it owns this too.
+/// The part of a watchdog that its threads share. A thread that waits for a store that no longer
+/// answers cannot be joined, so the threads own this part too.
 class RankWatch {
  public:
   using Clock = WatchedRank::Clock;
@@ -110,7 +114,7 @@ class RankWatch {
     ::gethostname(host.data(), host.size() - 1);
     ours_.host = host[0] == '\0' ? "?" : host.data();
     ours_.process = ::getpid();
-    ours_.state = 'r';
+    ours_.state = RankState::kRunning;
     answered_ = Clock::now();
     for (auto& watched : ranks_) watched.heard = watched.moved = watched.level = answered_;
   }
@@ -121,11 +125,11 @@ class RankWatch {
     ++ours_.calls;
   }
 
-  /// Makes `state` the last thing the others read of this rank; returns when it is written, at the
-  /// latest after `patience`.
-  void end(char state, std::chrono::milliseconds patience) {
+  /// Makes `state` the last thing that the others read about this rank. Returns when it is written,
+  /// at the latest after `patience`.
+  void end(RankState state, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    if (ours_.state == 'r') ours_.state = state;
+    if (ours_.state == RankState::kRunning) ours_.state = state;
     ending_ = true;
     changed_.notify_all();
     changed_.wait_for(lock, patience, [&] { return exchange_over_; });
@@ -135,7 +139,9 @@ class RankWatch {
 
   [[nodiscard]] std::optional<std::string> wait_for_failure(std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, patience, [&] { return failure_.has_value(); });
+    if (!changed_.wait_for(lock, patience, [&] { return failure_.has_value(); }))
+      return std::nullopt;
+    changed_.wait(lock, [&] { return reported_; });
     return failure_;
   }
 
@@ -144,7 +150,7 @@ class RankWatch {
     return exchange_over_;
   }
 
-  /// First thread: talks to the store.
+  /// The first thread exchanges signs of life through the store.
   void exchange() {
     try {
       while (round()) {
@@ -157,14 +163,14 @@ class RankWatch {
     changed_.notify_all();
   }
 
-  /// Second thread: notices when the first one hangs.
+  /// The second thread notices when the first one hangs.
   void watch() {
     auto last = Clock::now();
     auto trusted_from = last;
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, o_.interval, [&] { return stopping_ || exchange_over_; })) {
       const auto now = Clock::now();
-      // This process itself was stopped: the first thread gets its time again.
+      // This process itself was stopped, so the first thread gets its full time once more.
       if (now - last > o_.interval + o_.timeout / 2) trusted_from = now;
       last = now;
       const auto silent = now - std::max(answered_, trusted_from);
@@ -179,7 +185,8 @@ class RankWatch {
  private:
   static std::string key(std::size_t rank) { return "rank/" + std::to_string(rank); }
 
-  // Writes what there is to say, reads what the others say; false when it was the last time.
+  // Writes this rank's sign of life and reads those of the others; false when it was the last
+  // time.
   bool round() {
     std::string text;
     bool last = false;
@@ -194,7 +201,7 @@ class RankWatch {
     if (store_->check({"verdict"})) {
       verdict_ = store_->get_to_str("verdict");
     } else if (const auto found = find_failure(); found && !last) {
-      verdict_ = store_->compareSet("verdict", "", *found);  // all ranks are to say the same
+      verdict_ = store_->compareSet("verdict", "", *found);  // all ranks report the same text
     }
     const auto now = Clock::now();
     std::unique_lock lock(mutex_);
@@ -202,7 +209,7 @@ class RankWatch {
     if (last && (rank_ != 0 || others_are_gone() || verdict_)) return false;
     if (verdict_ && !last) {
       if (!verdict_since_) verdict_since_ = now;
-      // Rank 0 may host the store: the others must have read the verdict before it goes.
+      // Rank 0 may host the store, so it stays until the others have read the verdict.
       if (rank_ != 0 || now - *verdict_since_ >= 3 * o_.interval || others_are_gone()) {
         lock.unlock();
         fail(*verdict_);
@@ -218,14 +225,14 @@ class RankWatch {
     std::vector<std::string> keys;
     std::vector<std::size_t> seen;
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
-      if (ranks_[r].state == 'n' && !store_->check({key(r)})) continue;
+      if (ranks_[r].state == RankState::kUnseen && !store_->check({key(r)})) continue;
       keys.push_back(key(r));
       seen.push_back(r);
     }
     const auto values = store_->multiGet(keys);
     const auto now = Clock::now();
     const std::scoped_lock lock(mutex_);
-    // After a pause of this process or of the store nobody's silence means anything.
+    // After a pause of this process or of the store, silence says nothing about the other ranks.
     const bool paused = read_ != Clock::time_point{} && now - read_ > o_.interval + o_.timeout / 2;
     if (paused || now - begin > o_.timeout / 2)
       for (auto& watched : ranks_) watched.heard = now;
@@ -238,7 +245,9 @@ class RankWatch {
 
   [[nodiscard]] bool others_are_gone() const {
     for (std::size_t r = 0; r < ranks_.size(); ++r)
-      if (r != rank_ && (ranks_[r].state == 'r' || ranks_[r].state == 'n')) return false;
+      if (r != rank_ &&
+          (ranks_[r].state == RankState::kRunning || ranks_[r].state == RankState::kUnseen))
+        return false;
     return true;
   }
 
@@ -250,21 +259,25 @@ class RankWatch {
 
   [[nodiscard]] std::optional<std::string> find_failure() {
     static constexpr const char* kRemedy =
-        " The other ranks cannot go on without it: end them, mend the cause and start all ranks "
+        " The other ranks cannot go on without it: end them, fix the cause and start all ranks "
         "again from the last checkpoint.";
     const auto now = Clock::now();
     const std::scoped_lock lock(mutex_);
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
       const auto& watched = ranks_[r];
-      if (watched.state == 'e')
+      if (watched.state == RankState::kEnded) {
+        // All ranks may have raised the same error, and each gets the time to report it.
+        if (now - watched.heard <= o_.interval) continue;
         return watched.name(r) + " ended " + seconds_text(now - watched.heard) +
                " ago before the run was over; " + watched.last_step() +
                ". It raised an error: see the end of what it printed." + kRemedy;
-      if (r == rank_ || watched.state == 'l' || now - watched.heard <= o_.timeout) continue;
-      if (watched.state == 'n')
+      }
+      if (r == rank_ || watched.state == RankState::kFinished || now - watched.heard <= o_.timeout)
+        continue;
+      if (watched.state == RankState::kUnseen)
         return "rank " + std::to_string(r) + " has not been heard of within " +
                seconds_text(now - watched.heard) +
-               " of this rank's start. It died while starting, or makes its monitor much later: "
+               " of this rank's start. It died while starting, or makes its watchdog much later: "
                "see the end of what it printed." +
                kRemedy;
       return watched.name(r) + " has been silent for " + seconds_text(now - watched.heard) + "; " +
@@ -280,17 +293,18 @@ class RankWatch {
     if (o_.stall_timeout.count() == 0) return std::nullopt;
     std::optional<std::size_t> slowest;
     for (std::size_t r = 0; r < ranks_.size(); ++r)
-      if (ranks_[r].state == 'r' && (!slowest || ranks_[r].step < ranks_[*slowest].step))
+      if (ranks_[r].state == RankState::kRunning &&
+          (!slowest || ranks_[r].step < ranks_[*slowest].step))
         slowest = r;
-    // Those behind it wait for it, and stand still as well.
+    // Ranks ahead of the slowest one wait for it, so only the slowest one is stuck.
     if (!slowest ||
         now - std::max(ranks_[*slowest].moved, ranks_[*slowest].level) <= o_.stall_timeout)
       return std::nullopt;
     const auto& stuck = ranks_[*slowest];
-    return stuck.name(*slowest) + " lives but has made no progress for " +
+    return stuck.name(*slowest) + " is alive but has made no progress for " +
            seconds_text(now - stuck.moved) + "; " + stuck.last_step() + ", others are at step " +
            std::to_string(furthest_step()) +
-           ". It may wait for a disk, a lock or a GPU: see where it stands with `gdb -p " +
+           ". It may wait for a disk, a lock or a GPU: see where it waits with `gdb -p " +
            std::to_string(stuck.process) +
            "`. Then end all ranks and start them again from the last checkpoint.";
   }
@@ -300,13 +314,14 @@ class RankWatch {
     const auto now = Clock::now();
     const auto& host = ranks_.front();
     auto text = "the store of the run is lost: " + what + ". It is kept by " +
-                (host.state == 'n' ? "rank 0" : host.name(0)) +
+                (host.state == RankState::kUnseen ? "rank 0" : host.name(0)) +
                 " or by the launcher; rank 0 was last heard of " + seconds_text(now - host.heard) +
                 " ago, " + host.last_step() + ".";
-    // Perhaps rank 0 ended because of another one.
+    // Rank 0 may have ended because another rank did.
     for (std::size_t r = 1; r < ranks_.size(); ++r)
-      if (r != rank_ && ranks_[r].state == 'r' && read_ - ranks_[r].heard > 4 * o_.interval)
-        text += " Before, " + ranks_[r].name(r) + " had been silent for " +
+      if (r != rank_ && ranks_[r].state == RankState::kRunning &&
+          read_ - ranks_[r].heard > 4 * o_.interval)
+        text += " Before that, " + ranks_[r].name(r) + " had been silent for " +
                 seconds_text(read_ - ranks_[r].heard) + "; " + ranks_[r].last_step() + ".";
     return text +
            " Rank 0 ended, was killed (out of memory? see dmesg there) or is stopped, or its "
@@ -318,8 +333,8 @@ class RankWatch {
     std::string text;
     {
       const std::scoped_lock lock(mutex_);
-      // Who leaves last takes the store along.
-      if (ending_ || ranks_.front().state == 'l') return;
+      // The store ends with the last rank that signs off.
+      if (ending_ || ranks_.front().state == RankState::kFinished) return;
       text = verdict_ ? *verdict_ : store_text(error.substr(0, error.find('\n')));
     }
     fail(text);
@@ -333,6 +348,9 @@ class RankWatch {
       changed_.notify_all();
     }
     on_failure_(text);
+    const std::scoped_lock lock(mutex_);
+    reported_ = true;
+    changed_.notify_all();
   }
 
   c10::intrusive_ptr<c10d::Store> store_;
@@ -340,7 +358,7 @@ class RankWatch {
   std::vector<WatchedRank> ranks_;
   std::function<void(const std::string&)> on_failure_;
   RankWatchdogOptions o_;
-  // Of the first thread alone.
+  // Used by the first thread only.
   std::optional<std::string> verdict_;
   std::optional<Clock::time_point> verdict_since_;
 
@@ -350,6 +368,7 @@ class RankWatch {
   Clock::time_point answered_;  // when the store last did all that was asked
   Clock::time_point read_{};    // when the others' signs of life were last read
   std::optional<std::string> failure_;
+  bool reported_ = false;  // on_failure_ has returned
   bool ending_ = false;
   bool stopping_ = false;
   bool exchange_over_ = false;
@@ -358,18 +377,19 @@ class RankWatch {
 }  // namespace detail
 
 /// Tells a rank why the others do not answer. Every rank writes a sign of life with its step into
-/// the run's store and reads those of the others, in a thread of its own, so also while the program
-/// sits in a collective. Make it right after connecting, on all ranks with the same options:
+/// the run's store and reads those of the others. A thread of its own does this, so it goes on
+/// while the program waits in a collective. join_ranks() makes one; without it, make one right
+/// after connecting, on all ranks with the same options:
 ///
-///   RankWatchdog monitor(store, rank, size, [](const std::string& why) {
+///   RankWatchdog watchdog(store, rank, size, [](const std::string& why) {
 ///     std::fprintf(stderr, "%s\n", why.c_str());
-///     std::_Exit(1);  // a collective that never returns cannot be left otherwise
+///     std::_Exit(1);  // a collective that never returns cannot be left in any other way
 ///   });
-///   for (...) { monitor.progress(step); ... }
-///   monitor.sign_off();
+///   for (...) { watchdog.progress(step); ... }
+///   watchdog.sign_off();
 ///
-/// A collective that raises because another rank died does not know which; its handler should call
-/// wait_for_failure() before it ends the program. With one rank nothing happens.
+/// A collective that raises because another rank died does not know which one. Its handler should
+/// call wait_for_failure() before it ends the program. With one rank nothing happens.
 class RankWatchdog {
  public:
   /// Opens a connection of its own to `store`, which may be in use and must live as long as this.
@@ -389,10 +409,9 @@ class RankWatchdog {
     TORCH_CHECK(o_.stall_timeout.count() >= 0, "RankWatchdog: stall_timeout is ",
                 o_.stall_timeout.count(), " ms, expected at least 0");
     if (size == 1) return;
-    // A store answers one question at a time, and one that waits for a key keeps the others
-    // waiting.
+    // A store answers one request at a time, and a request that waits for a key blocks the others.
     watch_ = std::make_shared<detail::RankWatch>(
-        c10::make_intrusive<c10d::PrefixStore>("monitor", store->clone()), rank, size,
+        c10::make_intrusive<c10d::PrefixStore>("watchdog", store->clone()), rank, size,
         std::move(on_failure), o_);
     // Signals are for the program's own threads.
     sigset_t all, before;
@@ -406,10 +425,10 @@ class RankWatchdog {
   RankWatchdog(const RankWatchdog&) = delete;
   RankWatchdog& operator=(const RankWatchdog&) = delete;
 
-  /// Without sign_off() before, the others are told that this rank ended too early.
+  /// Tells the others that this rank ended too early, unless sign_off() was called before.
   ~RankWatchdog() {
     if (!watch_) return;
-    watch_->end('e', std::chrono::seconds(2));
+    watch_->end(detail::RankState::kEnded, std::chrono::seconds(2) + 2 * o_.interval);
     watch_thread_.join();
     if (watch_->exchange_over())
       exchange_thread_.join();
@@ -417,21 +436,22 @@ class RankWatchdog {
       exchange_thread_.detach();  // it waits for a store that does not answer
   }
 
-  /// Says that this rank is at optimiser step `step`. Call it when the step's data is there and
-  /// before its first collective: a rank stuck with its data is then behind the others. Any call
-  /// counts as progress, also with the same step: call it during a long evaluation too.
+  /// Says that this rank is at optimizer step `step`. Call it when the step's data has arrived and
+  /// before its first collective, so that a rank that waits for its data is behind the others. Any
+  /// call counts as progress, even with the same step: call it during a long evaluation too.
   void progress(std::int64_t step) {
     if (watch_) watch_->progress(step);
   }
 
-  /// Says that this rank has finished, so that nobody misses it; nothing is reported from now on.
-  /// Rank 0, which may host the store, waits for the others to leave, at most `timeout`.
+  /// Says that this rank has finished, so that the others do not miss it. Nothing is reported from
+  /// now on. Rank 0, which may host the store, waits for the others to finish, at most `timeout`.
   void sign_off() {
-    if (watch_) watch_->end('l', o_.timeout);
+    if (watch_) watch_->end(detail::RankState::kFinished, o_.timeout);
   }
 
-  /// Waits until a failure is found and returns its text; nothing when none was found within
-  /// `patience`, by default as long as it takes to notice a dead rank.
+  /// Waits until a failure is found and on_failure has returned, and returns its text. Returns
+  /// nothing when none was found within `patience`, by default the time it takes to notice a dead
+  /// rank. Do not call it from on_failure.
   [[nodiscard]] std::optional<std::string> wait_for_failure(
       std::optional<std::chrono::milliseconds> patience = std::nullopt) {
     if (!watch_) return std::nullopt;
@@ -446,12 +466,14 @@ class RankWatchdog {
 };
 
 /// Whether `error` came out of a collective because another rank is gone, rather than from a check
-/// on this rank: the time to ask `RankWatchdog::wait_for_failure` who that is.
+/// on this rank. If so, `RankWatchdog::wait_for_failure` says which rank that is.
 [[nodiscard]] inline bool is_rank_failure(const std::exception& error) {
   if (dynamic_cast<const c10::DistError*>(&error) != nullptr) return true;
-  // Gloo raises runtime errors of its own; checks raise c10::Error.
-  return dynamic_cast<const c10::Error*>(&error) == nullptr &&
-         dynamic_cast<const std::runtime_error*>(&error) != nullptr;
+  // Gloo's errors derive from std::runtime_error as many others do, and LibTorch does not install
+  // Gloo's headers, but their messages begin with a file of Gloo: "[/.../gloo/transport/...:81] ".
+  const std::string_view text = error.what();
+  return dynamic_cast<const std::runtime_error*>(&error) != nullptr && text.starts_with('[') &&
+         text.substr(0, text.find(']')).find("gloo") != std::string_view::npos;
 }
 
 }  // namespace contrapunto

@@ -8,9 +8,12 @@
 
 #include <concepts>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <string>
 #include <utility>
 
+#include "contrapunto/core/error_text.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/single_process.hpp"
@@ -20,7 +23,8 @@ namespace contrapunto {
 /// The ranks of a run: one process, or any communicator behind one type. Loader options, step
 /// context, loss and optimizer take it, so a program is the same text with 1 and with 512 ranks.
 /// A handle: copies are cheap and stand for the same ranks. It compiles without the component
-/// `distributed`; `join_ranks()` makes one of the launcher's environment.
+/// `distributed`; `join_ranks()` makes one from the launcher's environment. A communicator may have
+/// progress(step), sign_off() and explain(error) as well, which are used when they are there.
 class Ranks {
  public:
   /// One process.
@@ -39,8 +43,26 @@ class Ranks {
   /// Whether this is rank 0, which prints, logs and writes checkpoints for all.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
 
-  // What follows is the Communicator concept; see there.
+  /// The device on which this rank trains.
   [[nodiscard]] c10::Device device() const { return self_->device(); }
+
+  /// Tells the watchdog that this rank is at optimizer step `step`; see RankWatchdog::progress.
+  /// Nothing happens with one process.
+  void progress(std::int64_t step) const { self_->progress(step); }
+
+  /// Says that this rank has finished its work, so that the others do not miss it. A rank whose
+  /// Ranks are destroyed without it is reported to the others as one that ended too early. Nothing
+  /// happens with one process.
+  void sign_off() const { self_->sign_off(); }
+
+  /// What went wrong, for the user. When `error` came out of a collective because another rank is
+  /// gone, waits until the watchdog has found that rank and has called on_failure, and returns the
+  /// watchdog's finding. JoinOptions' default for on_failure ends the process before that.
+  [[nodiscard]] std::string explain(const std::exception& error) const {
+    return self_->explain(error);
+  }
+
+  // What follows is the Communicator concept; see there.
   void all_reduce_sum_(at::Tensor& tensor) const { self_->all_reduce_sum_(tensor); }
   [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
     return self_->all_reduce_sum_async(tensor);
@@ -80,6 +102,9 @@ class Ranks {
                                                    std::int64_t by) const = 0;
     virtual void broadcast_(at::Tensor& tensor, std::int64_t root) const = 0;
     virtual void barrier() const = 0;
+    virtual void progress(std::int64_t step) const = 0;
+    virtual void sign_off() const = 0;
+    [[nodiscard]] virtual std::string explain(const std::exception& error) const = 0;
   };
 
   template <class C>
@@ -107,6 +132,18 @@ class Ranks {
       communicator.broadcast_(tensor, root);
     }
     void barrier() const override { communicator.barrier(); }
+    void progress([[maybe_unused]] std::int64_t step) const override {
+      if constexpr (requires { communicator.progress(step); }) communicator.progress(step);
+    }
+    void sign_off() const override {
+      if constexpr (requires { communicator.sign_off(); }) communicator.sign_off();
+    }
+    std::string explain(const std::exception& error) const override {
+      if constexpr (requires { communicator.explain(error); })
+        return communicator.explain(error);
+      else
+        return error_text(error);
+    }
     C communicator;
   };
 

@@ -16,10 +16,13 @@ namespace contrapunto {
 /// The communicator of a run with one rank: nothing moves, results are those of W ranks with W = 1.
 class SingleProcess {
  public:
+  /// One process that trains on `device`.
+  explicit SingleProcess(c10::Device device = c10::Device(c10::kCPU)) : device_(device) {}
+
   [[nodiscard]] std::int64_t rank() const { return 0; }
   [[nodiscard]] std::int64_t size() const { return 1; }
 
-  [[nodiscard]] c10::Device device() const { return c10::Device(c10::kCPU); }
+  [[nodiscard]] c10::Device device() const { return device_; }
 
   void all_reduce_sum_(at::Tensor& /*tensor*/) const {}
   [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
@@ -48,6 +51,9 @@ class SingleProcess {
   }
 
   void barrier() const {}
+
+ private:
+  c10::Device device_;
 };
 
 static_assert(Communicator<SingleProcess>);
