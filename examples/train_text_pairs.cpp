@@ -245,7 +245,7 @@ void train(const Settings& s) {
   // ---- The loop ----
   const auto last_step = s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
   model->train();
-  loader.start_epoch(epoch, batch_in_epoch);
+  loader.start_epoch(epoch, batch_in_epoch * s.batch_size);
   while (step < last_step) {
     const auto begin = std::chrono::steady_clock::now();
     const auto batch = loader.next();

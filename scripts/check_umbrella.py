@@ -4,8 +4,9 @@
 """Checks that each folder's umbrella header names all headers of the folder but those in detail/, and contrapunto.hpp
 all umbrellas.
 
-A header that needs a CMake component stands in its umbrella inside `#ifdef CONTRAPUNTO_HAS_<COMPONENT>`. With --write
-the umbrellas are written anew.
+A header that needs a CMake component is included by its umbrella inside `#ifdef CONTRAPUNTO_HAS_<COMPONENT>`. Where
+the folder has detail/without_<component>.hpp, that is included otherwise; it says which component to link. With
+--write the umbrellas are written anew.
 """
 import argparse
 import pathlib
@@ -35,7 +36,14 @@ def needs(root, header, seen=frozenset()):
     return found
 
 
-def include_lines(root, headers):
+def without(root, folder, component):
+    """Lines that include what a folder offers in place of a component that is not linked."""
+    name = component.removeprefix("CONTRAPUNTO_HAS_").lower()
+    header = f"contrapunto/{folder}/detail/without_{name}.hpp"
+    return f'#else\n#include "{header}"\n' if (root / header).is_file() else ""
+
+
+def include_lines(root, folder, headers):
     """Include lines in alphabetical order, those with needs at the end, grouped."""
     groups = {}
     for header in sorted(headers):
@@ -46,6 +54,7 @@ def include_lines(root, headers):
         if components:
             condition = f"#ifdef {components[0]}" if len(components) == 1 else "#if " + " && ".join(
                 f"defined({c})" for c in components)
+            block += without(root, folder, components[0]) if len(components) == 1 else ""
             block = f"{condition}\n{block}#endif\n"
         text += "\n" + block
     return text
@@ -59,7 +68,7 @@ def expected_umbrellas(root):
         # CUDA sources are not for C++ files, and detail/ is not for users.
         headers = [f"contrapunto/{folder.name}/{p.name}" for p in folder.glob("*.hpp")]
         if headers:
-            umbrellas[f"contrapunto/{folder.name}.hpp"] = HEAD + include_lines(root, headers)
+            umbrellas[f"contrapunto/{folder.name}.hpp"] = HEAD + include_lines(root, folder.name, headers)
     top = "".join(f'#include "{name}"\n' for name in sorted([*umbrellas, "contrapunto/version.hpp"]))
     umbrellas["contrapunto/contrapunto.hpp"] = HEAD + "\n" + top
     return umbrellas
@@ -110,6 +119,11 @@ def self_test():
         if '#ifdef CONTRAPUNTO_HAS_X\n#include "contrapunto/io/b.hpp"\n#include "contrapunto/io/c.hpp"\n#endif' not in (
                 base / "io.hpp").read_text():
             failures.append("headers that need a component are not guarded: " + (base / "io.hpp").read_text())
+        (base / "io" / "detail").mkdir()
+        (base / "io" / "detail" / "without_x.hpp").write_text(HEAD)
+        expect("a stand-in for a component", check_tree(root), "lacks #else")
+        write(root)
+        expect("the stand-in included", check_tree(root), "")
         (base / "io" / "d.hpp").write_text(HEAD)
         expect("a new header", check_tree(root), 'lacks #include "contrapunto/io/d.hpp"')
         (base / "io" / "d.hpp").unlink()

@@ -143,7 +143,6 @@ void train(const Settings& s) {
   // ---- Data ----
   const auto open = [&](const std::string& spec, std::uint64_t seed, std::int64_t samples) {
     cp::SourceOptions o{.caption_fields = s.caption_fields, .synthetic = {.samples = samples, .seed = seed}};
-    if (!s.caption_fields.empty()) o.caption_columns = s.caption_fields;
     const auto source = cp::open_source(spec, o);
     for (const auto& line : source->report().first) std::cerr << "left out " << line << "\n";
     return source;
@@ -283,7 +282,7 @@ void train(const Settings& s) {
   // ---- The loop ----
   const auto last_step = s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
   model->train();
-  loader.start_epoch(epoch, batch_in_epoch);
+  loader.start_epoch(epoch, batch_in_epoch * s.batch_size);
   std::optional<double> metric;  // of the last evaluation, for the checkpoint that follows it
   while (step < last_step) {
     const auto batch = [&] {

@@ -150,7 +150,6 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   // ---- Data ----
   const auto open = [&](const std::string& spec, std::uint64_t seed, std::int64_t samples) {
     cp::SourceOptions o{.caption_fields = s.caption_fields, .synthetic = {.samples = samples, .seed = seed}};
-    if (!s.caption_fields.empty()) o.caption_columns = s.caption_fields;
     const auto source = cp::open_source(spec, o);
     for (const auto& line : source->report().first) std::cerr << "left out " << line << "\n";
     return source;
@@ -159,8 +158,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   options.pad_text_to = config.text.reads_padding() ? config.text.context_length : 0;
   options.cache_decoded = s.cache_decoded;
   options.pin_memory = device.is_cuda();
-  options.rank = ranks.rank();  // NEW: each rank reads its share of every epoch.
-  options.world_size = ranks.size();
+  options.ranks = ranks;  // NEW: each rank reads its part of every batch.
   options.channels_last = true;
   options.on_skip = [](const cp::SkippedSample& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
   cp::ImageTransformOptions pixels{.image_size = config.image_size(), .train = true, .crop_scale = {s.crop_area, 1.0}};
@@ -299,7 +297,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   // ---- The loop ----
   const auto last_step = s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
   model->train();
-  loader.start_epoch(epoch, batch_in_epoch);
+  loader.start_epoch(epoch, batch_in_epoch * global_batch);
   std::optional<double> metric;  // of the last evaluation, for the checkpoint that follows it
   while (step < last_step) {
     const auto batch = [&] {

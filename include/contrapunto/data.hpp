@@ -2,13 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "contrapunto/data/class_caption.hpp"
+#include "contrapunto/data/check_labels.hpp"
 #include "contrapunto/data/csv.hpp"
 #include "contrapunto/data/csv_source.hpp"
 #include "contrapunto/data/data_report.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/folder_source.hpp"
+#include "contrapunto/data/loader_options.hpp"
+#include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/open_source.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_list.hpp"
@@ -16,13 +18,11 @@
 #include "contrapunto/data/source_options.hpp"
 #include "contrapunto/data/synthetic_shapes.hpp"
 #include "contrapunto/data/tar_reader.hpp"
+#include "contrapunto/data/text_pair_loader.hpp"
+#include "contrapunto/data/text_pairs.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/data/data_loader.hpp"
-#include "contrapunto/data/loader_options.hpp"
-#endif
-
-#ifdef CONTRAPUNTO_HAS_TEXT
-#include "contrapunto/data/text_pair_loader.hpp"
-#include "contrapunto/data/text_pairs.hpp"
+#else
+#include "contrapunto/data/detail/without_image.hpp"
 #endif

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/evaluate/evaluate_zero_shot.hpp"
 #include "contrapunto/evaluate/prompt_templates.hpp"
 #include "contrapunto/evaluate/retrieval_metrics.hpp"
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"

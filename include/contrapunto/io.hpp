@@ -8,3 +8,7 @@
 #include "contrapunto/io/read_file.hpp"
 #include "contrapunto/io/read_lines.hpp"
 #include "contrapunto/io/safetensors.hpp"
+
+#ifdef CONTRAPUNTO_HAS_TEXT
+#include "contrapunto/io/read_gzip.hpp"
+#endif

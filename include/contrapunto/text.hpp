@@ -3,8 +3,11 @@
 #pragma once
 
 #include "contrapunto/text/byte_tokenizer.hpp"
+#include "contrapunto/text/fill_prompt.hpp"
 #include "contrapunto/text/tokenizer.hpp"
 
 #ifdef CONTRAPUNTO_HAS_TEXT
 #include "contrapunto/text/bpe_tokenizer.hpp"
+#else
+#include "contrapunto/text/detail/without_text.hpp"
 #endif

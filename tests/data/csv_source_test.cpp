@@ -3,6 +3,8 @@
 
 #include "contrapunto/data/csv_source.hpp"
 
+#include <sys/stat.h>
+
 #include "data/contains.hpp"
 #include "data/tar_writer.hpp"
 #include "support/catch.hpp"
@@ -22,6 +24,8 @@ TEST_CASE("A list gives the images beside it and their captions", "[data][cpu]")
   CHECK(std::string(sample.image.begin(), sample.image.end()) == "IMAGE");
   CHECK(sample.captions == std::vector<std::string>{"first"});
   CHECK(sample.label == 3);
+  CHECK(source.label(0) == 3);
+  CHECK(source.label(2) == 1);  // the image need not be there
   CHECK(sample.key == "images/a.jpg");
   CHECK(CsvSource(list).read(1).image.size() == 5);
   CHECK_THROWS_AS(source.read(1), DataError);  // its label is no number
@@ -36,4 +40,25 @@ TEST_CASE("A list that does not fit raises and says what it holds", "[data][cpu]
   CHECK_THROWS_WITH(CsvSource(folder.write("b.csv", "filepath,title\n")),
                     test::contains("no rows"));
   CHECK_THROWS_WITH(CsvSource(folder.write("c.csv", "")), test::contains("no header row"));
+  CHECK_THROWS_WITH(CsvSource(folder.write("d.csv", "url\x1b[2J,x\n1,2\n")),
+                    test::contains("'url\\x1b[2J', 'x'"));
+  CHECK_THROWS_WITH(CsvSource(folder.write("e.csv", "filepath,title\na.jpg,\"open\nb.jpg,x\n")),
+                    test::contains("no rows; line 2: a quote is never closed"));
+}
+
+TEST_CASE("A quote that is never closed is named when a list is opened", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto list = folder.write("a.csv", "filepath,title\na.jpg,one\nb.jpg,\"two\nc.jpg,x\n");
+  const CsvSource source(list);
+  CHECK(source.size() == 1);
+  REQUIRE(source.report().skipped == 1);
+  CHECK(source.report().first[0] ==
+        list + ": line 3: a quote is never closed, so the 1 lines after it cannot be read");
+}
+
+TEST_CASE("A FIFO in a list is refused and not waited for", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  REQUIRE(::mkfifo((folder / "pipe.jpg").c_str(), 0600) == 0);
+  const CsvSource source(folder.write("a.csv", "filepath,title\npipe.jpg,x\n"));
+  CHECK_THROWS_WITH(source.read(0), test::contains("not a regular file"));
 }

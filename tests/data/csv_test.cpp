@@ -36,7 +36,7 @@ TEST_CASE("A byte order mark is passed over", "[data][cpu]") {
 
 TEST_CASE("Rows that do not fit raise with their line", "[data][cpu]") {
   const CsvTable table("a,b\n1,2\n1,2,3\n\"x\"y,2\n7,\"open\n8,9\n", ',');
-  REQUIRE(table.size() == 4);
+  REQUIRE(table.size() == 3);
   CHECK(table.row(0) == Fields{"1", "2"});
   const auto error = [&](std::int64_t row) -> std::string {
     try {
@@ -48,7 +48,16 @@ TEST_CASE("Rows that do not fit raise with their line", "[data][cpu]") {
   };
   CHECK(error(1) == "line 3: 3 fields, the header has 2");
   CHECK(error(2) == "line 4: text after a closing quote");
-  CHECK(error(3) == "line 5: a quote is never closed");
+  CHECK(table.problem() ==
+        "line 5: a quote is never closed, so the 1 lines after it cannot be read");
+  CHECK_FALSE(CsvTable("a\n1\n", ',').problem());
   CHECK_THROWS_AS(CsvTable("", ','), DataError);
   CHECK_THROWS_AS(CsvTable("\n\r\n", ','), DataError);
+  const std::string utf16(
+      "\xFF\xFE"
+      "a\0,\0",
+      6);
+  CHECK_THROWS_WITH(CsvTable(utf16, ','),
+                    "line 1: the text is UTF-16; convert it with iconv -f UTF-16 -t UTF-8");
+  CHECK_THROWS_AS(CsvTable(utf16.substr(2), ','), DataError);
 }

@@ -3,20 +3,27 @@
 
 #include "contrapunto/data/data_loader.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
+#include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/synthetic_shapes.hpp"
+#include "contrapunto/image/encode_ppm.hpp"
 #include "data/contains.hpp"
 #include "data/image_encode.hpp"
 #include "support/catch.hpp"
+#include "support/some_rank.hpp"
 
 using namespace contrapunto;
 
 namespace {
 
-/// Plain images, those in `broken` unusable. The first caption of sample i is i times "x".
+/// Plain images, those in `broken` unusable. The first caption of sample i is i % 7 times "x".
 class TestSource : public SampleSource {
  public:
   explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labelled = true)
@@ -33,7 +40,7 @@ class TestSource : public SampleSource {
     } else {
       sample.image = encode_ppm(test::picture(20, 16, static_cast<int>(index)));
     }
-    sample.captions = {std::string(static_cast<std::size_t>(index % 7), 'x'), "other"};
+    sample.captions = {std::string(static_cast<std::size_t>(index % 7), 'x'), "two"};
     if (labelled_ && index % 3 != 2) sample.label = index % 10;
     return sample;
   }
@@ -62,9 +69,22 @@ std::vector<Batch> drain(DataLoader& loader) {
   return batches;
 }
 
-std::vector<Batch> epoch(DataLoader& loader, std::int64_t number, std::int64_t first_batch = 0) {
-  loader.start_epoch(number, first_batch);
+std::vector<Batch> epoch(DataLoader& loader, std::int64_t number, std::int64_t first_sample = 0) {
+  loader.start_epoch(number, first_sample);
   return drain(loader);
+}
+
+/// The keys of all batches, in order.
+std::vector<std::string> key_list(const std::vector<Batch>& batches) {
+  std::vector<std::string> all;
+  for (const Batch& batch : batches) all.insert(all.end(), batch.keys.begin(), batch.keys.end());
+  return all;
+}
+
+std::set<std::int64_t> every(std::int64_t step, std::int64_t size) {
+  std::set<std::int64_t> chosen;
+  for (std::int64_t i = 0; i < size; i += step) chosen.insert(i);
+  return chosen;
 }
 
 std::multiset<std::string> keys(const std::vector<Batch>& batches) {
@@ -115,7 +135,7 @@ TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {
   CHECK(epoch(one, 0).front().keys != epoch(one, 1).front().keys);
 }
 
-TEST_CASE("An epoch goes on from any batch as if never interrupted", "[data][cpu]") {
+TEST_CASE("An epoch goes on from any sample as if never interrupted", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(70, std::set<std::int64_t>{0, 1, 2, 3, 60});
   const LoaderOptions options{.batch_size = 8, .threads = 2};
   DataLoader whole(source, kTrain, letters, options);
@@ -124,8 +144,74 @@ TEST_CASE("An epoch goes on from any batch as if never interrupted", "[data][cpu
     DataLoader resumed(source, kTrain, letters, options);
     auto tail = expected;
     tail.erase(tail.begin(), tail.begin() + first);
-    require_equal(epoch(resumed, 3, first), tail);
+    require_equal(epoch(resumed, 3, 8 * first), tail);
   }
+}
+
+TEST_CASE("A saved loader goes on with another batch size, ranks and threads at the next sample",
+          "[data][cpu]") {
+  const auto source =
+      std::make_shared<TestSource>(120, std::set<std::int64_t>{0, 7, 8, 60, 61, 99});
+  DataLoader whole(source, kTrain, letters, {.batch_size = 1, .threads = 2});
+  const auto expected = key_list(epoch(whole, 2));
+  REQUIRE(expected.size() == 120);
+  DataLoader before(source, kTrain, letters, {.batch_size = 8, .threads = 3});
+  before.start_epoch(2);
+  std::vector<Batch> first;
+  for (int i = 0; i < 5; ++i) first.push_back(std::move(*before.next()));
+  const State state = before.save_state();
+  CHECK(state.scalar<std::int64_t>("epoch") == 2);
+  CHECK(state.scalar<std::int64_t>("samples") == 40);  // not what is prepared ahead
+
+  for (const std::int64_t size : {1, 3, 7}) {
+    INFO(size << " ranks");
+    std::vector<std::vector<Batch>> ranks;
+    for (std::int64_t rank = 0; rank < size; ++rank) {
+      DataLoader after(source, kTrain, letters,
+                       {.batch_size = 5, .threads = 2, .ranks = Ranks(test::SomeRank(rank, size))});
+      after.load_state(state);
+      CHECK(after.epoch() == 2);
+      ranks.push_back(drain(after));
+      REQUIRE(ranks.back().size() == static_cast<std::size_t>(80 / (5 * size)));
+      CHECK(after.save_state().scalar<std::int64_t>("samples") ==
+            40 + static_cast<std::int64_t>(ranks.back().size()) * 5 * size);
+    }
+    auto seen = key_list(first);
+    for (std::size_t b = 0; b < ranks.front().size(); ++b)
+      for (const auto& batches : ranks)
+        seen.insert(seen.end(), batches[b].keys.begin(), batches[b].keys.end());
+    CHECK(seen ==
+          std::vector<std::string>(expected.begin(),
+                                   expected.begin() + static_cast<std::ptrdiff_t>(seen.size())));
+  }
+}
+
+TEST_CASE("A loader saved at the end of an epoch has no further batch of it", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(21);
+  for (const bool train : {true, false}) {
+    DataLoader loader(source, kTrain, letters, {.batch_size = 8, .train = train});
+    CHECK(epoch(loader, 4).size() == (train ? 2 : 3));
+    const State state = loader.save_state();
+    CHECK(state.scalar<std::int64_t>("samples") == (train ? 16 : 21));
+    DataLoader other(source, kTrain, letters, {.batch_size = 8, .train = train});
+    other.load_state(state);
+    CHECK_FALSE(other.next());
+  }
+}
+
+TEST_CASE("Substitutes reach every sample and stay apart in the first attempts", "[data][cpu]") {
+  for (const std::int64_t size : {1, 2, 10, 97, 1000}) {
+    std::set<std::int64_t> places;
+    for (std::int64_t attempt = 0; attempt < size; ++attempt)
+      places.insert(contrapunto::detail::substitute_place(size / 3, attempt, size));
+    CHECK(places.size() == static_cast<std::size_t>(size));
+  }
+  // Rows of a batch of a tenth of the epoch, with up to three failed attempts each: none meet.
+  std::set<std::int64_t> places;
+  for (std::int64_t place = 200; place < 300; ++place)
+    for (std::int64_t attempt = 0; attempt <= 3; ++attempt)
+      places.insert(contrapunto::detail::substitute_place(place, attempt, 1000));
+  CHECK(places.size() == 400);
 }
 
 TEST_CASE("A new epoch may begin in the middle of another", "[data][cpu]") {
@@ -145,7 +231,8 @@ TEST_CASE("Texts are padded to the longest of the batch or as asked", "[data][cp
   DataLoader loader(source, eval, letters, {.batch_size = 4, .train = false});
   const auto batches = epoch(loader, 0);
   REQUIRE(batches.size() == 2);
-  CHECK(batches[0].at("text").equal(torch::tensor({{1L, 2L, 0L, 0L, 0L},
+  // The empty caption of sample 0 counts as none, so its second one is taken.
+  CHECK(batches[0].at("text").equal(torch::tensor({{1L, 116L, 119L, 111L, 2L},
                                                    {1L, 120L, 2L, 0L, 0L},
                                                    {1L, 120L, 120L, 2L, 0L},
                                                    {1L, 120L, 120L, 120L, 2L}})));
@@ -190,10 +277,91 @@ TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
   const auto all = keys(batches);
   CHECK((all.count("1") == 0 && all.count("17") == 0 && all.count("33") == 0));
   const LoaderStatistics statistics = loader.statistics();
-  CHECK(statistics.skipped >= 3);
-  REQUIRE_FALSE(statistics.first_skipped.empty());
+  CHECK(statistics.skipped == 3);
+  REQUIRE(statistics.first_skipped.size() == 3);
   CHECK_THAT(statistics.first_skipped[0], test::contains("not a JPEG, PNG, WebP or PPM image"));
-  CHECK(told.size() == static_cast<std::size_t>(statistics.skipped));
+  CHECK(told.size() == 3);
+  (void)epoch(loader, 1);  // meets them again and says nothing
+  CHECK(loader.statistics().skipped == 3);
+  CHECK(told.size() == 3);
+}
+
+TEST_CASE("Too many unusable samples stop the epoch and a few do not", "[data][cpu]") {
+  const auto run = [](std::set<std::int64_t> broken, bool train, double limit) -> std::string {
+    const auto source = std::make_shared<TestSource>(1000, std::move(broken));
+    DataLoader loader(source, kTrain, letters,
+                      {.batch_size = 20, .train = train, .max_unusable_fraction = limit});
+    try {
+      const auto batches = epoch(loader, 0);
+      return "";
+    } catch (const c10::Error& error) {
+      CHECK(loader.statistics().skipped < 310);  // not the whole epoch
+      return error.what_without_backtrace();
+    }
+  };
+  auto all_but_one = every(1, 1000);
+  all_but_one.erase(500);
+  for (const bool train : {true, false}) {
+    CHECK(run(every(100, 1000), train, 0.1).empty());  // 1 %
+    CHECK(run(every(20, 1000), train, 0.1).empty());   // 5 %
+    const std::string half = run(every(2, 1000), train, 0.1);
+    CHECK_THAT(half, test::contains("could not be used") && test::contains("first reasons") &&
+                         test::contains("not a JPEG") &&
+                         test::contains("max_unusable_fraction (0.1)"));
+    CHECK(run(every(2, 1000), train, 1.0).empty());
+    CHECK_FALSE(run(every(100, 1000), train, 0.0).empty());
+  }
+  CHECK_FALSE(run(all_but_one, true, 0.1).empty());
+}
+
+TEST_CASE("A small set that is half unusable stops too, an epoch later", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(40, every(2, 40));
+  DataLoader loader(source, kTrain, letters, {.batch_size = 8});
+  const auto epochs = [&] {
+    for (std::int64_t number = 0; number < 10; ++number) (void)epoch(loader, number);
+  };
+  CHECK_THROWS_WITH(epochs(), test::contains("31 of the last") && test::contains("different ones"));
+}
+
+TEST_CASE("A blank caption is as good as none, and what is skipped names its source",
+          "[data][cpu]") {
+  class Blank : public TestSource {
+   public:
+    using TestSource::TestSource;
+    [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+      EncodedSample sample = TestSource::read(index);
+      sample.key += "\x1b[2J";
+      if (index < 2) sample.captions = {" \n", ""};
+      return sample;
+    }
+  };
+  DataLoader loader(std::make_shared<Blank>(16), ImageTransform({.image_size = 8}), letters,
+                    {.batch_size = 16, .train = false});
+  CHECK(epoch(loader, 0)[0].size() == 14);
+  const auto skipped = loader.statistics().first_skipped;
+  REQUIRE(skipped.size() == 2);
+  CHECK_THAT(skipped[0] + skipped[1], test::contains("test: 0\\x1b[2J: no caption"));
+}
+
+TEST_CASE("A loader that gets too few threads says so", "[data][cpu]") {
+  // Room for the stacks of a few threads only.
+  std::int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit{};
+  REQUIRE(getrlimit(RLIMIT_AS, &limit) == 0);
+  const rlimit narrow{static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE) + (100 << 20)),
+                      limit.rlim_max};
+  std::string message;
+  REQUIRE(setrlimit(RLIMIT_AS, &narrow) == 0);
+  try {
+    const DataLoader loader(std::make_shared<TestSource>(50), kTrain, letters,
+                            {.batch_size = 8, .threads = 10'000});
+  } catch (const c10::Error& error) {
+    message = error.what_without_backtrace();
+  }
+  REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+  CHECK_THAT(message,
+             test::contains("of 10000 threads") && test::contains("LoaderOptions::threads"));
 }
 
 TEST_CASE("A source with nothing usable raises and does not hang", "[data][cpu]") {
@@ -255,7 +423,7 @@ TEST_CASE("Ranks share an epoch without overlap and with as many batches", "[dat
   std::vector<std::vector<Batch>> ranks;
   for (std::int64_t rank = 0; rank < 3; ++rank) {
     DataLoader loader(source, kTrain, letters,
-                      {.batch_size = 4, .threads = 2, .rank = rank, .world_size = 3});
+                      {.batch_size = 4, .threads = 2, .ranks = Ranks(test::SomeRank(rank, 3))});
     ranks.push_back(epoch(loader, 2));
     REQUIRE(ranks.back().size() == expected.size());
   }
@@ -268,7 +436,7 @@ TEST_CASE("Ranks share an epoch without overlap and with as many batches", "[dat
   for (std::int64_t rank = 0; rank < 3; ++rank) {
     DataLoader loader(
         source, ImageTransform({.image_size = 8}), letters,
-        {.batch_size = 4, .threads = 2, .train = false, .rank = rank, .world_size = 3});
+        {.batch_size = 4, .threads = 2, .train = false, .ranks = Ranks(test::SomeRank(rank, 3))});
     const auto batches = epoch(loader, 0);
     CHECK(batches.size() == 5);
     seen.merge(keys(batches));
@@ -334,9 +502,12 @@ TEST_CASE("Loader options that cannot work raise with their values", "[data][cpu
   CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.batch_size = 11}),
                     test::contains("10 samples do not fill one batch of 11"));
   CHECK_THROWS_WITH(
-      DataLoader(source, kTrain, letters, {.batch_size = 2, .rank = 2, .world_size = 2}),
-      test::contains("rank (2)"));
+      DataLoader(source, kTrain, letters, {.batch_size = 6, .ranks = Ranks(test::SomeRank(1, 2))}),
+      test::contains("one batch of 6 on 2 ranks"));
+  CHECK_THROWS_WITH(
+      DataLoader(source, kTrain, letters, {.batch_size = 2, .max_unusable_fraction = 10}),
+      test::contains("max_unusable_fraction (10)"));
   DataLoader loader(source, kTrain, letters, {.batch_size = 2});
   CHECK_THROWS_WITH(loader.next(), test::contains("start_epoch"));
-  CHECK_THROWS_WITH(loader.start_epoch(0, 6), test::contains("first_batch (6)"));
+  CHECK_THROWS_WITH(loader.start_epoch(0, 11), test::contains("first_sample (11)"));
 }

@@ -27,9 +27,33 @@ TEST_CASE("Folders are classes in alphabetical order", "[data][cpu]") {
   CHECK(source.report().skipped == 1);
 }
 
+TEST_CASE("Links that lead nowhere or back are left out and named", "[data][cpu]") {
+  namespace fs = std::filesystem;
+  const test::TemporaryFolder folder;
+  const test::TemporaryFolder elsewhere;
+  elsewhere.write("1.jpg", "DOG");
+  folder.write("root/cat/1.jpg", "CAT");
+  const fs::path root = folder / "root";
+  fs::create_symlink("me.jpg", root / "cat" / "me.jpg");
+  fs::create_symlink("self", root / "self");
+  fs::create_symlink(".", root / "loop");
+  fs::create_symlink("..", root / "up");
+  fs::create_symlink("cat", root / "kitten");
+  fs::create_symlink("..", root / "cat" / "deep");
+  fs::create_symlink(elsewhere / "", root / "dog");
+  const FolderSource source(root.string());
+  CHECK(source.class_names() == Texts{"cat", "dog"});
+  CHECK(source.size() == 2);
+  CHECK(source.label(1) == 1);
+  CHECK(source.report().skipped == 5);  // me.jpg, self, loop, up, kitten
+}
+
 TEST_CASE("A folder without images raises", "[data][cpu]") {
   const test::TemporaryFolder folder;
   folder.write("cat/notes.txt", "");
   CHECK_THROWS_WITH(FolderSource(folder / ""), test::contains("expected CLASS/NAME.jpg"));
   CHECK_THROWS_WITH(FolderSource(folder / "none"), test::contains("not a directory"));
+  folder.write("cat/1.jpg", "CAT");
+  CHECK_THROWS_WITH(FolderSource(folder / "", {.caption_templates = {"a photo"}}),
+                    test::contains("no {} for the class name"));
 }

@@ -27,5 +27,8 @@ TEST_CASE("The kind of source follows from what is named", "[data][cpu]") {
   CHECK(is(open_source(folder / "shards/a-{0..0}.tar"), static_cast<Shards*>(nullptr)));
   CHECK(is(open_source(folder / "classes"), static_cast<Folders*>(nullptr)));
   CHECK_THROWS_WITH(open_source(folder / "nothing"), test::contains("cannot tell what"));
+  const auto list = folder.write("named.csv", "filepath,text,title\nx.jpg,a,b\n");
+  CHECK_THROWS_WITH(open_source(list, {.caption_fields = {"none"}}), test::contains("'none'"));
+  CHECK(open_source(list, {.caption_fields = {"text"}})->size() == 1);
   CHECK_THROWS_WITH(open_source(""), test::contains("no data given"));
 }

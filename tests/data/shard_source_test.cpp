@@ -39,9 +39,11 @@ TEST_CASE("Neighbouring members with one key are a sample", "[data][cpu]") {
   CHECK(image_text(one) == "IMAGE1");
   CHECK(one.captions == Texts{"one"});
   CHECK(one.label == 7);
+  CHECK(source.label(0) == 7);
   const EncodedSample two = source.read(1);
   CHECK(two.captions == Texts{"two"});
   CHECK_FALSE(two.label);
+  CHECK_FALSE(source.label(1));
   CHECK(image_text(two) == "IMAGE2");
   CHECK(image_text(source.read(2)) == "IMAGE3");
   CHECK_THROWS_WITH(source.read(3), test::contains("sample 3 of 3"));
@@ -93,6 +95,44 @@ TEST_CASE("A shard without a usable sample raises with the reason", "[data][cpu]
                     test::contains("KEY.txt"));
   CHECK_THROWS_WITH(ShardSource(folder / "d.tar"), test::contains("does not exist"));
   CHECK_THROWS_WITH(ShardSource(std::vector<std::string>{}), test::contains("empty"));
+}
+
+TEST_CASE("An archive of another kind is named", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  CHECK_THROWS_WITH(ShardSource(folder.write("a.tar", "\x1F\x8B\x08" + std::string(600, 'z'))),
+                    test::contains("it is a gzip file"));
+  CHECK_THROWS_WITH(ShardSource(folder.write("b.tar", "PK\x03\x04" + std::string(600, 'z'))),
+                    test::contains("it is a zip file"));
+}
+
+TEST_CASE("A shard that changes while it is read raises, and a removed one is read on",
+          "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto shard_of = [](const std::string& text) {
+    return test::tar_of({{"1.jpg", "IMAGE"}, {"1.txt", text}, {"1.cls", "1"}});
+  };
+  const auto path = folder.write("a.tar", shard_of("one"));
+  const auto is_named = test::contains("shard '" + path + "' has been written to or replaced");
+  const ShardSource overwritten(path);
+  CHECK(overwritten.read(0).captions == Texts{"one"});
+  folder.write("a.tar", shard_of("other"));  // in place, of the same size
+  CHECK_THROWS_AS(overwritten.read(0), c10::Error);
+  CHECK_THROWS_WITH(overwritten.read(0), is_named);
+  CHECK_THROWS_WITH(overwritten.label(0), is_named);
+
+  const ShardSource truncated(path);
+  std::filesystem::resize_file(path, 700);
+  CHECK_THROWS_WITH(truncated.read(0), is_named);
+
+  folder.write("a.tar", shard_of("one"));
+  const ShardSource replaced(path);
+  const ShardSource in_use(path);
+  CHECK(in_use.read(0).captions == Texts{"one"});
+  std::filesystem::rename(folder.write("b.tar", shard_of("new")), path);
+  CHECK_THROWS_WITH(replaced.read(0), is_named);  // opened only now: the index is of another file
+  CHECK(in_use.read(0).captions == Texts{"one"});
+  std::filesystem::remove(path);
+  CHECK(in_use.read(0).captions == Texts{"one"});
 }
 
 TEST_CASE("More shards than may be open at once are read in any order", "[data][cpu]") {

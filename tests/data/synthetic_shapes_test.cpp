@@ -3,6 +3,7 @@
 
 #include "contrapunto/data/synthetic_shapes.hpp"
 
+#include "contrapunto/image/detail/decode_ppm.hpp"
 #include "data/contains.hpp"
 #include "support/catch.hpp"
 
@@ -37,7 +38,7 @@ TEST_CASE("Captions and labels of synthetic shapes name the class", "[data][cpu]
 TEST_CASE("The colour of a synthetic shape is in its picture", "[data][cpu]") {
   const SyntheticShapes source({.samples = 30, .image_size = 48, .noise = 0.0});
   RgbImage image;
-  decode_ppm(source.read(0).image, image, 0);  // a red circle
+  contrapunto::detail::decode_ppm(source.read(0).image, image, 0);  // a red circle
   REQUIRE((image.width() == 48 && image.height() == 48));
   int red = 0;
   for (std::size_t i = 0; i < image.bytes(); i += 3)

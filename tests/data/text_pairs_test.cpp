@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
+#include <zlib.h>
+
 #include <fstream>
 #include <set>
 
@@ -8,6 +10,7 @@
 #include "contrapunto/text/byte_tokenizer.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
+#include "support/some_rank.hpp"
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
@@ -80,16 +83,55 @@ TEST_CASE("An epoch of text pairs holds every pair once, in an order of the seed
   TextPairLoader other(some_pairs(23, 0), bytes(), bytes(), {.batch_size = 5, .seed = 1});
   CHECK(epoch(other, 0) != first);
 
-  // Resuming at a batch, and two ranks, give the same pairs.
-  loader.start_epoch(0, 2);
+  // Resuming at a pair, and two ranks, give the same pairs.
+  loader.start_epoch(0, 10);
   CHECK(loader.next()->keys == std::vector<std::string>(first.begin() + 10, first.begin() + 15));
   std::set<std::string> together;
   for (const auto rank : {0, 1}) {
     TextPairLoader part(some_pairs(23, 0), bytes(), bytes(),
-                        {.batch_size = 5, .rank = rank, .world_size = 2});
+                        {.batch_size = 5, .ranks = Ranks(test::SomeRank(rank, 2))});
     for (const auto& key : epoch(part, 0)) CHECK(together.insert(key).second);
   }
   CHECK(together.size() == 20);
+}
+
+TEST_CASE("A saved loader of text pairs goes on with another batch size and ranks", "[data][cpu]") {
+  TextPairLoader one(some_pairs(30, 0), bytes(), bytes(), {.batch_size = 1});
+  one.start_epoch(3);
+  std::vector<std::string> expected;
+  while (const auto batch = one.next()) expected.push_back(batch->keys[0]);
+  TextPairLoader before(some_pairs(30, 0), bytes(), bytes(), {.batch_size = 6});
+  before.start_epoch(3);
+  auto seen = before.next()->keys;
+  const State state = before.save_state();
+  CHECK(state.scalar<std::int64_t>("samples") == 6);
+  std::vector<TextPairLoader> ranks;
+  for (const std::int64_t rank : {0, 1, 2}) {
+    ranks.emplace_back(
+        some_pairs(30, 0), bytes(), bytes(),
+        TextPairLoaderOptions{.batch_size = 4, .ranks = Ranks(test::SomeRank(rank, 3))});
+    ranks.back().load_state(state);
+    CHECK(ranks.back().epoch() == 3);
+  }
+  for (int batch = 0; batch < 2; ++batch)
+    for (auto& loader : ranks) {
+      const auto given = loader.next();
+      seen.insert(seen.end(), given->keys.begin(), given->keys.end());
+    }
+  CHECK_FALSE(ranks[0].next());
+  CHECK(seen == expected);
+  CHECK(ranks[0].statistics().samples == 8);
+  CHECK(ranks[0].statistics().wait_seconds > 0);
+  CHECK_THROWS_WITH(one.start_epoch(0, 31), Contains("first_sample (31)"));
+}
+
+TEST_CASE("Text pairs are read from a gzip file", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "pairs.jsonl.gz";
+  const gzFile file = gzopen(path.c_str(), "wb");
+  REQUIRE(gzputs(file, "{\"query\": \"add\", \"code\": \"a + b\"}\n") > 0);
+  REQUIRE(gzclose(file) == Z_OK);
+  CHECK(read_text_pairs(path).pairs[0].y == "a + b");
 }
 
 TEST_CASE("Hard negatives come from the group, never the pair itself", "[data][cpu]") {

@@ -3,11 +3,16 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "contrapunto/evaluate/evaluate_zero_shot.hpp"
+#include "contrapunto/evaluate/prompt_templates.hpp"
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"
 #include "contrapunto/evaluate/zero_shot_classifier.hpp"
+#include "contrapunto/text/fill_prompt.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
 #include "support/tolerance.hpp"
@@ -184,4 +189,80 @@ TEST_CASE("features, labels and classifier that do not fit are refused", "[evalu
       Contains("labels"));
   REQUIRE_THROWS_WITH(accuracy.add(torch::ones({2, 3}), torch::zeros({2}), torch::ones({4, 3})),
                       Contains("int64"));
+}
+
+namespace {
+
+/// Gives some rows of fixed features as batches of images; a part of them on each rank.
+class FixedLoader {
+ public:
+  FixedLoader(at::Tensor images, at::Tensor labels, std::int64_t batch_size)
+      : images_(std::move(images)), labels_(std::move(labels)), batch_size_(batch_size) {}
+  void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
+    epoch_ = epoch;
+    next_ = first_sample;
+  }
+  [[nodiscard]] std::optional<Batch> next() {
+    if (next_ > images_.size(0)) return std::nullopt;  // the last batch is empty
+    const auto end = std::min(next_ + batch_size_, images_.size(0));
+    Batch batch;
+    batch.tensors.emplace("image", images_.slice(0, next_, end));
+    if (end > next_) batch.tensors.emplace("label", labels_.slice(0, next_, end));
+    next_ += batch_size_;
+    return batch;
+  }
+  [[nodiscard]] std::int64_t epoch() const { return epoch_; }
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return images_.size(0) / batch_size_ + 1; }
+  struct Statistics {
+    double wait_seconds = 0.0;
+  };
+  [[nodiscard]] Statistics statistics() const { return {}; }
+  [[nodiscard]] State save_state() const { return {}; }
+  void load_state(const State& /*state*/) {}
+
+ private:
+  at::Tensor images_, labels_;
+  std::int64_t batch_size_;
+  std::int64_t epoch_ = 0;
+  std::int64_t next_ = 0;
+};
+static_assert(Loader<FixedLoader>);
+
+}  // namespace
+
+TEST_CASE("accuracy over a loader is that of all its samples, on one rank and on two",
+          "[evaluate][cpu]") {
+  torch::manual_seed(12);
+  const auto images = torch::randn({24, 6});
+  const auto labels = torch::randint(0, 5, {24});
+  const auto classifier = torch::randn({5, 6});
+  const auto encode = [](const at::Tensor& batch) { return batch.sin(); };
+  const auto right = encode(images).mm(classifier.t()).argmax(1).eq(labels).sum().item<double>();
+  FixedLoader loader(images, labels, 8);
+  const auto result = evaluate_zero_shot(loader, encode, classifier);
+  CHECK(result.samples == 24);
+  CHECK(result.top1 == right / 24);
+  CHECK(result.top5 == 1);
+  std::vector<ZeroShotResult> of_ranks(2);
+  test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
+    const auto r = static_cast<std::size_t>(rank.rank());
+    FixedLoader part(images.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24),
+                     labels.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24), 8);
+    of_ranks[r] = evaluate_zero_shot(part, encode, classifier, rank);
+  });
+  for (const auto& one : of_ranks) {
+    CHECK(one.top1 == result.top1);
+    CHECK(one.samples == 24);
+  }
+}
+
+TEST_CASE("labels without a class are refused by name", "[evaluate][cpu]") {
+  ZeroShotAccuracy accuracy;
+  const auto add = [&](std::int64_t label) {
+    accuracy.add(torch::ones({1, 4}), torch::full({1}, label, torch::kLong), torch::ones({3, 4}));
+  };
+  CHECK_THROWS_WITH(add(3), Contains("the classifier has 3 classes"));
+  CHECK_THROWS_WITH(add(-1), Contains("-1 is a sample without a label"));
+  add(2);
+  CHECK(accuracy.result().samples == 1);
 }

@@ -3,6 +3,7 @@
 
 #include "contrapunto/image/decode_image.hpp"
 
+#include "contrapunto/image/encode_ppm.hpp"
 #include "data/image_encode.hpp"
 #include "support/catch.hpp"
 

@@ -130,10 +130,24 @@ TEST_CASE("Shifting moves the image by at most the padding and fills with black"
   CHECK(seen.size() == 25);
 }
 
+TEST_CASE("Options for evaluation keep size and resizing and leave chance out", "[data][cpu]") {
+  const ImageTransformOptions training{
+      .image_size = 12, .train = true, .resize_mode = ResizeMode::kSquash, .horizontal_flip = true};
+  const ImageTransformOptions options = training.for_evaluation();
+  CHECK(training.train);
+  CHECK_FALSE(options.train);
+  CHECK(options.resize_mode == ResizeMode::kSquash);
+  const ImageTransform transform(options);
+  const auto image = picture(30, 20);
+  CHECK(transform(image, RandomStream(1)).equal(transform(image, RandomStream(2))));
+}
+
 TEST_CASE("Options that make no sense raise with their values", "[data][cpu]") {
   CHECK_THROWS_WITH(ImageTransform({.image_size = 0}),
                     test::contains("image_size (0) must be positive"));
   CHECK_THROWS_WITH(ImageTransform({.crop_scale = {0.9, 0.5}}),
                     test::contains("crop_scale (0.9, 0.5)"));
   CHECK_THROWS_WITH(ImageTransform({.color_jitter = {0, 0, 0, 0.7}}), test::contains("hue"));
+  CHECK_THROWS_WITH(ImageTransform({.image_size = 32, .shift_padding = 32}),
+                    test::contains("shift_padding (32) must be below image_size (32)"));
 }

@@ -86,7 +86,7 @@ TEST_CASE("Vector code gives the bits of the plain loops", "[data][cpu]") {
     return;
   }
   RandomStream random(3);
-  Resizer resizer;
+  contrapunto::detail::ResizeBuffers buffers;
   for (int round = 0; round < 60; ++round) {
     const auto side = [&](std::int64_t most) { return 1 + random.integer(most); };
     const RgbImage image = noise(side(150), side(150), static_cast<std::uint64_t>(round));
@@ -98,8 +98,8 @@ TEST_CASE("Vector code gives the bits of the plain loops", "[data][cpu]") {
     const auto mode = round % 3 ? Interpolation::kBicubic : Interpolation::kBilinear;
     RgbImage plain;
     RgbImage fast;
-    resizer.resize(image, box, width, height, {0, 0, width, height}, plain, mode, false);
-    resizer.resize(image, box, width, height, {0, 0, width, height}, fast, mode, true);
+    buffers.resize(image, box, width, height, {0, 0, width, height}, plain, mode, false);
+    buffers.resize(image, box, width, height, {0, 0, width, height}, fast, mode, true);
     REQUIRE(bytes_of(plain) == bytes_of(fast));
   }
 }

@@ -13,6 +13,7 @@
 #include "contrapunto/data/csv.hpp"
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/encode_ppm.hpp"
 #include "contrapunto/image/resize.hpp"
 #include "data/image_encode.hpp"
 #include "data/tar_writer.hpp"
@@ -74,8 +75,7 @@ void read_csv(const std::string& text) {
 void read_image(const std::string& bytes) {
   // A buffer of exactly the right size: std::string keeps a zero behind its text.
   const std::vector<std::uint8_t> exact(bytes.begin(), bytes.end());
-  RgbImage image;
-  decode_image(exact, image, 1 << 20);
+  const RgbImage image = decode_image(exact, 1 << 20);
   RgbImage small;
   Resizer()(image, {0, 0, image.width(), image.height()}, 9, 7, {0, 0, 9, 7}, small);
 }

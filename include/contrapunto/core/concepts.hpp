@@ -6,7 +6,9 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 
+#include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/state.hpp"
@@ -33,6 +35,20 @@ template <class S> concept Schedule = requires(const S& schedule, std::int64_t s
 template <class T> concept Stateful = requires(T& part, const T& same, const State& state) {
   { same.save_state() } -> std::same_as<State>;
   part.load_state(state);
+};
+
+/// Gives the batches of an epoch one after the other. Its position is counted in samples of the
+/// epoch over all ranks and is its state, so a run may go on with another batch size or number of
+/// ranks at the next sample.
+template <class L>
+concept Loader = Stateful<L> &&
+    requires(L& loader, const L& same, std::int64_t epoch, std::int64_t first_sample) {
+  loader.start_epoch(epoch);
+  loader.start_epoch(epoch, first_sample);
+  { loader.next() } -> std::same_as<std::optional<Batch>>;
+  { same.epoch() } -> std::same_as<std::int64_t>;
+  { same.batches_per_epoch() } -> std::same_as<std::int64_t>;
+  { same.statistics().wait_seconds } -> std::convertible_to<double>;
 };
 
 }  // namespace contrapunto

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,21 +15,28 @@
 
 namespace contrapunto {
 
-/// A table with a header row, quoted as RFC 4180 says: fields may stand in double quotes, inside
-/// them a doubled quote is a quote, and separators and line breaks are text. LF and CRLF end a row,
+/// A table with a header row, quoted as RFC 4180 says: fields may be put in double quotes, inside
+/// which a doubled quote is a quote and separators and line breaks are text. LF and CRLF end a row;
 /// blank lines and a byte order mark are passed over. Holds the text once and 8 bytes per row.
 class CsvTable {
  public:
-  /// Raises DataError when there is no header row or it cannot be parsed.
+  /// Raises DataError when there is no header row, when it cannot be parsed, and for UTF-16.
   CsvTable(std::string text, char separator) : text_(std::move(text)), separator_(separator) {
+    check_encoding();
     std::size_t at = text_.rfind("\xEF\xBB\xBF", 0) == 0 ? 3 : 0;
     bool have_header = false;
     while (at < text_.size()) {
-      const std::size_t end = walk(at, nullptr).end;
+      const Row found = walk(at, nullptr);
+      const std::size_t end = found.end;
       const bool blank = text_[at] == '\n' || (text_[at] == '\r' && end == at + 1);
       if (!blank && !have_header) {
         columns_ = parse(at);
         have_header = true;
+      } else if (found.is_unclosed) {
+        const auto lines = std::count(text_.begin() + static_cast<std::ptrdiff_t>(at),
+                                      text_.end() - (text_.ends_with('\n') ? 1 : 0), '\n');
+        problem_ = "line " + std::to_string(line(at)) + ": " + found.error + ", so the " +
+                   std::to_string(lines) + " lines after it cannot be read";
       } else if (!blank) {
         rows_.push_back(at);
       }
@@ -40,6 +48,9 @@ class CsvTable {
   [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(rows_.size()); }
 
+  /// Why the table ends before the text does: "line N: a quote is never closed ...".
+  [[nodiscard]] const std::optional<std::string>& problem() const { return problem_; }
+
   /// Position of the column `name`, or -1.
   [[nodiscard]] std::int64_t column(std::string_view name) const {
     const auto found = std::find(columns_.begin(), columns_.end(), name);
@@ -47,7 +58,7 @@ class CsvTable {
   }
 
   /// The fields of row `index`, as many as there are columns. Raises DataError naming the line when
-  /// there are more or fewer, or when a quote is out of place or never closed.
+  /// there are more or fewer, or when a quote is out of place.
   [[nodiscard]] std::vector<std::string> row(std::int64_t index) const {
     const std::size_t begin = rows_.at(static_cast<std::size_t>(index));
     auto fields = parse(begin);
@@ -62,6 +73,7 @@ class CsvTable {
   struct Row {
     std::size_t end = 0;          ///< Offset of its line break, or the size of the text.
     const char* error = nullptr;  ///< Why it cannot be used.
+    bool is_unclosed = false;     ///< A quote opens in it that is never closed.
   };
 
   /// Walks the row at `at` and appends its fields to `fields` unless that is null. A quote that
@@ -73,7 +85,7 @@ class CsvTable {
       const bool quoted = at < text_.size() && text_[at] == '"';
       while (quoted) {
         const std::size_t close = text_.find('"', at + 1);
-        if (close == std::string::npos) return {text_.size(), "a quote is never closed"};
+        if (close == std::string::npos) return {text_.size(), "a quote is never closed", true};
         if (fields) field.append(text_, at + 1, close - at - 1);
         at = close + 1;
         if (at >= text_.size() || text_[at] != '"') break;
@@ -92,6 +104,15 @@ class CsvTable {
     }
   }
 
+  void check_encoding() const {
+    if (text_.starts_with("\xFF\xFE") || text_.starts_with("\xFE\xFF"))
+      throw DataError("line 1: the text is UTF-16; convert it with iconv -f UTF-16 -t UTF-8");
+    if (text_.find('\0') < 1000)
+      throw DataError(
+          "line 1: there are zero bytes, so this is a binary file or UTF-16 text; a table must be "
+          "UTF-8");
+  }
+
   [[nodiscard]] std::int64_t line(std::size_t offset) const {
     return 1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(offset), '\n');
   }
@@ -107,6 +128,7 @@ class CsvTable {
   char separator_;
   std::vector<std::string> columns_;
   std::vector<std::size_t> rows_;
+  std::optional<std::string> problem_;
 };
 
 }  // namespace contrapunto

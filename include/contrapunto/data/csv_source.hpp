@@ -8,15 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/data/csv.hpp"
+#include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/data/source_options.hpp"
 #include "contrapunto/io/read_file.hpp"
 
 namespace contrapunto {
@@ -31,13 +32,21 @@ inline std::vector<std::uint8_t> read_image_file(const std::string& path) {
 
 }  // namespace detail
 
+struct CsvSourceOptions {
+  std::string image_column = "filepath";
+  std::vector<std::string> caption_columns = {"title"};
+  std::string label_column = {};  ///< Class index; empty: no labels.
+  char separator = '\0';          ///< '\0': a tab in *.tsv, a comma otherwise.
+};
+
 /// A table of image paths and captions, one sample a row. Paths that are not absolute start at the
 /// folder of the table. The text stays in memory, plus 8 bytes a row; images are opened when they
-/// are read. A row that cannot be parsed or an image that is not there is skipped by the loader.
+/// are read. The loader skips a row that cannot be parsed and an image that is missing; report()
+/// names a quote that is never closed.
 class CsvSource : public SampleSource {
  public:
   /// Raises when the file is missing, has no rows, or lacks one of the columns named in `options`.
-  explicit CsvSource(const std::string& path, const SourceOptions& options = {})
+  explicit CsvSource(const std::string& path, const CsvSourceOptions& options = {})
       : path_(path), table_(load(path, options)) {
     image_column_ = require(options.image_column);
     for (const auto& name : options.caption_columns) caption_columns_.push_back(require(name));
@@ -45,34 +54,53 @@ class CsvSource : public SampleSource {
       label_column_ = require(options.label_column);
       has_labels_ = true;
     }
-    TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header and no rows");
+    if (table_.problem()) report_.add(path + ": " + *table_.problem());
+    TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header and no rows",
+                table_.problem() ? "; " + *table_.problem() : "");
   }
 
   [[nodiscard]] std::int64_t size() const override { return table_.size(); }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
-    const auto fields = table_.row(index);
+    const auto fields = row(index);
     EncodedSample sample;
     sample.key = fields[image_column_];
     sample.source = path_;
     for (const std::size_t column : caption_columns_)
       if (!fields[column].empty()) sample.captions.push_back(fields[column]);
-    if (has_labels_) {
-      const std::string& text = fields[label_column_];
-      std::int64_t label = 0;
-      const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), label);
-      if (error != std::errc{} || rest != text.data() + text.size())
-        throw DataError(sample.key + ": label '" + text + "' is not a whole number");
-      sample.label = label;
-    }
+    sample.label = label_of(fields);
     const auto folder = std::filesystem::path(path_).parent_path();
     sample.image = detail::read_image_file((folder / sample.key).string());
     return sample;
   }
 
+  [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
+    return has_labels_ ? label_of(row(index)) : std::nullopt;
+  }
+
  private:
-  static CsvTable load(const std::string& path, const SourceOptions& options) {
+  [[nodiscard]] std::vector<std::string> row(std::int64_t index) const {
+    try {
+      return table_.row(index);
+    } catch (const DataError& error) {
+      throw DataError(path_ + ": " + error.what());
+    }
+  }
+
+  [[nodiscard]] std::optional<std::int64_t> label_of(const std::vector<std::string>& fields) const {
+    if (!has_labels_ || fields[label_column_].empty()) return std::nullopt;
+    const std::string& text = fields[label_column_];
+    std::int64_t label = 0;
+    const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), label);
+    if (error != std::errc{} || rest != text.data() + text.size())
+      throw DataError(path_ + ": " + fields[image_column_] + ": label '" + text +
+                      "' is not a whole number");
+    return label;
+  }
+
+  static CsvTable load(const std::string& path, const CsvSourceOptions& options) {
     const bool tabs = std::filesystem::path(path).extension() == ".tsv";
     const char separator = options.separator != '\0' ? options.separator : tabs ? '\t' : ',';
     try {
@@ -86,9 +114,10 @@ class CsvSource : public SampleSource {
     const std::int64_t column = table_.column(name);
     if (column < 0) {
       std::string have;
-      for (const auto& other : table_.columns()) have += (have.empty() ? "'" : "', '") + other;
+      for (const auto& other : table_.columns())
+        have += (have.empty() ? "'" : "', '") + detail::printable(other);
       TORCH_CHECK(false, "CsvSource: '", path_, "' has no column '", name, "'; its columns are ",
-                  have, "'. Name the right ones, or set SourceOptions::separator");
+                  have, "'. Name the right ones, or set CsvSourceOptions::separator");
     }
     return static_cast<std::size_t>(column);
   }

@@ -18,18 +18,24 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/random.hpp"
-#include "contrapunto/data/data_report.hpp"
+#include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
+#include "contrapunto/data/detail/skip_counter.hpp"
+#include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
+#include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/image/image_transform.hpp"
 
@@ -39,13 +45,15 @@ namespace contrapunto {
 ///
 /// A batch holds "image" uint8 [B, 3, S, S]; "text" int64 [B, L], padded with 0, when there is a
 /// tokenize function; "label" int64 [B], -1 for a sample without one, when any sample has one; and
-/// the keys. What batch b of epoch e holds is a pure function of the source, the seed, the ranks
-/// and (e, b): not of the number of threads, and not of where a run was interrupted.
+/// the keys. An epoch is a sequence of samples, a pure function of the source, the seed and the
+/// epoch. Batches are cut from it one after the other, and the rows of a batch are parted among the
+/// ranks. So what a batch holds does not depend on the number of threads, nor on where a run was
+/// interrupted, and a run may go on at any sample with another batch size or number of ranks.
 ///
-/// Training: floor(size / (batch_size * world_size)) batches an epoch on every rank. A sample that
-/// cannot be used is replaced by the one at the same row of the next batch of the epoch, so no
-/// batch shrinks and none holds a sample twice. Evaluation: every batch, each usable sample once;
-/// the last is smaller, and with several ranks some may get no row of it.
+/// Training: floor(size / (batch_size * ranks)) batches an epoch on every rank. Another sample
+/// takes the place of one that cannot be used, so no batch shrinks; see detail::substitute_place.
+/// Evaluation: every batch, each usable sample once; the last is smaller, and with several ranks
+/// some may get no row of it. An empty or blank caption counts as none.
 ///
 ///     DataLoader loader(source, ImageTransform({.train = true}), tokenize, {.batch_size = 512});
 ///     for (loader.start_epoch(3); auto batch = loader.next();) step(*batch);
@@ -63,35 +71,42 @@ class DataLoader {
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
         reader_((check(), source_), o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0),
-        pinned_(o_.pin_memory && at::hasCUDA()) {
-    for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
+        pinned_(o_.pin_memory && at::hasCUDA()),
+        skips_(source_->size(), o_.max_unusable_fraction) {
+    try {
+      for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      const std::size_t started = workers_.size();
+      join_workers();
+      TORCH_CHECK(false, "DataLoader: the system granted ", started, " of ", o_.threads,
+                  " threads (", error.what(),
+                  "); lower LoaderOptions::threads, or raise the limit of processes (ulimit -u, or "
+                  "pids.max of the container) or of memory (ulimit -v)");
+    }
   }
 
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
 
   /// Joins the threads, also in the middle of an epoch.
-  ~DataLoader() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+  ~DataLoader() { join_workers(); }
+
+  /// Batches of a whole epoch, the same on every rank.
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return batches_from(0); }
+
+  /// The epoch that was started last.
+  [[nodiscard]] std::int64_t epoch() const {
+    const std::lock_guard lock(mutex_);
+    return epoch_;
   }
 
-  /// Batches that an epoch started at batch 0 gives, the same on every rank.
-  [[nodiscard]] std::int64_t batches_per_epoch() const {
-    const std::int64_t together = o_.batch_size * o_.world_size;
-    return o_.train ? source_->size() / together : (source_->size() + together - 1) / together;
-  }
-
-  /// Begins epoch `epoch` at batch `first_batch`; what was prepared of another one is dropped.
-  /// Batches from there on are those of an uninterrupted epoch.
-  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
+  /// Begins epoch `epoch` at its sample number `first_sample`, counted over all ranks, from 0 to
+  /// the size of the source; what was prepared before is dropped. Batches are cut from there on.
+  void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
     TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
-    TORCH_CHECK(0 <= first_batch && first_batch <= batches_per_epoch(), "DataLoader: first_batch (",
-                first_batch, ") must be from 0 to batches_per_epoch (", batches_per_epoch(), ")");
+    TORCH_CHECK(0 <= first_sample && first_sample <= source_->size(), "DataLoader: first_sample (",
+                first_sample, ") must be from 0 to the size of the source (", source_->size(),
+                "); a position in an epoch belongs to the data that it was counted in");
     std::unique_lock lock(mutex_);
     batches_ = 0;  // nothing more to hand out
     next_row_ = 0;
@@ -100,10 +115,27 @@ class DataLoader {
     error_ = nullptr;
     epoch_ = epoch;
     order_.emplace(source_->shard_sizes(), o_.train, o_.shuffle_window, o_.seed, epoch);
-    next_to_build_ = first_batch;
-    next_to_give_ = first_batch;
-    batches_ = batches_per_epoch();
+    first_sample_ = first_sample;
+    skips_.start_epoch();
+    next_to_build_ = 0;
+    next_to_give_ = 0;
+    batches_ = batches_from(first_sample);
     work_.notify_all();
+  }
+
+  /// `epoch` and `samples`: how many samples of it next() has handed out over all ranks, from the
+  /// beginning of the epoch. Batches that are prepared and not handed out do not count.
+  [[nodiscard]] State save_state() const {
+    const std::lock_guard lock(mutex_);
+    const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
+    State state;
+    state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, source_->size())}};
+    return state;
+  }
+
+  /// Starts the epoch of `state` at the sample after those that were handed out.
+  void load_state(const State& state) {
+    start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
   /// The next batch, or nothing at the end of the epoch. Raises what a thread raised: a mistake in
@@ -144,8 +176,8 @@ class DataLoader {
   [[nodiscard]] LoaderStatistics statistics() const {
     const std::lock_guard lock(mutex_);
     LoaderStatistics now = statistics_;
-    now.skipped = report_.skipped;
-    now.first_skipped = report_.first;
+    now.skipped = skips_.report().skipped;
+    now.first_skipped = skips_.report().first;
     return now;
   }
 
@@ -172,7 +204,7 @@ class DataLoader {
   };
   struct Scratch {
     ImageTransform::Workspace work;
-    std::shared_ptr<DecodedSample> sample;
+    std::shared_ptr<detail::DecodedSample> sample;
   };
 
   void check() const {
@@ -181,12 +213,31 @@ class DataLoader {
     TORCH_CHECK(o_.threads > 0, "DataLoader: threads (", o_.threads, ") must be positive");
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
-    TORCH_CHECK(0 <= o_.rank && o_.rank < o_.world_size, "DataLoader: rank (", o_.rank,
-                ") must be from 0 to world_size - 1 (", o_.world_size - 1, ")");
+    TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
+                "DataLoader: max_unusable_fraction (", o_.max_unusable_fraction,
+                ") must be from 0 to 1");
     TORCH_CHECK(source_->size() > 0, "DataLoader: the source holds no sample");
     TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
-                " samples do not fill one batch of ", o_.batch_size, " on ", o_.world_size,
-                " ranks; lower batch_size to at most ", source_->size() / o_.world_size);
+                " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
+                " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
+  }
+
+  /// Samples in one batch of all ranks.
+  [[nodiscard]] std::int64_t samples_together() const { return o_.batch_size * o_.ranks.size(); }
+
+  [[nodiscard]] std::int64_t batches_from(std::int64_t first_sample) const {
+    const std::int64_t left = source_->size() - first_sample;
+    const std::int64_t together = samples_together();
+    return o_.train ? left / together : (left + together - 1) / together;
+  }
+
+  void join_workers() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
   }
 
   void work() {
@@ -209,6 +260,7 @@ class DataLoader {
         error = std::current_exception();
       }
       lock.lock();
+      skips_.add_used(task.end - task.begin);
       if (error) error_ = task.slot->error = error;
       if (complete && !error) task.slot->ready = true;
       if (--busy_ == 0) idle_.notify_all();
@@ -233,8 +285,8 @@ class DataLoader {
     }
     const auto& slot = queue_.back();
     const std::int64_t rows = slot->builder.rows();
-    const std::int64_t share = std::clamp<std::int64_t>(rows / (4 * o_.threads), 1, 32);
-    task = {slot, next_row_, std::min(next_row_ + share, rows)};
+    const std::int64_t few = std::clamp<std::int64_t>(rows / (4 * o_.threads), 1, 32);
+    task = {slot, next_row_, std::min(next_row_ + few, rows)};
     next_row_ = task.end;
     if (next_row_ == rows) {
       next_row_ = 0;
@@ -244,27 +296,23 @@ class DataLoader {
   }
 
   [[nodiscard]] std::shared_ptr<Slot> make_slot(std::int64_t batch) const {
-    const std::int64_t together = o_.batch_size * o_.world_size;
-    const std::int64_t left = std::min(together, source_->size() - batch * together);
-    const std::int64_t begin = left * o_.rank / o_.world_size;
-    const std::int64_t end = left * (o_.rank + 1) / o_.world_size;
+    const std::int64_t first = first_sample_ + batch * samples_together();
+    const std::int64_t left = std::min(samples_together(), source_->size() - first);
+    const std::int64_t begin = left * o_.ranks.rank() / o_.ranks.size();
+    const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
     return std::make_shared<Slot>(
-        batch * together + begin, end - begin,
+        first + begin, end - begin,
         detail::BatchBuilder::Options{transform_.options().image_size, o_.pad_text_to,
                                       static_cast<bool>(tokenize_), pinned_, o_.channels_last});
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
     const std::int64_t size = order_->size();
-    const std::int64_t together = o_.batch_size * o_.world_size;
     const std::int64_t attempts = o_.train ? std::min(size, kMostAttempts) : 1;
     std::string reason;
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
-      // The same row of the batches that follow: rows that look for a substitute at the same time
-      // never meet. One further after each round, so that every sample is tried in the end.
-      const std::int64_t ahead = attempt * together;
       const std::int64_t index =
-          (*order_)((builder.first_place() + row + ahead + ahead / size) % size);
+          (*order_)(detail::substitute_place(builder.first_place() + row, attempt, size));
       try {
         fill_with(builder, row, index, scratch);
         return;
@@ -280,7 +328,8 @@ class DataLoader {
   void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                  Scratch& scratch) {
     const auto sample = reader_.read(index, scratch.sample);
-    if (tokenize_ && sample->captions.empty()) throw DataError(sample->key + ": no caption");
+    if (tokenize_ && sample->captions.empty())
+      throw DataError(sample->source + ": " + sample->key + ": no caption");
     RandomStream random(o_.seed, static_cast<std::uint64_t>(epoch_),
                         static_cast<std::uint64_t>(index) + kSampleStreams);
     std::vector<std::int64_t> tokens;
@@ -301,9 +350,10 @@ class DataLoader {
   }
 
   void note_skip(SkippedSample sample) {
+    sample.reason = detail::printable(sample.reason);
     const std::lock_guard lock(mutex_);
-    report_.add(sample.reason);
-    if (o_.on_skip) skipped_.push_back(std::move(sample));
+    const bool is_new = skips_.add_failed(sample.index, sample.reason);
+    if (is_new && o_.on_skip) skipped_.push_back(std::move(sample));
   }
 
   /// Keeps the streams of samples apart from those that EpochOrder draws from.
@@ -313,7 +363,7 @@ class DataLoader {
   ImageTransform transform_;
   Tokenize tokenize_;
   LoaderOptions o_;
-  SampleReader reader_;
+  detail::SampleReader reader_;
   bool pinned_;
 
   mutable std::mutex mutex_;  // guards what follows; order_ and epoch_ only change while busy_ == 0
@@ -322,6 +372,7 @@ class DataLoader {
   std::condition_variable idle_;   // no thread is preparing
   std::int64_t epoch_ = 0;
   std::optional<EpochOrder> order_;
+  std::int64_t first_sample_ = 0;            // place in the epoch at which batch 0 begins
   std::int64_t batches_ = 0;                 // where the epoch ends
   std::int64_t next_to_build_ = 0;           // batch whose rows are handed out next
   std::int64_t next_row_ = 0;                // first row of it not handed out
@@ -331,10 +382,11 @@ class DataLoader {
   bool stopping_ = false;
   std::exception_ptr error_;            // the latest; stops the preparation of further batches
   std::vector<SkippedSample> skipped_;  // not yet told to on_skip
-  DataReport report_;
+  detail::SkipCounter skips_;
   LoaderStatistics statistics_;
 
   std::vector<std::thread> workers_;
 };
+static_assert(Loader<DataLoader>);
 
 }  // namespace contrapunto

@@ -5,21 +5,24 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
+
+#include "contrapunto/data/detail/printable.hpp"
 
 namespace contrapunto {
 
-/// What was left out and why: all of it counted, the first few named.
+/// What was left out and why: everything is counted, the first few are named.
 struct DataReport {
   static constexpr std::size_t kNamed = 20;  ///< Entries that `first` keeps.
 
   std::int64_t skipped = 0;
-  std::vector<std::string> first;  ///< "file or key: reason", in the order of finding.
+  /// "file or key: reason", in the order in which they were found; control bytes are escaped.
+  std::vector<std::string> first;
 
-  void add(std::string line) {
+  void add(std::string_view line) {
     ++skipped;
-    if (first.size() < kNamed) first.push_back(std::move(line));
+    if (first.size() < kNamed) first.push_back(detail::printable(line));
   }
 };
 

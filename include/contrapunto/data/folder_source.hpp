@@ -9,45 +9,68 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
-#include "contrapunto/data/class_caption.hpp"
 #include "contrapunto/data/csv_source.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/data/source_options.hpp"
+#include "contrapunto/text/fill_prompt.hpp"
 
 namespace contrapunto {
 
+struct FolderSourceOptions {
+  /// Captions of an image; {} becomes the class name.
+  std::vector<std::string> caption_templates = {"a photo of a {}."};
+};
+
 /// A folder with one sub-folder per class, images at any depth below. Classes are numbered in
-/// alphabetical order; their names, with blanks for underscores, make the captions.
+/// alphabetical order; their names, with blanks for underscores, make the captions. A class may be
+/// a link to a folder elsewhere. Links that cannot be followed, or that lead back into the folder,
+/// are left out and named in report().
 class FolderSource : public SampleSource {
  public:
   /// Raises when the folder is missing or holds no class with an image.
-  explicit FolderSource(const std::string& folder, const SourceOptions& options = {})
+  explicit FolderSource(const std::string& folder, const FolderSourceOptions& options = {})
       : root_(folder), templates_(options.caption_templates) {
     namespace fs = std::filesystem;
     TORCH_CHECK(fs::is_directory(root_), "FolderSource: '", folder, "' is not a directory");
     TORCH_CHECK(!templates_.empty(), "FolderSource: caption_templates is empty");
     std::vector<fs::path> classes;
-    for (const auto& entry : fs::directory_iterator(root_))
-      if (entry.is_directory()) classes.push_back(entry.path());
+    const fs::path real_root = fs::canonical(root_);
+    for (const auto& entry : fs::directory_iterator(root_)) {
+      std::error_code error;
+      const bool is_folder = entry.is_directory(error);
+      if (error)
+        report_.add(entry.path().string() + ": " + error.message());
+      else if (is_folder && leads_back(entry.path(), real_root))
+        report_.add(entry.path().string() + ": a link that leads back into the folder");
+      else if (is_folder)
+        classes.push_back(entry.path());
+    }
     std::sort(classes.begin(), classes.end());
     for (const auto& path : classes) {
       std::string name = path.filename().string();
       std::replace(name.begin(), name.end(), '_', ' ');
       const std::size_t before = files_.size();
-      for (const auto& entry : fs::recursive_directory_iterator(path))
-        if (entry.is_regular_file() && is_image(entry.path()))
+      for (const auto& entry : fs::recursive_directory_iterator(path)) {
+        if (!is_image(entry.path())) continue;
+        std::error_code error;
+        const bool is_file = entry.is_regular_file(error);
+        if (error) report_.add(entry.path().string() + ": " + error.message());
+        if (is_file)
           files_.emplace_back(entry.path().lexically_relative(root_).string(), names_.size());
+      }
       std::sort(files_.begin() + static_cast<std::ptrdiff_t>(before), files_.end());
       if (files_.size() == before) report_.add(path.string() + ": no image");
       names_.push_back(std::move(name));
     }
     TORCH_CHECK(!files_.empty(), "FolderSource: '", folder,
                 "' holds no image; expected CLASS/NAME.jpg (or jpeg, png, webp)");
+    for (const auto& pattern : templates_) static_cast<void>(fill_prompt(pattern, ""));  // checks
   }
 
   [[nodiscard]] std::int64_t size() const override {
@@ -62,14 +85,28 @@ class FolderSource : public SampleSource {
     sample.source = root_.string();
     sample.image = detail::read_image_file((root_ / file).string());
     for (const auto& pattern : templates_)
-      sample.captions.push_back(class_caption(pattern, names_[label]));
+      sample.captions.push_back(fill_prompt(pattern, names_[label]));
     sample.label = static_cast<std::int64_t>(label);
     return sample;
+  }
+
+  [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "FolderSource: image ", index, " of ", size());
+    return static_cast<std::int64_t>(files_[static_cast<std::size_t>(index)].second);
   }
 
   [[nodiscard]] std::vector<std::string> class_names() const override { return names_; }
 
  private:
+  /// Whether `path` is a link to `root` itself, to a folder in it, or to one that holds it.
+  static bool leads_back(const std::filesystem::path& path, const std::filesystem::path& root) {
+    if (!std::filesystem::is_symlink(std::filesystem::symlink_status(path))) return false;
+    const auto target = std::filesystem::canonical(path);
+    const auto [in_root, in_target] =
+        std::mismatch(root.begin(), root.end(), target.begin(), target.end());
+    return in_root == root.end() || in_target == target.end();
+  }
+
   static bool is_image(const std::filesystem::path& path) {
     std::string extension = path.extension().string();
     for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

@@ -8,38 +8,36 @@
 #include <memory>
 #include <string>
 
-#include "contrapunto/data/csv_source.hpp"
-#include "contrapunto/data/folder_source.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/data/shard_source.hpp"
 #include "contrapunto/data/source_options.hpp"
-#include "contrapunto/data/synthetic_shapes.hpp"
 
 namespace contrapunto {
 
 /// Opens what `spec` names: "synthetic"; a *.csv or *.tsv list; a directory of tar shards, or of
 /// class folders; or shards by pattern, "train-{000..019}.tar", "a/*.tar::b/*.tar". Raises when it
 /// does not exist or holds no sample.
-[[nodiscard]] inline std::shared_ptr<const SampleSource> open_source(
-    const std::string& spec, const SourceOptions& options = {}) {
+[[nodiscard]] inline std::shared_ptr<const SampleSource> open_source(const std::string& spec,
+                                                                     SourceOptions options = {}) {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "open_source: no data given; pass a path or 'synthetic'");
+  if (!options.caption_fields.empty())
+    options.shards.caption_fields = options.list.caption_columns = options.caption_fields;
   if (spec == "synthetic") return std::make_shared<const SyntheticShapes>(options.synthetic);
   const std::string extension = fs::path(spec).extension().string();
   if (extension == ".csv" || extension == ".tsv")
-    return std::make_shared<const CsvSource>(spec, options);
+    return std::make_shared<const CsvSource>(spec, options.list);
   if (fs::is_directory(spec)) {
     for (const auto& entry : fs::directory_iterator(spec))
       if (entry.path().extension() == ".tar")
-        return std::make_shared<const ShardSource>(spec, options);
-    return std::make_shared<const FolderSource>(spec, options);
+        return std::make_shared<const ShardSource>(spec, options.shards);
+    return std::make_shared<const FolderSource>(spec, options.folder);
   }
   TORCH_CHECK(
       extension == ".tar" || spec.find_first_of("*{:") != std::string::npos,
       "open_source: cannot tell what '", spec,
       "' is; expected 'synthetic', a *.csv or *.tsv list, a directory of class folders or of"
       " *.tar shards, or a pattern of *.tar shards");
-  return std::make_shared<const ShardSource>(spec, options);
+  return std::make_shared<const ShardSource>(spec, options.shards);
 }
 
 }  // namespace contrapunto

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,8 @@
 
 namespace contrapunto {
 
-/// Where samples come from, by index. An interface and nothing more: which kind of source a run
-/// reads is decided by its command line. Derive from it to read your own format.
+/// Where samples come from, by index. It is an interface because the kind of source that a run
+/// reads is decided at run time. Derive from it to read a format of your own.
 class SampleSource {
  public:
   SampleSource() = default;
@@ -25,6 +26,12 @@ class SampleSource {
   /// Sample `index`, 0 <= index < size(). Called by many threads at once. Raises DataError when
   /// this sample cannot be used; any other exception ends the run.
   [[nodiscard]] virtual EncodedSample read(std::int64_t index) const = 0;
+
+  /// The label of sample `index`, nothing when it has none. Raises DataError when the label cannot
+  /// be read. The default reads the whole sample; override it where the label is cheaper.
+  [[nodiscard]] virtual std::optional<std::int64_t> label(std::int64_t index) const {
+    return read(index).label;
+  }
 
   /// Name of each class that labels count; empty where there are none.
   [[nodiscard]] virtual std::vector<std::string> class_names() const { return {}; }

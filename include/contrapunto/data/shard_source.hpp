@@ -27,10 +27,15 @@
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_list.hpp"
-#include "contrapunto/data/source_options.hpp"
 #include "contrapunto/data/tar_reader.hpp"
 
 namespace contrapunto {
+
+struct ShardSourceOptions {
+  /// JSON fields that hold a caption or a list of captions. Empty: the txt member, and without it
+  /// the field `captions` or `caption`.
+  std::vector<std::string> caption_fields = {};
+};
 
 /// WebDataset shards: neighbouring members of a tar with the same path up to the first dot of the
 /// file name are one sample. Its image is the member jpg, jpeg, png, webp or ppm; captions come
@@ -39,14 +44,15 @@ namespace contrapunto {
 ///
 /// A damaged shard gives what lies before the damage, a sample without image or without text and
 /// label is left out; both are named in report(). Class names come from `classes.txt`, one a line,
-/// beside the first shard.
+/// beside the first shard. A shard must not change while it is read: the index would then point to
+/// other bytes, so reading from a shard whose size, time or inode has changed raises.
 class ShardSource : public SampleSource {
  public:
   /// `spec` as for list_shards. Raises when it names no file or a shard has no usable sample.
-  explicit ShardSource(const std::string& spec, SourceOptions options = {})
+  explicit ShardSource(const std::string& spec, ShardSourceOptions options = {})
       : ShardSource(list_shards(spec), std::move(options)) {}
 
-  explicit ShardSource(const std::vector<std::string>& shards, SourceOptions options = {})
+  explicit ShardSource(const std::vector<std::string>& shards, ShardSourceOptions options = {})
       : options_(std::move(options)) {
     TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");
     for (const std::string& path : shards) {
@@ -62,26 +68,27 @@ class ShardSource : public SampleSource {
   }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
-    const auto after = std::upper_bound(
-        shards_.begin(), shards_.end(), index,
-        [](std::int64_t wanted, const Shard& shard) { return wanted < shard.begin; });
-    const auto shard = static_cast<std::size_t>(after - shards_.begin()) - 1;
-    const Entry& entry =
-        shards_[shard].entries[static_cast<std::size_t>(index - shards_[shard].begin)];
+    const auto [shard, entry] = locate(index);
     EncodedSample sample;
-    sample.key = shards_[shard].keys.c_str() + entry.key;
+    sample.key = key_of(shard, *entry);
     sample.source = shards_[shard].path;
-    try {
-      const auto file = open(shard);
-      sample.image.resize(entry.image.size);
-      file->read(entry.image.offset, sample.image.data(), sample.image.size());
-      sample.captions = read_captions(*file, entry);
-      if (entry.label.size > 0) sample.label = read_label(*file, entry);
-    } catch (const DataError& error) {
-      throw DataError(sample.source + ": " + sample.key + ": " + error.what());
-    }
+    read_members(shard, *entry, [&, entry = entry](const detail::RandomAccessFile& file) {
+      sample.image.resize(entry->image.size);
+      file.read(entry->image.offset, sample.image.data(), sample.image.size());
+      sample.captions = read_captions(file, *entry);
+      sample.label = read_label(file, *entry);
+    });
     return sample;
+  }
+
+  /// Reads the cls member alone.
+  [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
+    const auto [shard, entry] = locate(index);
+    std::optional<std::int64_t> label;
+    read_members(shard, *entry, [&, entry = entry](const detail::RandomAccessFile& file) {
+      label = read_label(file, *entry);
+    });
+    return label;
   }
 
   [[nodiscard]] std::vector<std::string> class_names() const override { return class_names_; }
@@ -106,13 +113,52 @@ class ShardSource : public SampleSource {
   };
   struct Shard {
     std::string path;
-    std::int64_t begin = 0;  // index of its first sample
+    detail::FileStamp stamp;  // when the index was read
+    std::int64_t begin = 0;   // index of its first sample
     std::vector<Entry> entries;
     std::string keys;  // all of them, each closed by a zero
   };
 
   static std::int64_t samples_in(const Shard& shard) {
     return static_cast<std::int64_t>(shard.entries.size());
+  }
+
+  [[nodiscard]] std::pair<std::size_t, const Entry*> locate(std::int64_t index) const {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
+    const auto after = std::upper_bound(
+        shards_.begin(), shards_.end(), index,
+        [](std::int64_t wanted, const Shard& shard) { return wanted < shard.begin; });
+    const auto shard = static_cast<std::size_t>(after - shards_.begin()) - 1;
+    return {shard, &shards_[shard].entries[static_cast<std::size_t>(index - shards_[shard].begin)]};
+  }
+
+  [[nodiscard]] std::string key_of(std::size_t shard, const Entry& entry) const {
+    return shards_[shard].keys.c_str() + entry.key;
+  }
+
+  /// Calls `read` with the file of the shard. DataError gets the names of shard and sample. The
+  /// stamp is compared after each reading, which costs one fstat and leaves no time for a change.
+  template <class Read>
+  void read_members(std::size_t shard, const Entry& entry, Read read) const {
+    const std::string& path = shards_[shard].path;
+    const auto require_unchanged = [&](const detail::RandomAccessFile& file) {
+      TORCH_CHECK(file.stamp() == shards_[shard].stamp, "ShardSource: shard '", path,
+                  "' has been written to or replaced since its index was read, so samples are no "
+                  "longer where the index says. Leave shards alone while a run reads them; start "
+                  "again from the last checkpoint, which reads the index anew");
+    };
+    try {
+      const auto file = open(shard);
+      try {
+        read(*file);
+      } catch (const DataError&) {
+        require_unchanged(*file);
+        throw;
+      }
+      require_unchanged(*file);
+    } catch (const DataError& error) {
+      throw DataError(path + ": " + key_of(shard, entry) + ": " + error.what());
+    }
   }
 
   void index_shard(const std::string& path) {
@@ -134,7 +180,9 @@ class ShardSource : public SampleSource {
       }
       entry = {};
     };
-    const TarListing listing = list_tar(RandomAccessFile(path));
+    const detail::RandomAccessFile file(path);
+    shard.stamp = file.stamp();
+    const TarListing listing = list_tar(file);
     for (const TarMember& member : listing.members) {
       const std::size_t slash = member.name.rfind('/');
       const std::size_t dot = member.name.find('.', slash == std::string::npos ? 0 : slash);
@@ -159,12 +207,28 @@ class ShardSource : public SampleSource {
     finish();
     TORCH_CHECK(
         !shard.entries.empty(), "ShardSource: '", path, "' has no usable sample (",
-        problems.first.empty() ? std::string("the archive is empty") : problems.first.front(),
-        "); a sample needs KEY.jpg (or jpeg, png, webp) next to KEY.txt, KEY.json or KEY.cls."
+        problems.first.empty() ? std::string("the archive is empty") : problems.first.front(), ")",
+        archive_hint(file),
+        "; a sample needs KEY.jpg (or jpeg, png, webp) next to KEY.txt, KEY.json or KEY.cls."
         " Make the shard anew or take it out of the list");
-    for (auto& line : problems.first) report_.add(std::move(line));
+    for (const auto& line : problems.first) report_.add(line);
     report_.skipped += problems.skipped - static_cast<std::int64_t>(problems.first.size());
     shards_.push_back(std::move(shard));
+  }
+
+  /// Says so when the file is an archive of another kind.
+  static std::string archive_hint(const detail::RandomAccessFile& file) {
+    std::string magic(std::min<std::uint64_t>(file.size(), 6), '\0');
+    file.read(0, magic.data(), magic.size());
+    const char* kind = nullptr;
+    if (magic.starts_with("\x1F\x8B")) kind = "gzip";
+    if (magic.starts_with("PK\x03\x04")) kind = "zip";
+    if (magic.starts_with("BZh")) kind = "bzip2";
+    if (magic.starts_with("\x28\xB5\x2F\xFD")) kind = "zstd";
+    if (magic.starts_with("\xFD\x37zXZ")) kind = "xz";
+    if (kind == nullptr) return "";
+    return std::string("; it is a ") + kind +
+           " file, and shards must be plain tar archives, so unpack it";
   }
 
   static Extent* extent_of(Entry& entry, std::string extension) {
@@ -177,13 +241,13 @@ class ShardSource : public SampleSource {
     return nullptr;
   }
 
-  static std::string read_text(const RandomAccessFile& file, Extent extent) {
+  static std::string read_text(const detail::RandomAccessFile& file, Extent extent) {
     std::string text(extent.size, '\0');
     file.read(extent.offset, text.data(), text.size());
     return text;
   }
 
-  [[nodiscard]] std::vector<std::string> read_captions(const RandomAccessFile& file,
+  [[nodiscard]] std::vector<std::string> read_captions(const detail::RandomAccessFile& file,
                                                        const Entry& entry) const {
     const bool from_json = !options_.caption_fields.empty();
     if (!from_json && entry.text.size > 0) return {read_text(file, entry.text)};
@@ -204,7 +268,9 @@ class ShardSource : public SampleSource {
     return captions;
   }
 
-  static std::int64_t read_label(const RandomAccessFile& file, const Entry& entry) {
+  static std::optional<std::int64_t> read_label(const detail::RandomAccessFile& file,
+                                                const Entry& entry) {
+    if (entry.label.size == 0) return std::nullopt;
     const std::string text = read_text(file, entry.label);
     std::int64_t label = 0;
     const char* const end = text.data() + text.size();
@@ -216,12 +282,13 @@ class ShardSource : public SampleSource {
   }
 
   /// The shard's file; the one opened longest ago is closed when there are too many.
-  [[nodiscard]] std::shared_ptr<const RandomAccessFile> open(std::size_t shard) const {
+  [[nodiscard]] std::shared_ptr<const detail::RandomAccessFile> open(std::size_t shard) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [number, file] : open_files_)
       if (number == shard) return file;
     if (open_files_.size() == kMostOpenFiles) open_files_.pop_front();
-    open_files_.emplace_back(shard, std::make_shared<const RandomAccessFile>(shards_[shard].path));
+    open_files_.emplace_back(shard,
+                             std::make_shared<const detail::RandomAccessFile>(shards_[shard].path));
     return open_files_.back().second;
   }
 
@@ -231,11 +298,12 @@ class ShardSource : public SampleSource {
       if (!name.empty()) class_names_.push_back(name);
   }
 
-  SourceOptions options_;
+  ShardSourceOptions options_;
   std::vector<Shard> shards_;
   std::vector<std::string> class_names_;
   mutable std::mutex mutex_;
-  mutable std::deque<std::pair<std::size_t, std::shared_ptr<const RandomAccessFile>>> open_files_;
+  mutable std::deque<std::pair<std::size_t, std::shared_ptr<const detail::RandomAccessFile>>>
+      open_files_;
 };
 
 }  // namespace contrapunto

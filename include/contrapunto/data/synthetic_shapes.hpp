@@ -9,15 +9,16 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "contrapunto/core/random.hpp"
-#include "contrapunto/data/class_caption.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/image/detail/decode_ppm.hpp"
+#include "contrapunto/image/encode_ppm.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/text/fill_prompt.hpp"
 
 namespace contrapunto {
 
@@ -25,10 +26,10 @@ struct SyntheticShapesOptions {
   std::int64_t samples = 6000;   ///< Images in the set; every class gets its share.
   std::int64_t image_size = 64;  ///< Side of the square images, pixels.
   std::uint64_t seed = 0;        ///< Another seed gives another set: one to train, one to test.
-  double noise = 12.0;           ///< Largest change of a channel by noise, grey levels.
+  double noise = 12.0;           ///< Largest change of a channel by noise, gray levels.
 };
 
-/// Captioned pictures of one coloured shape at a random place and size on grey: 6 colours times 5
+/// Captioned pictures of one colored shape at a random place and size on gray: 6 colours times 5
 /// shapes are 30 classes. Needs no file and no codec, and a small pair of towers learns it in a
 /// minute, so that every example runs at once. A picture is a pure function of (seed, index).
 class SyntheticShapes : public SampleSource {
@@ -54,7 +55,7 @@ class SyntheticShapes : public SampleSource {
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "SyntheticShapes: sample ", index, " of ",
                       size());
-    const auto label = static_cast<std::size_t>(index) % (kColors.size() * kShapes.size());
+    const auto label = label_of(index);
     RandomStream random(o_.seed, 0, static_cast<std::uint64_t>(index));
     Picture picture;
     picture.color = label / kShapes.size();
@@ -74,7 +75,15 @@ class SyntheticShapes : public SampleSource {
     return sample;
   }
 
+  [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
+    return static_cast<std::int64_t>(label_of(index));
+  }
+
  private:
+  static std::size_t label_of(std::int64_t index) {
+    return static_cast<std::size_t>(index) % (kColors.size() * kShapes.size());
+  }
+
   struct Color {
     const char* name;
     std::array<double, 3> rgb;
@@ -90,10 +99,10 @@ class SyntheticShapes : public SampleSource {
   struct Picture {
     std::size_t color = 0;
     std::size_t shape = 0;
-    double x = 0.0;  // centre, pixels
+    double x = 0.0;  // center, pixels
     double y = 0.0;
     double radius = 0.0;
-    double background = 0.0;  // grey level
+    double background = 0.0;  // gray level
   };
 
   /// Whether (u, v) lies in the shape; both run from -1 to 1 across it, v downwards.
@@ -155,8 +164,8 @@ class SyntheticShapes : public SampleSource {
       else
         place = down > 0.0 ? "at the bottom" : "at the top";
     }
-    return {class_caption("a photo of a {}.", name),
-            class_caption(plain[static_cast<std::size_t>(random.integer(4))], name),
+    return {fill_prompt("a photo of a {}.", name),
+            fill_prompt(plain[static_cast<std::size_t>(random.integer(4))], name),
             std::string("a ") + size + " " + name + ".",
             "a " + name + " " + place + " of the picture."};
   }

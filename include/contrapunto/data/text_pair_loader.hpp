@@ -6,6 +6,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -15,8 +16,12 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/core/state.hpp"
+#include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/text_pairs.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/text/tokenizer.hpp"
 
 namespace contrapunto {
@@ -25,20 +30,20 @@ struct TextPairLoaderOptions {
   std::int64_t batch_size = 256;    ///< Pairs in one batch of this rank.
   std::int64_t hard_negatives = 0;  ///< ys of other pairs of the group, for each pair.
   std::uint64_t seed = 0;
-  std::int64_t rank = 0;        ///< This rank takes every `world_size`-th run of pairs.
-  std::int64_t world_size = 1;  ///< Ranks that share an epoch.
+  Ranks ranks = {};  ///< Ranks that share an epoch; the default is one process.
 };
 
-/// Batches of text pairs that were tokenised once and are kept in memory. A batch holds "x" and
+/// Batches of text pairs that were tokenized once and are kept in memory. A batch holds "x" and
 /// "y", int64 [B, L] padded with 0, and with hard negatives "negatives" [B, K, L]; keys are the
-/// numbers of the pairs. An epoch is a permutation of the pairs, cut into full batches; what batch
-/// b of epoch e holds is a pure function of the pairs, the seed, the ranks and (e, b).
+/// numbers of the pairs. An epoch is a permutation of the pairs, a pure function of their number,
+/// the seed and the epoch. Full batches are cut from it one after the other, and the rows of a
+/// batch are parted among the ranks.
 class TextPairLoader {
  public:
   /// Raises when a rank would not get one full batch.
   TextPairLoader(const std::vector<TextPair>& pairs, const Tokenizer& x, const Tokenizer& y,
                  TextPairLoaderOptions options = {})
-      : o_(options) {
+      : o_(std::move(options)) {
     std::vector<std::string> xs, ys;
     std::map<std::string, std::vector<std::int64_t>> groups;
     for (std::size_t i = 0; i < pairs.size(); ++i) {
@@ -46,14 +51,13 @@ class TextPairLoader {
       ys.push_back(pairs[i].y);
       if (!pairs[i].group.empty()) groups[pairs[i].group].push_back(static_cast<std::int64_t>(i));
     }
-    TORCH_CHECK(o_.batch_size > 0 && o_.hard_negatives >= 0 && o_.world_size > 0 && o_.rank >= 0 &&
-                    o_.rank < o_.world_size,
-                "TextPairLoader: batch_size (", o_.batch_size,
-                ") must be positive, hard_negatives (", o_.hard_negatives, ") not negative, rank (",
-                o_.rank, ") one of world_size (", o_.world_size, ")");
-    TORCH_CHECK(size_of(pairs) >= o_.batch_size * o_.world_size, "TextPairLoader: ", pairs.size(),
-                " pairs are less than one batch of ", o_.batch_size, " on each of ", o_.world_size,
-                " ranks; lower batch_size");
+    TORCH_CHECK(o_.batch_size > 0, "TextPairLoader: batch_size (", o_.batch_size,
+                ") must be positive");
+    TORCH_CHECK(o_.hard_negatives >= 0, "TextPairLoader: hard_negatives (", o_.hard_negatives,
+                ") must not be negative");
+    TORCH_CHECK(size_of(pairs) >= pairs_together(), "TextPairLoader: ", pairs.size(),
+                " pairs are less than one batch of ", o_.batch_size, " on each of ",
+                o_.ranks.size(), " ranks; lower batch_size");
     TORCH_CHECK(o_.hard_negatives == 0 || pairs.size() > 1,
                 "TextPairLoader: one pair has no other pair for a hard negative");
     x_ = x.encode_all(xs);
@@ -67,27 +71,48 @@ class TextPairLoader {
   }
 
   [[nodiscard]] std::int64_t size() const { return x_.size(0); }
-  [[nodiscard]] std::int64_t batches_per_epoch() const {
-    return size() / (o_.batch_size * o_.world_size);
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return size() / pairs_together(); }
+
+  /// The epoch that was started last.
+  [[nodiscard]] std::int64_t epoch() const { return epoch_; }
+
+  /// Begins epoch `epoch` at its pair number `first_sample`, counted over all ranks, from 0 to
+  /// size().
+  void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
+    TORCH_CHECK(epoch >= 0, "TextPairLoader: epoch (", epoch, ") must not be negative");
+    TORCH_CHECK(0 <= first_sample && first_sample <= size(), "TextPairLoader: first_sample (",
+                first_sample, ") must be from 0 to the number of pairs (", size(),
+                "); a position in an epoch belongs to the data that it was counted in");
+    epoch_ = epoch;
+    next_ = first_sample;
   }
 
-  /// Begins epoch `epoch` at batch `first_batch`.
-  void start_epoch(std::int64_t epoch, std::int64_t first_batch = 0) {
-    TORCH_CHECK(epoch >= 0 && first_batch >= 0 && first_batch <= batches_per_epoch(),
-                "TextPairLoader: epoch (", epoch, ") must not be negative, first_batch (",
-                first_batch, ") from 0 to batches_per_epoch (", batches_per_epoch(), ")");
-    epoch_ = epoch;
-    next_ = first_batch;
+  /// `epoch` and `samples`: how many pairs of it next() has handed out over all ranks, from the
+  /// beginning of the epoch.
+  [[nodiscard]] State save_state() const {
+    State state;
+    state.scalars = {{"epoch", epoch_}, {"samples", next_}};
+    return state;
   }
+
+  /// Starts the epoch of `state` at the pair after those that were handed out.
+  void load_state(const State& state) {
+    start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
+  }
+
+  /// `wait_seconds` is the time that next() took to make its batches.
+  [[nodiscard]] LoaderStatistics statistics() const { return statistics_; }
 
   /// The next batch, or nothing at the end of the epoch.
   [[nodiscard]] std::optional<Batch> next() {
-    if (next_ >= batches_per_epoch()) return std::nullopt;
+    if (size() - next_ < pairs_together()) return std::nullopt;
+    const auto start = std::chrono::steady_clock::now();
     const Permutation order(size(), o_.seed, static_cast<std::uint64_t>(epoch_));
     auto rows = at::empty({o_.batch_size}, at::kLong);
     auto* row = rows.mutable_data_ptr<std::int64_t>();
     Batch batch;
-    const auto begin = (next_++ * o_.world_size + o_.rank) * o_.batch_size;
+    const std::int64_t begin = next_ + o_.ranks.rank() * o_.batch_size;
+    next_ += pairs_together();
     for (std::int64_t i = 0; i < o_.batch_size; ++i) {
       row[i] = order(begin + i);
       batch.keys.push_back(std::to_string(row[i]));
@@ -107,10 +132,17 @@ class TextPairLoader {
           "negatives",
           trimmed(y_.index_select(0, others)).view({o_.batch_size, o_.hard_negatives, -1}));
     }
+    ++statistics_.batches;
+    statistics_.samples += batch.size();
+    statistics_.wait_seconds +=
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return batch;
   }
 
  private:
+  /// Pairs in one batch of all ranks.
+  [[nodiscard]] std::int64_t pairs_together() const { return o_.batch_size * o_.ranks.size(); }
+
   static std::int64_t size_of(const std::vector<TextPair>& pairs) {
     return static_cast<std::int64_t>(pairs.size());
   }
@@ -139,7 +171,9 @@ class TextPairLoader {
   std::vector<std::vector<std::int64_t>> groups_;  // pairs of each
   std::vector<std::int64_t> group_of_;             // of each pair; -1: none
   std::int64_t epoch_ = 0;
-  std::int64_t next_ = 0;
+  std::int64_t next_ = 0;  // place in the epoch
+  LoaderStatistics statistics_;
 };
+static_assert(Loader<TextPairLoader>);
 
 }  // namespace contrapunto

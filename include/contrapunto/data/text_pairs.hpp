@@ -5,7 +5,6 @@
 #include <c10/util/Exception.h>
 
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -14,7 +13,10 @@
 #include <vector>
 
 #include "contrapunto/data/data_report.hpp"
-#include "contrapunto/text/detail/vocabulary.hpp"
+#include "contrapunto/io/read_file.hpp"
+#ifdef CONTRAPUNTO_HAS_TEXT
+#include "contrapunto/io/read_gzip.hpp"
+#endif
 
 namespace contrapunto {
 
@@ -22,8 +24,8 @@ namespace contrapunto {
 struct TextPair {
   std::string x;  ///< A query, say.
   std::string y;  ///< What it should find.
-  std::string
-      group;  ///< Pairs of one group are alike, so their ys are hard negatives; may be empty.
+  /// Pairs of one group are alike, so their ys are hard negatives of one another; may be empty.
+  std::string group;
 };
 
 struct TextPairFields {
@@ -37,19 +39,31 @@ struct TextPairs {
   DataReport report;  ///< Lines that were left out, "file:line: reason".
 };
 
-/// Reads JSON lines, plain or gzip-compressed: an object a line with the two fields. A line that is
-/// no such object, or where one text is empty, is left out and counted. Raises when the file cannot
-/// be read or no pair remains.
+namespace detail {
+
+/// A file of JSON lines, plain or compressed.
+inline std::string read_json_lines(const std::filesystem::path& path) {
+#ifdef CONTRAPUNTO_HAS_TEXT
+  return read_gzip(path);
+#else
+  std::string text = read_file(path);
+  TORCH_CHECK(!text.starts_with("\x1F\x8B"), "'", path.string(),
+              "' is a gzip file, and reading it needs the component `text`: use "
+              "find_package(Contrapunto COMPONENTS text) and link contrapunto::text, or unpack the "
+              "file with gunzip");
+  return text;
+#endif
+}
+
+}  // namespace detail
+
+/// Reads JSON lines with one object per line that has the two fields. A line without such an
+/// object, or with an empty text, is left out and counted. The file may be gzip-compressed in
+/// programs that link the component `text`. Raises when the file cannot be read or no pair remains.
 [[nodiscard]] inline TextPairs read_text_pairs(const std::filesystem::path& path,
                                                const TextPairFields& fields = {}) {
-  std::string text;
-  try {
-    text = detail::read_plain_or_gzip(path);
-  } catch (const std::exception& error) {
-    TORCH_CHECK(false, "cannot read text pairs from '", path.string(), "': ", error.what());
-  }
   TextPairs result;
-  std::istringstream lines(std::move(text));
+  std::istringstream lines(detail::read_json_lines(path));
   std::int64_t number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <c10/util/Exception.h>
-
 #include <string>
 #include <vector>
 
@@ -21,20 +19,6 @@ namespace contrapunto {
           "a origami {}.",           "a photo of the large {}.",
           "a {} in a video game.",   "art of the {}.",
           "a photo of the small {}."};
-}
-
-/// `prompt` with `class_name` in place of every "{}"; raises when it has none.
-[[nodiscard]] inline std::string fill_prompt(const std::string& prompt,
-                                             const std::string& class_name) {
-  TORCH_CHECK(prompt.find("{}") != std::string::npos, "the prompt template '", prompt,
-              "' has no {} for the class name");
-  std::string text;
-  std::size_t begin = 0;
-  for (auto at = prompt.find("{}"); at != std::string::npos; at = prompt.find("{}", begin)) {
-    text += prompt.substr(begin, at - begin) + class_name;
-    begin = at + 2;
-  }
-  return text + prompt.substr(begin);
 }
 
 }  // namespace contrapunto

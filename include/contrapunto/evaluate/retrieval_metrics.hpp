@@ -19,9 +19,8 @@
 #include <tuple>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
 
 namespace contrapunto {
@@ -29,7 +28,7 @@ namespace contrapunto {
 /// How well each side finds the other. Ranks count from 1.
 struct RetrievalMetrics {
   struct Direction {
-    double recall_at_1 = 0.0;  ///< Share of queries whose (best) positive is the first, 0 to 1.
+    double recall_at_1 = 0.0;  ///< Fraction of queries that find their (best) match first.
     double recall_at_5 = 0.0;
     double recall_at_10 = 0.0;
     double mean_reciprocal_rank = 0.0;  ///< Mean of 1 / rank, MRR.
@@ -45,7 +44,7 @@ struct RetrievalMetrics {
 namespace detail {
 
 /// `rank` [Q] counts from 0, as evaluators of CLIP do before they add 1.
-inline RetrievalMetrics::Direction summarise_ranks(const at::Tensor& rank) {
+inline RetrievalMetrics::Direction summarize_ranks(const at::Tensor& rank) {
   const auto sorted = std::get<0>(rank.sort()).cpu();
   const auto* values = sorted.const_data_ptr<std::int64_t>();
   const auto count = sorted.numel();
@@ -73,14 +72,13 @@ inline at::Tensor in_chunks(std::int64_t rows, std::int64_t chunk,
 }
 
 /// gather_rows without its copy where there is one rank.
-template <Communicator C>
-GatheredRows rows_of_all(const C& communicator, const at::Tensor& rows) {
-  if (communicator.size() == 1) return {rows, {rows.size(0)}, 0};
-  return gather_rows(communicator, rows);
+inline GatheredRows rows_of_all(const Ranks& ranks, const at::Tensor& rows) {
+  if (ranks.size() == 1) return {rows, {rows.size(0)}, 0};
+  return gather_rows(ranks, rows);
 }
 
 /// Owners counted over the rows of x of all ranks instead of each rank's own. Raises for owners
-/// that do not exist, and for an x that owns nothing.
+/// that do not exist, and when nothing can be searched for.
 inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& x) {
   auto global = owners.rows.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   const bool ranks = x.sizes.size() > 1;
@@ -94,15 +92,11 @@ inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& 
         part.numel() == 0 ||
             (part.min().item<std::int64_t>() >= 0 && part.max().item<std::int64_t>() < x.sizes[r]),
         "retrieval_metrics: y_owner must name rows of x, 0 to ", x.sizes[r] - 1, on_rank(r));
-    const auto owned = part.bincount({}, x.sizes[r]);
-    TORCH_CHECK(owned.numel() == 0 || owned.min().item<std::int64_t>() > 0,
-                "retrieval_metrics: row ", owned.argmin().item<std::int64_t>(), " of x", on_rank(r),
-                " has no y; leave such rows out");
     part.add_(first_x);
     first_x += x.sizes[r];
     first_y += owners.sizes[r];
   }
-  TORCH_CHECK(first_x > 0, "retrieval_metrics: there are no rows");
+  TORCH_CHECK(first_y > 0, "retrieval_metrics: there are no rows of y");
   return global.to(owners.rows.device());
 }
 
@@ -116,15 +110,14 @@ inline at::Tensor ranks_of_owners(const at::Tensor& y, const at::Tensor& owner, 
   });
 }
 
-/// Ranks of the best of their own among all `y` [M, D], of which `owner` [M] says whose they are,
-/// for `x` [Q, D]; row i is number `first + i`.
-inline at::Tensor ranks_of_best(const at::Tensor& x, std::int64_t first, const at::Tensor& y,
+/// For `x` [Q, D] with the numbers `number` [Q], each of which owns at least one y: the rank of the
+/// best of its own among all `y` [M, D]; `owner` [M] says whose they are.
+inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, const at::Tensor& y,
                                 const at::Tensor& owner, std::int64_t chunk) {
   const auto columns = at::arange(y.size(0), owner.options());
   return in_chunks(x.size(0), chunk, [&](auto begin, auto end) {
     const auto scores = x.slice(0, begin, end).mm(y.t());  // [chunk, M]
-    const auto row = at::arange(first + begin, first + end, owner.options()).unsqueeze(1);
-    const auto is_foreign = owner.unsqueeze(0).ne(row);
+    const auto is_foreign = owner.unsqueeze(0).ne(number.slice(0, begin, end).unsqueeze(1));
     const auto best = scores.masked_fill(is_foreign, -std::numeric_limits<double>::infinity())
                           .amax({1}, /*keepdim=*/true);
     // The first of the best, found without argmax, which may return any of several.
@@ -138,17 +131,19 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, std::int64_t first, const a
 
 /// Retrieval both ways between `x` [N, D] and `y` [M, D] of all ranks by dot product. `y_owner`
 /// int64 [M] says to which row of this rank's x each row of its y belongs, so an image may have
-/// several captions; each x needs at least one. A y is searched for its owner, an x for the best of
-/// its ys. Of equal scores the one that comes first wins, those of rank 0 before those of rank 1.
-/// Scores exist for `chunk` queries at a time, never N x M.
+/// several captions or none. A y searches for its owner among all x. An x that has a y searches for
+/// the best of its ys among all y; an x without one is no query, so `x_to_y.queries` counts those
+/// with a y, and it only belongs to what the ys search in. Of equal scores the one that comes first
+/// wins, those of rank 0 before those of rank 1. Scores exist for `chunk` queries at a time, never
+/// N x M.
 ///
 /// Each rank searches for its own queries among everything, which is gathered once, so memory is
 /// O(D) per row of all ranks; N and M may differ between ranks and be 0 on some. The result is the
 /// same on every rank, and that of one process on all rows. Collective: raises on every rank.
-template <Communicator C>
-[[nodiscard]] RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
-                                                 const at::Tensor& y_owner, const C& communicator,
-                                                 std::int64_t chunk = 512) {
+[[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
+                                                        const at::Tensor& y_owner,
+                                                        const Ranks& ranks,
+                                                        std::int64_t chunk = 512) {
   TORCH_CHECK(x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1), "retrieval_metrics: x ",
               x.sizes(), " and y ", y.sizes(), " must be [N, D] and [M, D] with the same D");
   TORCH_CHECK(
@@ -157,23 +152,26 @@ template <Communicator C>
       " ", y_owner.sizes());
   TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
   const at::NoGradGuard no_grad;
-  const auto all_x = detail::rows_of_all(communicator, x);
-  const auto all_y = detail::rows_of_all(communicator, y);
-  const auto all_owners = detail::rows_of_all(communicator, y_owner.to(x.device()));
+  const auto all_x = detail::rows_of_all(ranks, x);
+  const auto all_y = detail::rows_of_all(ranks, y);
+  const auto all_owners = detail::rows_of_all(ranks, y_owner.to(x.device()));
   const auto owner = detail::global_owners(all_owners, all_x);  // [M of all ranks]
   const auto own = owner.narrow(0, all_y.offset, y.size(0));
 
   const auto y_ranks = detail::ranks_of_owners(y, own, all_x.rows, chunk);
-  const auto x_ranks = detail::ranks_of_best(x, all_x.offset, all_y.rows, owner, chunk);
-  return {detail::summarise_ranks(detail::rows_of_all(communicator, x_ranks).rows),
-          detail::summarise_ranks(detail::rows_of_all(communicator, y_ranks).rows)};
+  const auto owned = owner.bincount({}, all_x.rows.size(0)).gt(0);  // [N of all ranks]
+  const auto row = owned.narrow(0, all_x.offset, x.size(0)).nonzero().squeeze(1);  // with a y
+  const auto x_ranks =
+      detail::ranks_of_best(x.index_select(0, row), row + all_x.offset, all_y.rows, owner, chunk);
+  return {detail::summarize_ranks(detail::rows_of_all(ranks, x_ranks).rows),
+          detail::summarize_ranks(detail::rows_of_all(ranks, y_ranks).rows)};
 }
 
 /// The same in one process.
 [[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
                                                         const at::Tensor& y_owner,
                                                         std::int64_t chunk = 512) {
-  return retrieval_metrics(x, y, y_owner, SingleProcess(), chunk);
+  return retrieval_metrics(x, y, y_owner, Ranks(), chunk);
 }
 
 }  // namespace contrapunto

@@ -23,7 +23,8 @@ namespace contrapunto {
 class ZeroShotAccuracy {
  public:
   /// `image_features` [B, D] and `classifier` [C, D] (of `zero_shot_classifier`) are of one device
-  /// and dtype, `labels` are int64 [B] in [0, C). Does not wait for the device.
+  /// and dtype, `labels` are int64 [B] in [0, C); raises for other labels that are on the CPU. Does
+  /// not wait for the device.
   void add(const at::Tensor& image_features, const at::Tensor& labels,
            const at::Tensor& classifier) {
     TORCH_CHECK(image_features.dim() == 2 && classifier.dim() == 2 &&
@@ -34,6 +35,13 @@ class ZeroShotAccuracy {
                     labels.scalar_type() == at::kLong,
                 "ZeroShotAccuracy: labels must be int64 [", image_features.size(0), "], got ",
                 labels.scalar_type(), " ", labels.sizes());
+    if (labels.is_cpu() && labels.numel() > 0) {
+      const auto low = labels.min().item<std::int64_t>();
+      const auto high = labels.max().item<std::int64_t>();
+      TORCH_CHECK(low >= 0 && high < classifier.size(0), "ZeroShotAccuracy: there are labels from ",
+                  low, " to ", high, ", but the classifier has ", classifier.size(0),
+                  " classes; -1 is a sample without a label. check_labels() names the sample");
+    }
     const at::NoGradGuard no_grad;
     const auto scores = image_features.mm(classifier.t());  // [B, C]
     const auto column = labels.to(scores.device()).unsqueeze(1);

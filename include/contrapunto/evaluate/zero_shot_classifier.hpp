@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "contrapunto/core/unit_rows.hpp"
-#include "contrapunto/evaluate/prompt_templates.hpp"
+#include "contrapunto/text/fill_prompt.hpp"
 
 namespace contrapunto {
 

@@ -16,9 +16,6 @@
 
 namespace contrapunto {
 
-/// Images with more pixels are refused by their header, before memory is spent on them.
-constexpr std::int64_t kDefaultMaxPixels = 25'000'000;
-
 /// Decodes JPEG, PNG, WebP or PPM, told apart by their first bytes, to what PIL's
 /// `Image.open(file).convert("RGB")` gives. `image` is overwritten and its memory reused. Raises
 /// DataError on corrupt, truncated or unknown data and above `max_pixels` (0: no limit).
@@ -28,11 +25,19 @@ inline void decode_image(std::span<const std::uint8_t> bytes, RgbImage& image,
     return bytes.size() >= at + magic.size() &&
            std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
   };
-  if (begins("\xFF\xD8\xFF")) return decode_jpeg(bytes, image, max_pixels);
-  if (begins("\x89PNG\r\n\x1A\n")) return decode_png(bytes, image, max_pixels);
-  if (begins("RIFF") && begins("WEBP", 8)) return decode_webp(bytes, image, max_pixels);
-  if (begins("P6")) return decode_ppm(bytes, image, max_pixels);
+  if (begins("\xFF\xD8\xFF")) return detail::decode_jpeg(bytes, image, max_pixels);
+  if (begins("\x89PNG\r\n\x1A\n")) return detail::decode_png(bytes, image, max_pixels);
+  if (begins("RIFF") && begins("WEBP", 8)) return detail::decode_webp(bytes, image, max_pixels);
+  if (begins("P6")) return detail::decode_ppm(bytes, image, max_pixels);
   throw DataError(bytes.empty() ? "the image is empty" : "not a JPEG, PNG, WebP or PPM image");
+}
+
+/// The same, into an image of its own.
+[[nodiscard]] inline RgbImage decode_image(std::span<const std::uint8_t> bytes,
+                                           std::int64_t max_pixels = kDefaultMaxPixels) {
+  RgbImage image;
+  decode_image(bytes, image, max_pixels);
+  return image;
 }
 
 }  // namespace contrapunto

@@ -43,6 +43,13 @@ struct ImageTransformOptions {
   std::array<double, 4> color_jitter = {0.0, 0.0, 0.0, 0.0};
   double color_jitter_probability = 0.0;
   double grayscale_probability = 0.0;
+
+  /// The same options for evaluation: no random crop, flip or color.
+  [[nodiscard]] ImageTransformOptions for_evaluation() const {
+    ImageTransformOptions options = *this;
+    options.train = false;
+    return options;
+  }
 };
 
 /// Decoded pixels to the uint8 square a tower sees, as OpenCLIP and torchvision make it; colours
@@ -68,6 +75,9 @@ class ImageTransform {
                 ") must be positive and in ascending order");
     TORCH_CHECK(o_.shift_padding >= 0, "ImageTransform: shift_padding (", o_.shift_padding,
                 ") must not be negative");
+    TORCH_CHECK(o_.shift_padding < o_.image_size, "ImageTransform: shift_padding (",
+                o_.shift_padding, ") must be below image_size (", o_.image_size,
+                "), because a larger shift can leave nothing of the image");
     TORCH_CHECK(std::abs(o_.color_jitter[3]) <= 0.5, "ImageTransform: hue jitter (",
                 o_.color_jitter[3], ") must be at most half a turn (0.5)");
   }
@@ -79,9 +89,9 @@ class ImageTransform {
     TORCH_CHECK(image.width() > 0 && image.height() > 0, "ImageTransform: image of ", image.width(),
                 " x ", image.height(), " pixels");
     if (o_.train)
-      for_training(image, random, work);
+      make_training_square(image, random, work);
     else
-      for_evaluation(image, work);
+      make_evaluation_square(image, work);
   }
 
   /// The same as uint8 [3, image_size, image_size]; without a stream the first of seed 0 is used.
@@ -128,7 +138,7 @@ class ImageTransform {
     return {0, 0, width, height};
   }
 
-  void for_evaluation(const RgbImage& image, Workspace& work) const {
+  void make_evaluation_square(const RgbImage& image, Workspace& work) const {
     const std::int64_t size = o_.image_size;
     const std::int64_t width = image.width();
     const std::int64_t height = image.height();
@@ -159,7 +169,7 @@ class ImageTransform {
     }
   }
 
-  void for_training(const RgbImage& image, RandomStream& random, Workspace& work) const {
+  void make_training_square(const RgbImage& image, RandomStream& random, Workspace& work) const {
     const std::int64_t size = o_.image_size;
     if (o_.shift_padding > 0) {
       RgbImage full;

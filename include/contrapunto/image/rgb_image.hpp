@@ -8,6 +8,9 @@
 
 namespace contrapunto {
 
+/// Images with more pixels are refused by their header, before memory is spent on them.
+constexpr std::int64_t kDefaultMaxPixels = 25'000'000;
+
 /// Pixels as uint8 [height, width, 3], red first, rows without gaps. Keeps its memory when made
 /// smaller, so that a worker that decodes image after image seldom allocates.
 class RgbImage {

@@ -7,17 +7,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "contrapunto/core/error_text.hpp"
+#include "contrapunto/io/read_gzip.hpp"
 #include "contrapunto/text/detail/bpe.hpp"
 #include "contrapunto/text/detail/cleaning.hpp"
 #include "contrapunto/text/detail/tokens.hpp"
-#include "contrapunto/text/detail/vocabulary.hpp"
 #include "contrapunto/text/detail/words.hpp"
 
 namespace contrapunto {
@@ -37,11 +38,10 @@ class BpeTokenizer {
       : o_(options) {
     detail::checked_context_length("BpeTokenizer", o_.context_length);
     try {
-      model_ =
-          std::make_shared<const detail::BpeModel>(detail::read_plain_or_gzip(vocabulary), kMerges);
-    } catch (const std::invalid_argument& error) {
+      model_ = std::make_shared<const detail::BpeModel>(read_gzip(vocabulary), kMerges);
+    } catch (const std::exception& error) {
       TORCH_CHECK(
-          false, "BpeTokenizer: vocabulary file '", vocabulary.string(), "': ", error.what(),
+          false, "BpeTokenizer: vocabulary file '", vocabulary.string(), "': ", error_text(error),
           ". Give the path of CLIP's bpe_simple_vocab_16e6.txt.gz: the Python package "
           "open_clip_torch holds it, and so does https://github.com/openai/CLIP (folder clip)");
     }

@@ -15,22 +15,36 @@
 
 #include "contrapunto/core/data_error.hpp"
 
-namespace contrapunto {
+namespace contrapunto::detail {
 
-/// A file open for reading at any offset, by any number of threads at once. Not mapped: a file
-/// that shrinks while it is read then gives an error and not a signal.
+/// Tells whether a file is still the one that it was: a write changes the size or the time, a
+/// replacement changes the inode.
+struct FileStamp {
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+  bool operator==(const FileStamp&) const = default;
+};
+
+/// A file open for reading at any offset, by any number of threads at once. It is not mapped, so a
+/// file that shrinks while it is read gives an error and not a signal.
 class RandomAccessFile {
  public:
-  /// Raises DataError when `path` cannot be opened or is no regular file.
-  explicit RandomAccessFile(std::string path)
-      : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (descriptor_ < 0) throw DataError(path_ + ": cannot open: " + last_error());
+  /// Raises DataError when `path` cannot be opened or is not a regular file.
+  explicit RandomAccessFile(std::string path) : path_(std::move(path)) {
+    // Asked before it is opened: opening a FIFO would wait for a writer.
     struct stat status {};
-    if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    if (::stat(path_.c_str(), &status) != 0)
+      throw DataError(path_ + ": cannot open: " + last_error());
+    if (!S_ISREG(status.st_mode)) throw DataError(path_ + ": not a regular file");
+    descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0) throw DataError(path_ + ": cannot open: " + last_error());
+    try {
+      size_ = stamp().size;
+    } catch (...) {
       ::close(descriptor_);
-      throw DataError(path_ + ": not a regular file");
+      throw;
     }
-    size_ = static_cast<std::uint64_t>(status.st_size);
   }
   ~RandomAccessFile() { ::close(descriptor_); }
   RandomAccessFile(const RandomAccessFile&) = delete;
@@ -38,6 +52,16 @@ class RandomAccessFile {
 
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
+
+  /// The stamp of the open file as it is now.
+  [[nodiscard]] FileStamp stamp() const {
+    struct stat status {};
+    if (::fstat(descriptor_, &status) != 0)
+      throw DataError(path_ + ": cannot tell its size: " + last_error());
+    return {
+        static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
+        static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
+  }
 
   /// Fills `target` with the `bytes` bytes at `offset`; raises DataError when there are fewer.
   void read(std::uint64_t offset, void* target, std::size_t bytes) const {
@@ -60,8 +84,8 @@ class RandomAccessFile {
   static std::string last_error() { return std::system_category().message(errno); }
 
   std::string path_;
-  int descriptor_;
+  int descriptor_ = -1;
   std::uint64_t size_ = 0;
 };
 
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

@@ -16,12 +16,13 @@
 #include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
-namespace contrapunto {
+namespace contrapunto::detail {
 
 /// A sample with its pixels.
 struct DecodedSample {
   std::string key;
-  std::vector<std::string> captions;
+  std::string source;
+  std::vector<std::string> captions;  // without those that are empty or blank
   std::optional<std::int64_t> label;
   RgbImage image;
 };
@@ -49,7 +50,11 @@ class SampleReader {
     } catch (const DataError& error) {
       throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
     }
+    std::erase_if(encoded.captions, [](const std::string& caption) {
+      return caption.find_first_not_of(" \t\n\v\f\r") == std::string::npos;
+    });
     scratch->key = std::move(encoded.key);
+    scratch->source = std::move(encoded.source);
     scratch->captions = std::move(encoded.captions);
     scratch->label = encoded.label;
     return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
@@ -79,4 +84,4 @@ class SampleReader {
   std::vector<std::shared_ptr<const DecodedSample>> kept_;
 };
 
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

@@ -20,8 +20,7 @@
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
-namespace contrapunto {
-namespace detail {
+namespace contrapunto::detail {
 
 /// libjpeg reports errors by a function that must not return. It jumps back to `on_error`; nothing
 /// with a destructor may be created between there and the calls into libjpeg.
@@ -99,20 +98,18 @@ inline bool run_jpeg(JpegDecoder& decoder, std::span<const std::uint8_t> bytes, 
   return true;
 }
 
-}  // namespace detail
-
 /// Decodes a baseline or progressive JPEG: grey, YCbCr, RGB, and CMYK or YCCK as Adobe writes them
 /// (inverted). EXIF orientation is left alone, as PIL does when it opens a file. Raises DataError
 /// on corrupt or truncated data and above `max_pixels` (0: no limit), judged by the header.
 inline void decode_jpeg(std::span<const std::uint8_t> bytes, RgbImage& image,
                         std::int64_t max_pixels) {
-  detail::JpegDecoder decoder;
+  JpegDecoder decoder;
   std::int64_t pixels = 0;
-  if (!detail::run_jpeg(decoder, bytes, image, max_pixels, pixels))
+  if (!run_jpeg(decoder, bytes, image, max_pixels, pixels))
     throw DataError(std::string("JPEG: ") + decoder.message);
   if (max_pixels > 0 && pixels > max_pixels)
     throw DataError("JPEG: " + std::to_string(pixels) + " pixels are more than max_pixels (" +
                     std::to_string(max_pixels) + ")");
 }
 
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

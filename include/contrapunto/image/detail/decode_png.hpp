@@ -21,8 +21,7 @@
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
-namespace contrapunto {
-namespace detail {
+namespace contrapunto::detail {
 
 /// libpng's error function must not return either; the same rule as for JpegDecoder holds.
 struct PngDecoder {
@@ -103,20 +102,18 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
   return true;
 }
 
-}  // namespace detail
-
 /// Decodes a PNG of any colour type and depth to what PIL's `convert("RGB")` gives: transparency is
 /// dropped, not blended; 16-bit colour keeps its high bytes, 16-bit grey is cut off at 255. Raises
 /// DataError on corrupt or truncated data and above `max_pixels` (0: no limit).
 inline void decode_png(std::span<const std::uint8_t> bytes, RgbImage& image,
                        std::int64_t max_pixels) {
-  detail::PngDecoder decoder(bytes);
+  PngDecoder decoder(bytes);
   std::int64_t pixels = 0;
-  if (!detail::run_png(decoder, image, max_pixels, pixels))
+  if (!run_png(decoder, image, max_pixels, pixels))
     throw DataError(std::string("PNG: ") + decoder.message);
   if (max_pixels > 0 && pixels > max_pixels)
     throw DataError("PNG: " + std::to_string(pixels) + " pixels are more than max_pixels (" +
                     std::to_string(max_pixels) + ")");
 }
 
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

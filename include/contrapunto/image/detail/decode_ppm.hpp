@@ -2,21 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
-namespace contrapunto {
+namespace contrapunto::detail {
 
-/// Raw pixels with a header: "P6 WIDTH HEIGHT 255\n", then [height, width, 3] bytes. What synthetic
-/// sources give, because it needs no codec. Raises DataError on anything else.
+/// Raw pixels with a header: "P6 WIDTH HEIGHT 255\n", then [height, width, 3] bytes. Synthetic
+/// sources give it because it needs no codec. Raises DataError on anything else.
 inline void decode_ppm(std::span<const std::uint8_t> bytes, RgbImage& image,
                        std::int64_t max_pixels) {
   std::size_t at = 2;
@@ -52,14 +50,4 @@ inline void decode_ppm(std::span<const std::uint8_t> bytes, RgbImage& image,
   std::memcpy(image.data(), bytes.data() + at, image.bytes());
 }
 
-/// The image as PPM bytes that decode_ppm reads back.
-[[nodiscard]] inline std::vector<std::uint8_t> encode_ppm(const RgbImage& image) {
-  const std::string header =
-      "P6 " + std::to_string(image.width()) + " " + std::to_string(image.height()) + " 255\n";
-  std::vector<std::uint8_t> bytes(header.size() + image.bytes());
-  std::copy(header.begin(), header.end(), bytes.begin());
-  std::memcpy(bytes.data() + header.size(), image.data(), image.bytes());
-  return bytes;
-}
-
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

@@ -16,7 +16,7 @@
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
-namespace contrapunto {
+namespace contrapunto::detail {
 
 /// Decodes a still WebP, lossy or lossless; transparency is dropped, not blended. Raises DataError
 /// on corrupt or truncated data, on animations and above `max_pixels` (0: no limit).
@@ -36,4 +36,4 @@ inline void decode_webp(std::span<const std::uint8_t> bytes, RgbImage& image,
     throw DataError("WebP: corrupt or truncated data");
 }
 
-}  // namespace contrapunto
+}  // namespace contrapunto::detail

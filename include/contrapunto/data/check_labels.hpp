@@ -1,0 +1,78 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "contrapunto/core/data_error.hpp"
+#include "contrapunto/data/detail/printable.hpp"
+#include "contrapunto/data/sample_source.hpp"
+
+namespace contrapunto {
+
+/// What `check_labels` has counted.
+struct LabelCounts {
+  std::vector<std::int64_t> samples_of;  ///< [classes] Samples of each class.
+
+  /// Classes without a sample, such as those of a list of names that is longer than the data needs.
+  [[nodiscard]] std::vector<std::int64_t> unseen() const {
+    std::vector<std::int64_t> classes;
+    for (std::size_t i = 0; i < samples_of.size(); ++i)
+      if (samples_of[i] == 0) classes.push_back(static_cast<std::int64_t>(i));
+    return classes;
+  }
+};
+
+/// Reads the label of every sample of `source`, without decoding an image, and counts them by
+/// class. An evaluation needs a label from 0 to classes - 1 on every sample; call this before the
+/// training, so that a fault of the evaluation data shows before the first step. Raises when a
+/// label is missing, cannot be read or is out of range, and names sample, file, value and remedy.
+[[nodiscard]] inline LabelCounts check_labels(const SampleSource& source, std::int64_t classes) {
+  TORCH_CHECK(classes > 0, "check_labels: there are no class names; name a class for each label");
+  const auto sample_name = [&](std::int64_t index) -> std::string {
+    try {
+      const EncodedSample sample = source.read(index);
+      return "sample '" + detail::printable(sample.key) + "' of '" + sample.source + "'";
+    } catch (const DataError& error) {
+      return "sample " + std::to_string(index) + " (" + detail::printable(error.what()) + ")";
+    }
+  };
+  constexpr const char* kWhere =
+      "Labels come from the cls member of a sample in tar shards, from "
+      "CsvSourceOptions::label_column in lists, and from the folders of classes";
+  LabelCounts counts;
+  counts.samples_of.resize(static_cast<std::size_t>(classes));
+  std::int64_t missing = 0;
+  std::int64_t first_missing = 0;
+  for (std::int64_t i = 0; i < source.size(); ++i) {
+    std::optional<std::int64_t> label;
+    try {
+      label = source.label(i);
+    } catch (const DataError& error) {
+      TORCH_CHECK(false, "check_labels: a label cannot be read: ", detail::printable(error.what()),
+                  ". Mend the sample or take it out of the data");
+    }
+    if (!label) {
+      if (missing++ == 0) first_missing = i;
+      continue;
+    }
+    TORCH_CHECK(0 <= *label && *label < classes, "check_labels: the label of ", sample_name(i),
+                " is ", *label, ", but there are ", classes,
+                " class names, so labels run from 0 to ", classes - 1,
+                ". Give the list of names that belongs to this data");
+    ++counts.samples_of[static_cast<std::size_t>(*label)];
+  }
+  TORCH_CHECK(missing < source.size(), "check_labels: none of the ", source.size(),
+              " samples has a label (the first is ", sample_name(0), "). ", kWhere);
+  TORCH_CHECK(missing == 0, "check_labels: ", missing, " of ", source.size(),
+              " samples have no label, the first is ", sample_name(first_missing), ". ", kWhere);
+  return counts;
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+
+#include <type_traits>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/evaluate/zero_shot_accuracy.hpp"
+#include "contrapunto/evaluate/zero_shot_result.hpp"
+
+namespace contrapunto {
+
+/// Accuracy over one pass of `loader`, whose batches hold "image" [B, 3, S, S] and "label" [B].
+/// `encode_image(images)` gives features [B, D] and brings the images to its device itself;
+/// `classifier` [C, D] is that of `zero_shot_classifier`. With several ranks each takes its part of
+/// every batch and all get the result over all samples; then it is collective. No gradient is
+/// recorded; the caller puts the model into eval mode.
+template <class L, class EncodeImage>
+[[nodiscard]] ZeroShotResult evaluate_zero_shot(L& loader, EncodeImage&& encode_image,
+                                                const at::Tensor& classifier,
+                                                const Ranks& ranks = {}) {
+  static_assert(Loader<L>, "evaluate_zero_shot: the loader must satisfy the concept Loader");
+  static_assert(std::is_invocable_r_v<at::Tensor, EncodeImage&, const at::Tensor&>,
+                "evaluate_zero_shot: encode_image must be callable as `Tensor f(const Tensor&)`");
+  const at::NoGradGuard no_grad;
+  ZeroShotAccuracy accuracy;
+  loader.start_epoch(0);
+  while (const auto batch = loader.next()) {
+    if (batch->size() == 0) continue;  // the last batch has no row for this rank
+    accuracy.add(encode_image(batch->at("image")), batch->at("label"), classifier);
+  }
+  return accuracy.result(ranks);
+}
+
+}  // namespace contrapunto

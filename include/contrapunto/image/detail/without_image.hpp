@@ -1,0 +1,23 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/image/decode_image.hpp"
+#else
+#include "contrapunto/core/detail/missing_component.hpp"
+#include "contrapunto/image/rgb_image.hpp"
+
+namespace contrapunto {
+
+/// Stands for the function where the component is not linked, to say so when it is called.
+template <class... Arguments>
+RgbImage decode_image(Arguments&&... /*arguments*/) {
+  static_assert((detail::kIsLinked<Arguments> && ...),
+                "decode_image needs the component `image`: use find_package(Contrapunto COMPONENTS "
+                "image) and link contrapunto::image");
+  return {};
+}
+
+}  // namespace contrapunto
+#endif
