@@ -117,8 +117,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::Tokenizer tokenizer = cp::make_tokenizer(s.vocabulary, config.text.context_length);
   config.text.vocab_size = tokenizer.vocab_size;
   const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
-    return cp::open_source(spec, {.captions = s.caption_fields,
-                                  .synthetic = {.samples = samples, .seed = seed}});
+    const auto source = cp::open_source(spec, {.caption_fields = s.caption_fields,
+                                               .synthetic = {.samples = samples, .seed = seed}});
+    for (const auto& line : source->report().first) out << "left out " << line << "\n";
+    return source;
   };
   const cp::ImageTransformOptions pixels{.image_size = config.image_size(),
                                          .train = true,
@@ -134,22 +136,20 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
                             .pin_memory = device.is_cuda(),
-                            .channels_last = true,
-                            .on_skip = [](const cp::SkippedSample& skipped) {
-                              std::cerr << "skipped " << skipped.reason << "\n";
-                            }};
+                            .channels_last = true};
+  loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
   cp::DataLoader loader(open(s.train_data, 6'000, 0), cp::ImageTransform(pixels), tokenizer.encode,
                         loading);
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
-  const bool built_in = s.train_data == "synthetic" && s.eval_data.empty();
-  if (built_in || !s.eval_data.empty()) {
+  if (const bool built_in = s.train_data == "synthetic"; built_in || !s.eval_data.empty()) {
     loading.train = false;
-    eval_loader.emplace(open(built_in ? "synthetic" : s.eval_data, 1'500, 1),
+    eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1),
                         cp::ImageTransform(pixels.for_evaluation()), nullptr, loading);
     classes = s.class_names.empty() ? eval_loader->source().class_names()
                                     : cp::read_lines(s.class_names);
-    cp::check_labels(eval_loader->source(), classes, s.templates);  // now, not after the epoch
+    // Faults of the evaluation data show now, not after the first epoch.
+    cp::check_labels(eval_loader->source(), static_cast<std::int64_t>(classes.size()));
   }
 
   // ==== Model ==================================================================================
@@ -239,17 +239,17 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const cp::AutocastGuard autocast(precision, device);
     const cp::EmaScope averaged(ema);
     model->eval();
-    const auto classifier = cp::zero_shot_classifier(
-        [&](const at::Tensor& tokens) { return model->encode_text(tokens.to(device)); },
-        tokenizer.encode_all, classes, s.templates);
-    cp::ZeroShotAccuracy accuracy;
-    for (eval_loader->start_epoch(0); const auto batch = eval_loader->next();) {
+    const auto encode_text = [&](const at::Tensor& tokens) {
+      return model->encode_text(tokens.to(device));
+    };
+    const auto encode_image = [&](const at::Tensor& bytes) {
       ranks.progress(progress.step);
-      const auto images = to_images(batch->at("image").to(device));
-      accuracy.add(model->encode_image(images), batch->at("label"), classifier);
-    }
+      return model->encode_image(to_images(bytes.to(device)));
+    };
+    const auto classifier =
+        cp::zero_shot_classifier(encode_text, tokenizer.encode_all, classes, s.templates);
+    const auto result = cp::evaluate_zero_shot(*eval_loader, encode_image, classifier, ranks);
     model->train();
-    const auto result = accuracy.result(ranks);
     cp::notify_evaluation({progress.step, {{"zero_shot_top1", result.top1},
                                            {"zero_shot_top5", result.top5}}}, line, log);
     return result.top1;
