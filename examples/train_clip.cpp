@@ -77,16 +77,20 @@ cp::SettingsTable describe(Settings& s) {
   t.add("checkpoint-activations", s.checkpoint_activations, "recompute blocks in backward");
   t.section("Optimization");
   t.add("batch-size", s.batch_size, "pairs in one optimizer step, over all ranks");
-  t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once per rank, 'auto' or 'none'");
+  t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once per rank, 'auto' or 'none'")
+      .readable_by(cp::parse_chunk_size);
   t.add("epochs", s.epochs, "passes over the training data");
   t.add("lr", s.lr, "learning rate at the end of the warm-up");
-  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run");
+  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
+      .readable_by(cp::parse_duration);
   t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
-  t.add("cooldown", s.cooldown, "length of the cooldown, as the warm-up");
+  t.add("cooldown", s.cooldown, "length of the cooldown, as the warm-up")
+      .readable_by(cp::parse_duration);
   t.add("weight-decay", s.weight_decay, "of matrices").check(cp::at_least(0));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights that are evaluated and written; 0: none");
-  t.add("precision", s.precision, "of the towers").one_of(cp::precision_names());
+  t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
+      .readable_by(cp::precision_policy);
   t.add("shard-optimizer", s.shard_optimizer, "each rank keeps a part of the state").may_change();
   t.add("seed", s.seed, "of weights, data order, crops and dropout");
   t.section("Run");

@@ -10,6 +10,7 @@
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
 #include "contrapunto/nn/convolution.hpp"
+#include "contrapunto/nn/freeze_batch_norm.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/linear.hpp"
 #include "contrapunto/nn/mlp.hpp"

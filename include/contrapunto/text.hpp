@@ -4,6 +4,7 @@
 
 #include "contrapunto/text/byte_tokenizer.hpp"
 #include "contrapunto/text/fill_prompt.hpp"
+#include "contrapunto/text/make_tokenizer.hpp"
 #include "contrapunto/text/tokenizer.hpp"
 
 #ifdef CONTRAPUNTO_HAS_TEXT

@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-
-#include "support/catch.hpp"
-
 #include "contrapunto/nn/batch_norm.hpp"
+
+#include "contrapunto/nn/freeze_batch_norm.hpp"
+#include "support/catch.hpp"
 #include "support/tolerance.hpp"
 
 using namespace contrapunto;
@@ -100,4 +100,14 @@ TEST_CASE("A repeated forward of a frozen or evaluated batch norm keeps using it
   norm->train();
   norm->freeze_statistics();
   CHECK(at::equal(norm(x), evaluated));
+}
+
+TEST_CASE("Frozen batch norm treats each sample alone", "[nn][cpu]") {
+  torch::manual_seed(3);
+  torch::nn::Sequential model{BatchNorm(3)};
+  REQUIRE(freeze_batch_norm(*model) == 1);
+  const auto x = torch::randn({4, 3, 2, 2});
+  const auto whole = model->forward(x);
+  REQUIRE(model->forward(x.narrow(0, 1, 1)).equal(whole.narrow(0, 1, 1)));
+  REQUIRE(model->buffers().front().equal(torch::zeros({3})));
 }
