@@ -165,6 +165,7 @@ void train(const Settings& s) {
     eval_loader = std::make_unique<cp::DataLoader>(open(spec, 1, 1'500), cp::ImageTransform(pixels), nullptr, options);
     classes = s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     TORCH_CHECK(!classes.empty(), "'", spec, "' does not name its classes; pass a file with --class-names");
+    static_cast<void>(cp::check_labels(eval_loader->source(), static_cast<std::int64_t>(classes.size())));
     for (const auto& t : s.templates) static_cast<void>(cp::fill_prompt(t, classes[0]));  // raises early
   }
 

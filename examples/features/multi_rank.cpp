@@ -173,6 +173,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
     eval_loader = std::make_unique<cp::DataLoader>(open(spec, 1, 1'500), cp::ImageTransform(pixels), nullptr, options);
     classes = s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     TORCH_CHECK(!classes.empty(), "'", spec, "' does not name its classes; pass a file with --class-names");
+    static_cast<void>(cp::check_labels(eval_loader->source(), static_cast<std::int64_t>(classes.size())));
     for (const auto& t : s.templates) static_cast<void>(cp::fill_prompt(t, classes[0]));  // raises early
   }
 
@@ -297,7 +298,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   // ---- The loop ----
   const auto last_step = s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
   model->train();
-  loader.start_epoch(epoch, batch_in_epoch * global_batch);
+  loader.start_epoch(epoch, batch_in_epoch * global_batch);  // NEW: counted over all ranks
   std::optional<double> metric;  // of the last evaluation, for the checkpoint that follows it
   while (step < last_step) {
     const auto batch = [&] {
