@@ -164,3 +164,137 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       loss,
       {.chunk_size = cp::parse_chunk_size(s.chunk_size), .keep_bytes = 1e9 * s.keep_gigabytes},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
+
+  // ==== Plan ===================================================================================
+  cp::RunPlan plan(cp::model_facts("two text towers", *model),
+                   cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
+                   precision, schedule, optimizer, compute_gradients, ranks, device);
+  const cp::RunFolder folder(s.output, {.resume = s.resume}, ranks);
+  if (folder.resumes()) plan.refuse_changes(cp::differences(settings, folder.resume_from()));
+  const bool may_start = cp::announce_plan(plan, out, s.force);
+  TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
+  if (s.plan) return;
+
+  // ==== Resume =================================================================================
+  cp::RunProgress progress;
+  cp::CheckpointParts parts;
+  parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler);
+  parts.add("loader", loader).add("progress", progress);
+  loader.start_epoch(0);
+  if (folder.resumes()) {
+    folder.load(parts);
+    out << "resumed from " << folder.resume_from().string() << "\n";
+  }
+  for (const auto& note : folder.notes()) out << "note: " << note << "\n";
+  cp::on_first_rank(ranks, [&] { cp::write_settings(folder / "config.json", settings); });
+
+  // ==== Sinks of the step record ===============================================================
+  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
+  cp::ThroughputMeter meter;
+
+  // ==== Evaluation =============================================================================
+  const auto evaluate = [&]() -> std::optional<double> {
+    if (eval_pairs.empty()) return std::nullopt;
+    const auto pause = meter.pause();
+    const torch::NoGradGuard no_grad;
+    const cp::AutocastGuard autocast(precision, device);
+    model->eval();
+    std::vector<at::Tensor> x, y;
+    for (std::size_t begin = 0; begin < eval_pairs.size(); begin += 256) {
+      ranks.progress(progress.step);
+      std::vector<std::string> xs, ys;
+      for (std::size_t i = begin; i < std::min(begin + 256, eval_pairs.size()); ++i) {
+        xs.push_back(eval_pairs[i].x);
+        ys.push_back(eval_pairs[i].y);
+      }
+      x.push_back(model->encode_x(x_tokenizer.encode_all(xs).to(device)));
+      y.push_back(model->encode_y(y_tokenizer.encode_all(ys).to(device)));
+    }
+    model->train();
+    const auto owner = at::arange(static_cast<std::int64_t>(eval_pairs.size()), at::kLong);
+    const auto found = cp::retrieval_metrics(at::cat(x), at::cat(y), owner).x_to_y;
+    cp::notify_evaluation({progress.step,
+                           {{"mean_reciprocal_rank", found.mean_reciprocal_rank},
+                            {"recall@1", found.recall_at_1},
+                            {"recall@5", found.recall_at_5},
+                            {"recall@10", found.recall_at_10}}},
+                          line, log);
+    return found.mean_reciprocal_rank;
+  };
+
+  // ==== The loop ===============================================================================
+  const auto last_step =
+      s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
+  model->train();
+  while (progress.step < last_step) {
+    const auto batch = loader.next();
+    if (!batch) {
+      loader.start_epoch(loader.epoch() + 1);
+      continue;
+    }
+    ranks.progress(progress.step);
+    torch::manual_seed(cp::rank_seed(s.seed, progress.step, ranks.rank()));
+    const double lr = schedule(progress.step);
+    optimizer.zero_grad();
+    const cp::LossTerms terms = compute_gradients(*batch);
+    const auto found_inf = scaler.unscale_(parameters);
+    const auto norm = cp::clip_grad_norm_(parameters, max_norm);
+    optimizer.step(lr, {.found_inf = found_inf});
+    scaler.update();
+    model->clamp_logit_scale_();
+    const auto samples_before = progress.samples;
+    progress.advance(s.batch_size);
+    meter.add(s.batch_size);
+
+    const bool last = progress.step == last_step;
+    const bool saves = progress.step % s.save_every == 0 && !last;
+    if (progress.step % s.log_every == 0 || saves || last) {  // only here the host waits
+      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      cp::StepRecord record{.step = progress.step};
+      record.add("samples", static_cast<double>(progress.samples))
+          .add("epoch", run.epochs_at(progress.step))
+          .add(terms)
+          .add("lr", lr)
+          .add("scale", model->scale().item<double>())
+          .add("gradient_norm", norm.item<double>())
+          .add("samples_per_second", window.samples_per_second)
+          .add("data_wait_fraction", window.data_wait_fraction);
+      cp::notify(record, line, log);
+      cp::check_loss_is_finite(record, scaler.enabled());
+    }
+    const bool evaluates =
+        s.eval_every > 0 && progress.samples / s.eval_every > samples_before / s.eval_every;
+    if (evaluates && !last)
+      folder.save(progress.step, parts, evaluate());
+    else if (saves)
+      folder.save(progress.step, parts);
+  }
+  folder.save(progress.step, parts, evaluate());
+  line.finish();
+
+  // ==== Results ================================================================================
+  if (!ranks.is_first()) return;
+  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = "text pairs"});
+  out << "wrote log, curves and checkpoints into " << s.output << "\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  cp::SettingsTable settings = describe(s);
+  CLI::App app{"Trains two text towers to find each other's texts, with batches of any size."};
+  cp::add_to_command_line(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  cp::Ranks ranks;
+  try {
+    ranks = cp::join_ranks({.device = s.device});
+    train(s, settings, ranks);
+    ranks.sign_off();
+  } catch (const std::exception& error) {
+    std::cerr << "train_text_pairs: " << ranks.explain(error) << "\n";
+    return 1;
+  }
+}
