@@ -161,7 +161,7 @@ TEST_CASE("A snapshot does not change with the run", "[checkpoint][cpu]") {
 TEST_CASE("Rank 0 writes for all, and all learn what it could not write", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   std::ofstream(disk / "file") << "not a folder";
-  std::vector<std::string> failures(3);
+  std::vector<std::string> failures(3), logs(3);
   std::vector<std::int64_t> resumed(3);
   test::run_thread_ranks(3, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
@@ -178,6 +178,7 @@ TEST_CASE("Rank 0 writes for all, and all learn what it could not write", "[chec
     }
     rank.barrier();
     const RunFolder folder(disk / "run", {.resume = "auto"}, rank);
+    logs[r] = folder.rank_file("log", ".jsonl").filename();
     Run run;
     folder.load(run.parts);
     resumed[r] = run.progress.step;
@@ -188,4 +189,5 @@ TEST_CASE("Rank 0 writes for all, and all learn what it could not write", "[chec
     REQUIRE_THAT(failures[r], Contains("Not a directory"));
     REQUIRE(resumed[r] == 1);
   }
+  REQUIRE(logs == std::vector<std::string>{"log.jsonl", "log-rank1.jsonl", "log-rank2.jsonl"});
 }

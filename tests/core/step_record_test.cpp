@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/core/step_record.hpp"
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -44,4 +45,12 @@ TEST_CASE("Each sink gets the records that it can take", "[core][cpu]") {
   notify_evaluation({2, {{"top1", 0.5}}}, evaluations, steps);
   REQUIRE(steps.seen == std::vector<std::int64_t>{1, 2});
   REQUIRE(evaluations.seen == std::vector<double>{0.5});
+}
+
+TEST_CASE("A loss that is not finite ends a run, unless a loss scaler skips the step",
+          "[core][cpu]") {
+  const StepRecord record{7, {{"loss", std::numeric_limits<double>::quiet_NaN()}}};
+  REQUIRE_THROWS_WITH(check_loss_is_finite(record), Contains("nan at step 7"));
+  REQUIRE_NOTHROW(check_loss_is_finite(record, /*may_overflow=*/true));
+  REQUIRE_NOTHROW(check_loss_is_finite({8, {{"loss", 1.0}}}));
 }

@@ -64,6 +64,13 @@ class RunFolder {
   }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
+  /// A file of this rank's own: NAME.EXTENSION on rank 0, NAME-rank3.EXTENSION on rank 3.
+  [[nodiscard]] std::filesystem::path rank_file(const std::string& name,
+                                                const std::string& extension) const {
+    const auto suffix = ranks_.is_first() ? "" : "-rank" + std::to_string(ranks_.rank());
+    return path_ / (name + suffix + extension);
+  }
+
   /// Whether the run goes on from a checkpoint, and its path.
   [[nodiscard]] bool resumes() const { return resume_from_.has_value(); }
   [[nodiscard]] const std::filesystem::path& resume_from() const {

@@ -5,6 +5,7 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -53,6 +54,16 @@ struct StepRecord {
     return found == values.end() ? std::nullopt : std::optional(found->second);
   }
 };
+
+/// Raises when the loss of `record` is NaN or infinite, naming the step and the usual remedies.
+/// `may_overflow`: a loss scaler is at work, which skips such steps.
+inline void check_loss_is_finite(const StepRecord& record, bool may_overflow = false) {
+  const double loss = record.find("loss").value_or(0.0);
+  TORCH_CHECK(
+      std::isfinite(loss) || may_overflow, "the loss is ", loss, " at step ", record.step,
+      "; lower the learning rate, lengthen the warm-up or use fp32, and go on from the last "
+      "checkpoint");
+}
 
 /// Something that takes records: it has `on_step(record)` for training steps, or
 /// `on_evaluation(record)` for evaluations, or both.
