@@ -140,28 +140,19 @@ void train(const Settings& s) {
   const auto parameters = optimizer.parameters();
 
   // ---- Plan: what will happen, before anything does ----
-  const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
-  cp::RunPlan plan;
-  plan.model = "two text towers";
-  plan.image_parameters = cp::parameter_count(*model->visual());
-  plan.text_parameters = cp::parameter_count(*model->text());
-  plan.text_context = std::max(s.x_context, s.y_context);
-  plan.dataset_samples = run.dataset_samples;
-  plan.batch_size = s.batch_size;
-  plan.samples_in_flight = plan.cached_chunk_size = s.chunk_size;
-  plan.total_steps = run.total_steps;
-  plan.schedule = "cosine";
-  plan.peak_lr = lr;
-  plan.warmup_steps = warmup_steps;
-  plan.beta2 = optimizer.options().beta2;
-  plan.precision = precision.name;
-  plan.weight_bytes = bytes.weights;
-  plan.gradient_bytes = bytes.gradients;
-  plan.optimizer_bytes = bytes.optimizer;
-  plan.free_memory_bytes = cp::free_memory_bytes(device);
+  cp::ModelFacts facts = cp::model_facts(*model, "two text towers");
+  facts.text_context = std::max(s.x_context, s.y_context);
+  const cp::LearningRateSchedule schedule(
+      {.peak_lr = lr, .warmup_steps = warmup_steps, .total_steps = run.total_steps});
+  using Chunks = cp::StepFacts::Chunks;
+  const cp::StepFacts chunks{.name = "GradCache",
+                             .chunks = s.chunk_size > 0 ? Chunks::kFixed : Chunks::kMeasured,
+                             .chunk_size = s.chunk_size,
+                             .forward_passes = 2};
+  cp::RunPlan plan(facts, optimizer, schedule, precision, chunks, cp::DeviceFacts{cp::free_memory_bytes(device)});
+  plan.add(cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size});
   const bool may_start = cp::announce_plan(plan, std::cout, s.force);
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
-  const cp::WarmupCosine schedule({.peak_lr = lr, .warmup_steps = warmup_steps, .total_steps = run.total_steps});
   if (s.plan) return;
 
   // ---- Step: batch in, gradients out ----

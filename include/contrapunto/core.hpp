@@ -11,6 +11,7 @@
 #include "contrapunto/core/gradient_sync_handle.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/core/step_state.hpp"
 #include "contrapunto/core/unit_rows.hpp"

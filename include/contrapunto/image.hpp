@@ -4,7 +4,9 @@
 
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/resize.hpp"
+#include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE

@@ -156,3 +156,10 @@ TEST_CASE("The moving average refuses other models and settings", "[optim][cpu]"
   model.to(torch::kDouble);
   CHECK_THROWS_WITH(ema.update(), Contains("are now Double"));
 }
+
+TEST_CASE("Averages report the memory that they need", "[optim][cpu]") {
+  torch::nn::Linear layer(3, 4);  // 16 parameters
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);
+  layer->to(torch::kBFloat16);
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 all the same
+}

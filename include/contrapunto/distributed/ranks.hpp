@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/single_process.hpp"
@@ -38,6 +39,9 @@ class Ranks {
 
   /// Whether this is rank 0, which prints, logs and writes checkpoints for all.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
+
+  /// How many ranks there are, for a plan of the run.
+  [[nodiscard]] RanksFacts facts() const { return {size()}; }
 
   // What follows is the Communicator concept; see there.
   [[nodiscard]] c10::Device device() const { return self_->device(); }

@@ -10,6 +10,7 @@
 
 #include "contrapunto/image/detail/resample_taps.hpp"
 #include "contrapunto/image/detail/resize_kernels.hpp"
+#include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto {

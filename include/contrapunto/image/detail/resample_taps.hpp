@@ -8,12 +8,9 @@
 #include <cstdint>
 #include <vector>
 
-namespace contrapunto {
+#include "contrapunto/image/interpolation.hpp"
 
-/// How the pixels between the given ones are made up.
-enum class Interpolation { kBicubic, kBilinear };
-
-namespace detail {
+namespace contrapunto::detail {
 
 /// Bits behind the point of a weight: 8 bits of pixel and 2 of overshoot still fit 32.
 constexpr int kWeightBits = 22;
@@ -84,5 +81,4 @@ struct ResampleTaps {
   }
 };
 
-}  // namespace detail
-}  // namespace contrapunto
+}  // namespace contrapunto::detail
