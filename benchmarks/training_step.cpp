@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   model->to(device);
   cp::apply_precision_(*model, precision);
   model->train();
-  cp::AdamW optimizer(cp::decay_groups(*model, 0.2), cp::family_adamw_options(s.model));
+  cp::AdamW optimizer(cp::decay_groups(*model, 0.2), cp::clip_adamw_options(config));
   const auto parameters = model->parameters();
 
   const auto size = config.image_size();

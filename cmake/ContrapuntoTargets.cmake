@@ -4,13 +4,14 @@
 #   contrapunto::image         JPEG, PNG and WebP decoding
 #   contrapunto::text          the CLIP BPE tokenizer (utf8proc, zlib)
 #   contrapunto::distributed   process groups (Gloo; NCCL with CUDA)
+#   contrapunto::cli           settings from the command line and from TOML files (CLI11)
 #   contrapunto::cuda          CUDA devices and kernels
 #
 # Expects CONTRAPUNTO_INCLUDE_DIR. A component that cannot be had leaves its reason in CONTRAPUNTO_<COMPONENT>_ERROR.
 
 include("${CMAKE_CURRENT_LIST_DIR}/ContrapuntoTorch.cmake")
 
-set(CONTRAPUNTO_COMPONENTS image text distributed cuda)
+set(CONTRAPUNTO_COMPONENTS image text distributed cli cuda)
 
 # Headers and library of one dependency by file name; `package` is the Debian package that holds it.
 macro(_contrapunto_need component header library package)
@@ -77,6 +78,12 @@ macro(_contrapunto_add_distributed)
   endif()
 endmacro()
 
+macro(_contrapunto_add_cli)
+  _contrapunto_begin_component()
+  _contrapunto_need(cli CLI/CLI.hpp "" libcli11-dev)
+  _contrapunto_end_component(cli)
+endmacro()
+
 macro(_contrapunto_add_cuda)
   _contrapunto_begin_component()
   if(NOT TARGET contrapunto::torch_cuda)
@@ -118,6 +125,8 @@ macro(contrapunto_add_component component)
       _contrapunto_add_text()
     elseif("${component}" STREQUAL "distributed")
       _contrapunto_add_distributed()
+    elseif("${component}" STREQUAL "cli")
+      _contrapunto_add_cli()
     elseif("${component}" STREQUAL "cuda")
       _contrapunto_add_cuda()
     endif()

@@ -54,25 +54,18 @@ void train(const Settings& s) {
                                 torch::MemoryFormat::ChannelsLast);
   };
 
+  // Optimizer and schedule.
+  cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.1), {.beta2 = 0.98, .eps = 1e-6});
+  const cp::WarmupCosine schedule({.peak_lr = s.lr, .warmup_steps = s.steps / 10, .total_steps = s.steps});
+  const auto parameters = optimizer.parameters();
+
   // Plan: what will happen, before anything does.
-  const std::int64_t warmup_steps = s.steps / 10;
-  cp::RunPlan plan;
-  plan.model = config.name;
-  plan.image_parameters = cp::parameter_count(*model->visual());
-  plan.text_parameters = cp::parameter_count(*model->text());
-  plan.dataset_samples = s.samples;
-  plan.batch_size = plan.samples_in_flight = s.batch_size;
-  plan.total_steps = s.steps;
-  plan.schedule = "cosine";
-  plan.peak_lr = s.lr;
-  plan.warmup_steps = warmup_steps;
-  plan.activation_bytes_per_sample = cp::activation_bytes(config, sizeof(float));
+  cp::RunPlan plan(cp::model_facts(*model, config), optimizer, schedule, cp::precision_policy("fp32"));
+  plan.add(cp::DataFacts{.samples = s.samples, .batch_size = s.batch_size});
+  plan.add(cp::StepFacts{.name = "whole batch"});
   TORCH_CHECK(cp::announce_plan(plan, std::cout, /*force=*/false), "the plan was refused");
 
-  // Optimiser, schedule and logs.
-  cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.1), {.beta2 = 0.98, .eps = 1e-6});
-  const cp::WarmupCosine schedule({.peak_lr = s.lr, .warmup_steps = warmup_steps, .total_steps = s.steps});
-  const auto parameters = optimizer.parameters();
+  // Logs.
   const std::filesystem::path output = s.output;
   std::filesystem::create_directories(output);
   cp::JsonLinesWriter log(output / "log.jsonl");

@@ -17,6 +17,7 @@ LAYERS = {
     "core": 0, "autograd": 0,
     "io": 1, "distributed": 1, "kernels": 1,
     "image": 2, "text": 2, "nn": 2, "loss": 2, "schedule": 2, "optim": 2, "precision": 2, "log": 2,
+    "settings": 2,
     "data": 3, "towers": 3, "step": 3, "monitor": 3, "plan": 3, "evaluate": 3, "checkpoint": 3,
     "compress": 4, "export": 4,
 }
@@ -28,6 +29,7 @@ COMPONENT_LIBRARIES = {
     "IMAGE": ("jpeglib.h", "jerror.h", "turbojpeg.h", "png.h", "webp/"),
     "TEXT": ("utf8proc.h", "zlib.h"),
     "DISTRIBUTED": ("torch/csrc/distributed/", "gloo/"),
+    "CLI": ("CLI/",),
 }
 MACROS = {f"CONTRAPUNTO_HAS_{name}" for name in ("CUDA", "NCCL", *COMPONENT_LIBRARIES)}
 

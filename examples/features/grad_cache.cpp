@@ -101,18 +101,6 @@ void add_flags(CLI::App& app, Settings& s) {
   app.add_flag("--force", s.force, "train although the plan finds the run wasted");
 }
 
-std::function<double(std::int64_t)> make_schedule(const Settings& s, const cp::RunLength& run, std::int64_t warmup) {
-  // A warm-up as long as the run is refused by the plan; forced, nothing of what would follow it is reached.
-  if (s.schedule == "constant" || warmup >= run.total_steps)
-    return cp::WarmupConstant({.peak_lr = s.lr, .warmup_steps = warmup});
-  if (s.schedule == "cosine")
-    return cp::WarmupCosine({.peak_lr = s.lr, .warmup_steps = warmup, .total_steps = run.total_steps});
-  return cp::WarmupConstantCooldown({.peak_lr = s.lr,
-                                     .warmup_steps = warmup,
-                                     .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
-                                     .total_steps = run.total_steps});
-}
-
 void train(const Settings& s) {
   // ---- Device and precision ----
   torch::manual_seed(s.seed);
@@ -126,10 +114,7 @@ void train(const Settings& s) {
           ? cp::Tokenizer(cp::ByteTokenizer({.context_length = config.text.context_length}))
           : cp::Tokenizer(cp::BpeTokenizer(s.vocabulary, {.context_length = config.text.context_length}));
   config.text.vocab_size = tokenizer.vocab_size;
-  if (s.loss == "sigmoid" && !config.initial_logit_bias) {
-    config.initial_logit_scale = std::log(10.0);
-    config.initial_logit_bias = -10.0;
-  }
+  if (s.loss == "sigmoid") config = cp::with_sigmoid_head(config);
   cp::DualEncoder model = cp::make_dual_encoder(config);
   if (!s.weights.empty()) cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
   if (s.lock_image) cp::lock_image_tower(model, /*unlocked_groups=*/0, /*freeze_batch_norm_statistics=*/true);
@@ -156,7 +141,8 @@ void train(const Settings& s) {
   cp::ImageTransformOptions pixels{.image_size = config.image_size(), .train = true, .crop_scale = {s.crop_area, 1.0}};
   pixels.shift_padding = s.shift;
   pixels.horizontal_flip = s.flip;
-  pixels.resize_mode = config.image_resize_mode == "squash" ? cp::ResizeMode::kSquash : cp::ResizeMode::kShortest;
+  pixels.resize_mode = config.resize_mode;
+  pixels.interpolation = config.interpolation;
   cp::DataLoader loader(open(s.train_data, 0, 6'000), cp::ImageTransform(pixels), tokenizer.encode, options);
   std::unique_ptr<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
@@ -173,13 +159,16 @@ void train(const Settings& s) {
   cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
-  const auto schedule = make_schedule(s, run, warmup_steps);
+  const cp::LearningRateSchedule schedule({.kind = s.schedule,
+                                           .peak_lr = s.lr,
+                                           .warmup_steps = warmup_steps,
+                                           .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
+                                           .total_steps = run.total_steps});
   const cp::TileOptions tiles{.products = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
     return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<>({tiles})(e) : cp::TiledInfoNce<>({tiles})(e);
   };
-  const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
-  cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));
+  cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::clip_adamw_options(config));
   cp::LossScaler scaler(precision, device);
   std::optional<cp::Ema> ema;
   if (s.ema > 0.0) ema.emplace(*model, s.ema);
@@ -192,30 +181,15 @@ void train(const Settings& s) {
                                   {.chunk_size = s.chunk_size, .keep_bytes = 1e9 * s.keep_gigabytes}, context);
 
   // ---- Plan: what will happen, before anything does ----
-  const cp::ParameterBytes bytes = cp::parameter_bytes(precision);
-  const cp::ForwardGflops gflops = cp::forward_gflops(config);
-  cp::RunPlan plan;
-  plan.model = config.name;
-  plan.image_parameters = cp::parameter_count(*model->visual());
-  plan.text_parameters = cp::parameter_count(*model->text());
-  plan.forward_gflops = gflops.image + gflops.text;
-  plan.text_context = config.text.context_length;
-  plan.dataset_samples = run.dataset_samples;
-  plan.batch_size = s.batch_size;
-  plan.samples_in_flight = plan.cached_chunk_size = s.chunk_size;  // NEW:
-  plan.total_steps = run.total_steps;
-  plan.schedule = s.schedule;
-  plan.peak_lr = s.lr;
-  plan.warmup_steps = warmup_steps;
-  plan.beta2 = optimizer.options().beta2;
-  plan.precision = precision.name;
-  plan.weight_bytes = bytes.weights;
-  plan.gradient_bytes = bytes.gradients;
-  plan.optimizer_bytes = bytes.optimizer + (ema ? 4.0 : 0.0);
-  plan.activation_bytes_per_sample = cp::activation_bytes(config, bytes.activations);
-  plan.free_memory_bytes = cp::free_memory_bytes(device);
-  plan.weights = s.weights;
-  plan.quick_gelu = config.text.activation == cp::Activation::kQuickGelu;
+  using Chunks = cp::StepFacts::Chunks;
+  const cp::StepFacts chunks{.name = "GradCache",  // NEW:
+                             .chunks = s.chunk_size > 0 ? Chunks::kFixed : Chunks::kMeasured,
+                             .chunk_size = s.chunk_size,
+                             .forward_passes = 2};
+  cp::RunPlan plan(cp::model_facts(*model, config), optimizer, schedule, precision, ema);
+  plan.add(chunks);  // NEW:
+  plan.add(cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size});
+  plan.add(cp::WeightsFacts{.name = s.weights}).add(cp::DeviceFacts{cp::free_memory_bytes(device)});
   const bool may_start = cp::announce_plan(plan, std::cout, s.force);
   if (s.plan) std::cout << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");

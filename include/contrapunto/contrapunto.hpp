@@ -18,6 +18,7 @@
 #include "contrapunto/plan.hpp"
 #include "contrapunto/precision.hpp"
 #include "contrapunto/schedule.hpp"
+#include "contrapunto/settings.hpp"
 #include "contrapunto/step.hpp"
 #include "contrapunto/text.hpp"
 #include "contrapunto/towers.hpp"

@@ -12,6 +12,7 @@
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/run_progress.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/core/step_record.hpp"
 #include "contrapunto/core/unit_rows.hpp"

@@ -8,6 +8,7 @@
 #include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/resize.hpp"
+#include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE

@@ -7,7 +7,6 @@
 #include "contrapunto/optim/decay_groups.hpp"
 #include "contrapunto/optim/ema.hpp"
 #include "contrapunto/optim/ema_scope.hpp"
-#include "contrapunto/optim/family_adamw_options.hpp"
 #include "contrapunto/optim/glob_matches.hpp"
 #include "contrapunto/optim/multiply_learning_rates.hpp"
 #include "contrapunto/optim/parameter_group.hpp"

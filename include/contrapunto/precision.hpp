@@ -5,5 +5,4 @@
 #include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/precision/loss_scaler.hpp"
-#include "contrapunto/precision/parameter_bytes.hpp"
 #include "contrapunto/precision/precision_policy.hpp"

@@ -4,6 +4,7 @@
 
 #include "contrapunto/schedule/duration.hpp"
 #include "contrapunto/schedule/learning_rate_scaling.hpp"
+#include "contrapunto/schedule/learning_rate_schedule.hpp"
 #include "contrapunto/schedule/run_length.hpp"
 #include "contrapunto/schedule/warmup_constant.hpp"
 #include "contrapunto/schedule/warmup_constant_cooldown.hpp"

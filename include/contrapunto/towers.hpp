@@ -4,11 +4,13 @@
 
 #include "contrapunto/towers/activation_memory.hpp"
 #include "contrapunto/towers/checkpoint_activations.hpp"
+#include "contrapunto/towers/clip_adamw_options.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "contrapunto/towers/model_config.hpp"
+#include "contrapunto/towers/model_facts.hpp"
 #include "contrapunto/towers/modified_resnet.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 #include "contrapunto/towers/read_model_config.hpp"

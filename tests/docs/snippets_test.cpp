@@ -38,7 +38,7 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   const auto config = cp::model_config("ViT-B-32");
   cp::DualEncoder model = cp::make_dual_encoder(config);
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.2),
-                      cp::family_adamw_options(config.name));
+                      cp::clip_adamw_options(config));
   const cp::WarmupCosine schedule({.peak_lr = 5e-4, .warmup_steps = 500, .total_steps = 20'000});
   const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to what the tower takes
     return cp::normalize_images(bytes, config.image_mean, config.image_std);
@@ -192,8 +192,8 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::ParameterGroup{.name = "a"},
                  cp::ParameterGroup{.lr_multiplier = 1.0},
                  cp::PlanFinding{.message = "a"},
-                 cp::RunPlan{.model = "a"},
-                 cp::RunPlan{.weights_quick_gelu = false},
+                 cp::ModelFacts{.name = "a"},
+                 cp::WeightsFacts{.quick_gelu = false},
                  cp::LossScalerOptions{.initial_scale = 8},
                  cp::LossScalerOptions{.growth_interval = 8},
                  cp::RunLength{.dataset_samples = 8},
@@ -207,7 +207,7 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::DualEncoderOptions{.initial_logit_scale = 1},
                  cp::DualEncoderOptions{.initial_logit_bias = 1},
                  cp::ModelConfig{.name = "a"},
-                 cp::ModelConfig{.image_resize_mode = "squash"},
+                 cp::ModelConfig{.resize_mode = cp::ResizeMode::kSquash},
                  cp::ModifiedResNetOptions{.image_size = 32},
                  cp::ModifiedResNetOptions{.output_dim = 8},
                  cp::TextTransformerOptions{.context_length = 8},

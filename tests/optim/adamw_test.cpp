@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "contrapunto/optim/family_adamw_options.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 
@@ -250,13 +249,14 @@ TEST_CASE("AdamW refuses what cannot be optimised", "[optim][cpu]") {
   CHECK_THROWS_WITH(optimizer.step(1e-3), Contains("'g.0' is now BFloat16"));
 }
 
-TEST_CASE("A model's family decides the options of AdamW as in OpenCLIP", "[optim][cpu]") {
-  for (const auto* name : {"ViT-B-32", "vit_base", "SigLIP-ViT"}) {
-    const auto o = family_adamw_options(name);
-    CHECK((o.beta1 == 0.9 && o.beta2 == 0.98 && o.eps == 1e-6));
-  }
-  for (const auto* name : {"RN50", "EVA02-B-16", ""}) {
-    const auto o = family_adamw_options(name);
-    CHECK((o.beta1 == 0.9 && o.beta2 == 0.999 && o.eps == 1e-8));
-  }
+TEST_CASE("AdamW reports its state in bytes per parameter", "[optim][cpu]") {
+  const auto p = torch::zeros({3, 4}), q = torch::zeros({12}, torch::kBFloat16);
+  const auto single = AdamW({group("g", {p}, 0.0)}, {.beta2 = 0.98}).facts();
+  CHECK(single.name == "AdamW");
+  CHECK(single.beta2 == 0.98);
+  CHECK(single.bytes_per_parameter == 8);  // two moments
+  CHECK_FALSE(single.shards_state);
+  CHECK(AdamW({group("g", {q}, 0.0)}).facts().bytes_per_parameter == 12);  // and the master
+  CHECK(AdamW({group("g", {p, q}, 0.0)}).facts().bytes_per_parameter == 10);
+  CHECK(AdamW({group("g", {p.to(torch::kDouble)}, 0.0)}).facts().bytes_per_parameter == 16);
 }

@@ -167,3 +167,10 @@ TEST_CASE("Without decay the average is the module itself and stores nothing", "
   const EmaScope averaged(ema);
   REQUIRE(model->weight.const_data_ptr<float>() == data);
 }
+
+TEST_CASE("Averages report the memory that they need", "[optim][cpu]") {
+  torch::nn::Linear layer(3, 4);  // 16 parameters
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);
+  layer->to(torch::kBFloat16);
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 all the same
+}

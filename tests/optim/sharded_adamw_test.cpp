@@ -247,6 +247,16 @@ TEST_CASE("Each rank keeps about its part of the state", "[optim][cpu]") {
     CHECK(std::accumulate(bytes.begin(), bytes.end(), std::int64_t{0}) == total);
     CHECK(*std::max_element(bytes.begin(), bytes.end()) <= total / ranks + largest);
   }
+  std::int64_t elements = 0;
+  for (const auto& p : all_parameters(make_groups())) elements += p.numel();
+  std::atomic<int> right = 0;
+  test::run_thread_ranks(3, [&](const test::ThreadRank& rank) {
+    const auto facts = ShardedAdamW(make_groups(), rank, {.beta2 = 0.98}).facts();
+    if (facts.shards_state && facts.beta2 == 0.98 &&
+        facts.bytes_per_parameter == static_cast<double>(total) / static_cast<double>(elements))
+      ++right;
+  });
+  CHECK(right == 3);
   // A transformer's parameters are many and alike: 24 blocks of 12 and an embedding.
   std::vector<std::int64_t> sizes{49408 * 512};
   for (int block = 0; block < 24; ++block)

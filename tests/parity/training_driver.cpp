@@ -24,10 +24,10 @@
 #include "contrapunto/optim/adamw.hpp"
 #include "contrapunto/optim/clip_grad_norm.hpp"
 #include "contrapunto/optim/decay_groups.hpp"
-#include "contrapunto/optim/family_adamw_options.hpp"
 #include "contrapunto/schedule/warmup_constant.hpp"
 #include "contrapunto/schedule/warmup_constant_cooldown.hpp"
 #include "contrapunto/schedule/warmup_cosine.hpp"
+#include "contrapunto/towers/clip_adamw_options.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 
@@ -91,8 +91,7 @@ void train(const Strings& arguments) {
   const std::int64_t steps = spec.at("steps");
   const WarmupCosine lr(
       {.peak_lr = spec.at("lr"), .warmup_steps = spec.at("warmup"), .total_steps = steps});
-  AdamW optimizer(decay_groups(*model, spec.at("weight_decay")),
-                  family_adamw_options(spec.at("family")));
+  AdamW optimizer(decay_groups(*model, spec.at("weight_decay")), clip_adamw_options(config));
   const auto parameters = optimizer.parameters();
   const bool sigmoid = config.initial_logit_bias.has_value();
   const auto curve = torch::zeros({3, steps}, torch::kDouble);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/plan/run_plan.hpp"
 
+#include <optional>
 #include <string>
 
 #include "support/catch.hpp"
@@ -12,25 +13,34 @@ using Catch::Matchers::Contains;
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr auto kError = PlanFinding::Severity::kError;
+constexpr auto kWarning = PlanFinding::Severity::kWarning;
+using Chunks = StepFacts::Chunks;
 
-/// A run that is in order: 50,000 samples for 30 epochs in batches of 256.
-RunPlan good_plan() {
-  return {.model = "ViT-B-32",
-          .image_parameters = 87'849'216,
-          .text_parameters = 63'428'097,
-          .forward_gflops = 14.78,
-          .text_context = 77,
-          .dataset_samples = 50'000,
-          .batch_size = 256,
-          .total_steps = 30 * 195,
-          .schedule = "cosine",
-          .peak_lr = 5e-4,
-          .warmup_steps = 292,
-          .precision = "bf16",
-          .activation_bytes_per_sample = 40e6,
-          .samples_in_flight = 256,
-          .free_memory_bytes = 80 * kGiB};
-}
+/// What the parts of a run report. As it is, the run is in order: 50,000 samples for 30 epochs in
+/// batches of 256.
+struct Run {
+  ModelFacts model{.name = "ViT-B-32",
+                   .towers = {{"visual", 87'849'216, 87'849'216}, {"text", 63'428'097, 63'428'097}},
+                   .forward_gflops = 14.78,
+                   .text_context = 77,
+                   .activation_elements = 10e6,
+                   .checkpointed_elements = 1e6,
+                   .quick_gelu = false};
+  DataFacts data{.samples = 50'000, .batch_size = 256};
+  StepFacts step{.name = "whole batch"};
+  OptimizerFacts optimizer{.name = "AdamW", .beta2 = 0.98, .bytes_per_parameter = 8};
+  ScheduleFacts schedule{
+      .name = "cosine", .peak_lr = 5e-4, .warmup_steps = 292, .total_steps = 30 * 195};
+  PrecisionFacts precision{.name = "tf32"};
+  RanksFacts ranks{};
+  WeightsFacts weights{};
+  DeviceFacts device{.free_bytes = 80 * kGiB};
+
+  [[nodiscard]] RunPlan plan() const {
+    return RunPlan(model, data, step, optimizer, schedule, precision, ranks, weights, device);
+  }
+};
 
 std::string only_message(const RunPlan& plan, PlanFinding::Severity severity) {
   const auto findings = plan.findings();
@@ -39,170 +49,307 @@ std::string only_message(const RunPlan& plan, PlanFinding::Severity severity) {
   return findings[0].message;
 }
 
-constexpr auto kError = PlanFinding::Severity::kError;
-constexpr auto kWarning = PlanFinding::Severity::kWarning;
+void grad_cache(Run& run, std::int64_t chunk_size) {
+  run.step = {.name = "GradCache",
+              .chunks = chunk_size > 0 ? Chunks::kFixed : Chunks::kMeasured,
+              .chunk_size = chunk_size,
+              .forward_passes = 2};
+}
 
 }  // namespace
 
-TEST_CASE("a run in order has no findings and a table with its numbers", "[plan][cpu]") {
-  const auto plan = good_plan();
+TEST_CASE("A run in order has no findings and a table with its numbers", "[plan][cpu]") {
+  const auto plan = Run{}.plan();
   REQUIRE(plan.findings().empty());
   REQUIRE(plan.steps_per_epoch() == 195);
-  REQUIRE(plan.epochs() == 30);
+  REQUIRE(plan.epochs() == 30.0);
   const auto text = plan.to_string();
   for (const auto* part :
-       {"ViT-B-32, 151.3 M parameters (image 87.8 M, text 63.4 M)", "77 tokens per text",
+       {"ViT-B-32, 151.3 M parameters (visual 87.8 M, text 63.4 M)", "77 tokens per text",
         "50,000 samples in 195 steps of 256 per epoch, 80 left over",
         "5,850 steps, 1,497,600 samples, 30.00 epochs", "cosine, highest 0.0005 at step 292",
-        "292 steps, 5.0 % of the run", "bf16",
-        "weights 577.1 MiB, gradients 577.1 MiB, optimiser 1.1 GiB, activations 9.5 GiB",
+        "292 steps, 5.0 % of the run", "tf32", "AdamW", "whole batch, the whole batch at once",
+        "weights 577.1 MiB, gradients 577.1 MiB, optimizer 1.1 GiB, activations 9.5 GiB",
         "about 11.8 GiB per device of 80.0 GiB free", "66.4 PFLOP"})
     CHECK_THAT(text, Contains(part));
+  CHECK_THAT(text, !Contains("unknown") && !Contains("ranks"));
 }
 
-TEST_CASE("a warm-up that outlasts the run is refused with the setting to change", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.batch_size = 500;
-  plan.total_steps = 6570;
-  plan.warmup_steps = 10'000;
-  plan.peak_lr = 1e-3;
-  CHECK(only_message(plan, kError) ==
+TEST_CASE("What no part reported is unknown and judged by nobody", "[plan][cpu]") {
+  const RunPlan nothing;
+  CHECK(nothing.findings().empty());
+  CHECK_FALSE(nothing.steps_per_epoch());
+  CHECK_FALSE(nothing.epochs());
+  CHECK_FALSE(nothing.forwards_per_step());
+  const auto text = nothing.to_string();
+  for (const auto* row :
+       {"model          unknown", "data           unknown", "length         unknown",
+        "learning rate  unknown", "optimizer      unknown", "precision      unknown",
+        "step           unknown", "compute        unknown",
+        "weights unknown, gradients unknown, optimizer unknown, activations unk"})
+    CHECK_THAT(text, Contains(row));
+
+  // A step that nobody described may keep any number of activations: the sum is a lower bound.
+  Run run;
+  const RunPlan no_step(run.model, run.data, run.optimizer, run.schedule, run.precision);
+  CHECK_FALSE(no_step.memory().activations);
+  CHECK_THAT(no_step.to_string(),
+             Contains("activations unknown") && Contains("at least 2.3 GiB per device"));
+}
+
+TEST_CASE("A plan takes facts, objects with facts() and optional ones", "[plan][cpu]") {
+  struct Average {
+    [[nodiscard]] MemoryFacts facts() const { return {"averaged weights", kGiB}; }
+  };
+  auto plan = Run{}.plan();
+  const double before = plan.memory().total();
+  std::optional<Average> average;
+  plan.add(average);
+  CHECK(plan.memory().total() == before);
+  average.emplace();
+  plan.add(average).add(MemoryFacts{"teacher", kGiB});
+  CHECK(plan.memory().total() == before + 2 * kGiB);
+  CHECK_THAT(plan.to_string(), Contains("averaged weights 1.0 GiB") && Contains("teacher 1.0 GiB"));
+}
+
+TEST_CASE("Findings of the program are listed with those of the plan, errors first",
+          "[plan][cpu]") {
+  auto plan = Run{}.plan();
+  plan.warn("the disk is nearly full");
+  plan.refuse("batch-size was 64, is 128");
+  const auto findings = plan.findings();
+  REQUIRE(findings.size() == 2);
+  CHECK(findings[0].severity == kError);
+  CHECK(findings[0].message == "batch-size was 64, is 128");
+  CHECK(findings[1].severity == kWarning);
+}
+
+TEST_CASE("A warm-up that outlasts the run is refused with the option to change", "[plan][cpu]") {
+  Run run;
+  run.data.batch_size = 500;
+  run.schedule = {.name = "cosine", .peak_lr = 1e-3, .warmup_steps = 10'000, .total_steps = 6570};
+  CHECK(only_message(run.plan(), kError) ==
         "warm-up takes 10,000 steps but the run has only 6,570, so the peak learning rate 0.001 is "
-        "never reached (it ends at 0.00066); set --warmup to 328 (5 %) or train for at least "
+        "never reached (it ends at 0.00066); set warmup_steps to 328 (5 %) or train for at least "
         "50,000 steps (500.0 epochs)");
-  CHECK_THAT(plan.to_string(), Contains("highest 0.000657 at step 6,570"));
-  plan.warmup_steps = 6570;
-  CHECK_THAT(only_message(plan, kError), Contains("never comes down"));
-  plan.warmup_steps = 6569;
-  CHECK_THAT(only_message(plan, kWarning), Contains("100 % of the run"));
+  CHECK_THAT(run.plan().to_string(), Contains("highest 0.000657 at step 6,570"));
+  run.schedule.warmup_steps = 6570;
+  CHECK_THAT(only_message(run.plan(), kError), Contains("never comes down"));
+  run.schedule.warmup_steps = 6569;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("100 % of the run"));
 }
 
-TEST_CASE("a long warm-up is a warning", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.warmup_steps = 1170;  // 20 %
-  CHECK(plan.findings().empty());
-  plan.warmup_steps = 1755;
-  CHECK_THAT(only_message(plan, kWarning), Contains("1,755 of 5,850") && Contains("30 %") &&
-                                               Contains("--warmup to 292") && Contains("8,775"));
+TEST_CASE("A long warm-up is a warning", "[plan][cpu]") {
+  Run run;
+  run.schedule.warmup_steps = 1170;  // 20 %
+  CHECK(run.plan().findings().empty());
+  run.schedule.warmup_steps = 1755;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("1,755 of 5,850") && Contains("30 %") &&
+                                                     Contains("warmup_steps to 292") &&
+                                                     Contains("8,775"));
 }
 
-TEST_CASE("a batch larger than the data is refused", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.batch_size = 65'536;
-  CHECK_THAT(only_message(plan, kError), Contains("65,536") && Contains("50,000") &&
-                                             Contains("--batch-size to 50,000 or less"));
+TEST_CASE("Warm-up and cooldown must fit into the run together", "[plan][cpu]") {
+  Run run;
+  run.schedule.cooldown_steps = 5850 - 292;
+  CHECK(run.plan().findings().empty());
+  CHECK_THAT(run.plan().to_string(), Contains("cooldown       5,558 steps"));
+  run.schedule.cooldown_steps += 1;
+  CHECK_THAT(only_message(run.plan(), kError),
+             Contains("292 and 5,559") && Contains("set cooldown_steps to 1,170"));
 }
 
-TEST_CASE("weights of another activation are refused", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.weights = "openai/ViT-B-32.safetensors";
-  CHECK_THAT(only_message(plan, kError),
+TEST_CASE("A run without steps, rate, data or batch is refused", "[plan][cpu]") {
+  Run run;
+  run.schedule.total_steps = 0;
+  CHECK_THAT(only_message(run.plan(), kError), Contains("0 steps; raise total_steps"));
+  run = {};
+  run.schedule.peak_lr = 0;
+  CHECK_THAT(only_message(run.plan(), kError), Contains("set peak_lr above 0"));
+  run = {};
+  run.data.samples = 0;
+  CHECK_THAT(only_message(run.plan(), kError), Contains("the data set is empty"));
+  run = {};
+  run.data.batch_size = 0;
+  CHECK_THAT(only_message(run.plan(), kError), Contains("batch_size is 0"));
+}
+
+TEST_CASE("A batch of one sample has no negatives and is refused", "[plan][cpu]") {
+  Run run;
+  run.data.batch_size = 1;
+  CHECK_THAT(only_message(run.plan(), kError),
+             Contains("no sample has a negative") && Contains("batch_size to at least 2"));
+}
+
+TEST_CASE("A batch larger than the data is refused", "[plan][cpu]") {
+  Run run;
+  run.data.batch_size = 65'536;
+  run.device.free_bytes = 0;  // which would be too little as well
+  CHECK_THAT(only_message(run.plan(), kError),
+             Contains("65,536") && Contains("50,000") && Contains("batch_size to 50,000 or less"));
+}
+
+TEST_CASE("Weights of another activation are refused", "[plan][cpu]") {
+  Run run;
+  run.weights.name = "openai/ViT-B-32.safetensors";
+  CHECK_THAT(only_message(run.plan(), kError),
              Contains("openai/ViT-B-32") && Contains("trained with QuickGELU") &&
                  Contains("uses GELU") && Contains("with QuickGELU (OpenCLIP's"));
-  plan.quick_gelu = true;
-  CHECK(plan.findings().empty());
-  plan.weights = "ViT-B-32-laion2B-s34B.safetensors";
-  CHECK_THAT(only_message(plan, kError),
+  run.model.quick_gelu = std::nullopt;  // Nobody said what the model uses.
+  CHECK(run.plan().findings().empty());
+  run.model.quick_gelu = true;
+  CHECK(run.plan().findings().empty());
+  run.weights.name = "ViT-B-32-laion2B-s34B.safetensors";
+  CHECK_THAT(only_message(run.plan(), kError),
              Contains("trained with GELU") && Contains("uses QuickGELU") && Contains("without"));
-  plan.weights_quick_gelu = true;  // What the configuration says outweighs the name.
-  CHECK(plan.findings().empty());
-  plan.weights_quick_gelu = false;
-  plan.weights = "mine.safetensors";
-  CHECK_THAT(only_message(plan, kError), Contains("mine.safetensors"));
-  plan.weights = "";  // Nothing is loaded, so nothing can clash.
-  CHECK(plan.findings().empty());
+  run.weights.quick_gelu = true;  // What is known outweighs the name.
+  CHECK(run.plan().findings().empty());
+  run.weights = {.name = "mine.safetensors", .quick_gelu = false};
+  CHECK_THAT(only_message(run.plan(), kError), Contains("mine.safetensors"));
+  run.weights.name = "";  // Nothing is loaded, so nothing can clash.
+  CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("a dropped rest of more than a tenth of the data is a warning", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.batch_size = 30'000;
-  CHECK_THAT(only_message(plan, kWarning), Contains("20,000 of 50,000") && Contains("40 %") &&
-                                               Contains("--batch-size to 25,000"));
-  plan.drops_last_batch = false;
-  CHECK(plan.findings().empty());
-  CHECK(plan.steps_per_epoch() == 2);
+TEST_CASE("A dropped rest of more than a tenth of the data is a warning", "[plan][cpu]") {
+  Run run;
+  run.data.batch_size = 30'000;
+  run.device.free_bytes = 0;
+  CHECK_THAT(only_message(run.plan(), kWarning),
+             Contains("20,000 of 50,000") && Contains("40 %") && Contains("batch_size to 25,000"));
+  run.data.drops_last_batch = false;
+  CHECK(run.plan().findings().empty());
+  CHECK(run.plan().steps_per_epoch() == 2);
 }
 
-TEST_CASE("more memory than is free is a warning with the chunk that fits", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.free_memory_bytes = 8 * kGiB;
+TEST_CASE("More memory than is free is a warning with the chunk that fits", "[plan][cpu]") {
+  Run run;
+  run.device.free_bytes = 8 * kGiB;
   // 0.9 * 8 GiB less 151,277,313 * 16 bytes, by 40 MB a sample.
-  CHECK_THAT(only_message(plan, kWarning), Contains("about 11.8 GiB") &&
-                                               Contains("8.0 GiB are free") &&
-                                               Contains("chunks of 132 instead of 256"));
-  plan.free_memory_bytes = 2 * kGiB;
-  CHECK_THAT(only_message(plan, kWarning), Contains("alone take 2.3 GiB"));
-  plan.free_memory_bytes = 0;
-  CHECK(plan.findings().empty());
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("about 11.8 GiB") &&
+                                                     Contains("8.0 GiB are free") &&
+                                                     Contains("chunks of 132 instead of 256"));
+  run.device.free_bytes = 2 * kGiB;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("alone take 2.3 GiB"));
+  run.device.free_bytes = 0;
+  CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
-  auto plan = good_plan();
-  CHECK(plan.forwards_per_step() == 3);
-  plan.cached_chunk_size = 64;
+TEST_CASE("Chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
+  Run run;
+  CHECK(run.plan().forwards_per_step() == 3);
+  grad_cache(run, 64);
+  const auto plan = run.plan();
   CHECK(plan.findings().empty());
   CHECK(plan.forwards_per_step() == 4);
-  CHECK(plan.memory_bytes()[3] == 64 * 40e6);
+  CHECK(plan.memory().activations == 64 * 40e6);
   const auto text = plan.to_string();
-  CHECK_THAT(text, Contains("towers in chunks of 64 samples") && Contains("activations 2.4 GiB"));
+  CHECK_THAT(text, Contains("GradCache, chunks of 64 samples") && Contains("activations 2.4 GiB"));
   CHECK_THAT(text, Contains("88.5 PFLOP"));  // 14.78 GFLOP * 4 * 1,497,600
-  plan.free_memory_bytes = 3 * kGiB;
-  CHECK_THAT(only_message(plan, kWarning), Contains("chunks of 11 instead of 64"));
-  plan.cached_chunk_size = 1'000;  // larger than the batch
-  CHECK(plan.samples_kept() == 256);
+  run.device.free_bytes = 3 * kGiB;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("chunks of 11 instead of 64"));
+  grad_cache(run, 1'000);  // larger than the batch
+  CHECK(run.plan().samples_in_flight() == 256);
 }
 
-TEST_CASE("checkpoints of activations inside the chunks of GradCache are a warning",
+TEST_CASE("A chunk size that is measured at the first step is not one of nothing", "[plan][cpu]") {
+  Run run;
+  grad_cache(run, 0);
+  const auto plan = run.plan();
+  CHECK(plan.forwards_per_step() == 4);
+  CHECK_FALSE(plan.samples_in_flight());
+  CHECK_FALSE(plan.memory().activations);
+  CHECK(plan.findings().empty());
+  CHECK_THAT(plan.to_string(), Contains("chunks as large as fit, measured at the first step") &&
+                                   Contains("activations measured at the first step") &&
+                                   Contains("at least 2.3 GiB per device") &&
+                                   Contains("88.5 PFLOP"));
+  run.device.free_bytes = 2 * kGiB;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("needs at least 2.3 GiB"));
+}
+
+TEST_CASE("Checkpointed activations inside the chunks of GradCache are a warning", "[plan][cpu]") {
+  Run run;
+  grad_cache(run, 64);
+  run.model.checkpoints_activations = true;
+  CHECK(run.plan().forwards_per_step() == 5);
+  CHECK_THAT(only_message(run.plan(), kWarning),
+             Contains("five forwards a step instead of four") && Contains("smaller chunks"));
+}
+
+TEST_CASE("Checkpointed activations need less memory, and a warning when all would fit",
           "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.cached_chunk_size = 64;
-  plan.checkpoints_activations = true;
-  CHECK(plan.forwards_per_step() == 5);
-  CHECK_THAT(only_message(plan, kWarning), Contains("five forwards a step instead of four") &&
-                                               Contains("shrink the chunk of 64"));
+  Run run;
+  run.model.checkpoints_activations = true;
+  CHECK(run.plan().memory().activations == 256 * 4e6);
+  CHECK_THAT(only_message(run.plan(), kWarning),
+             Contains("four forwards a step instead of three") && Contains("11.8 GiB are enough") &&
+                 Contains("80.0 GiB are free"));
+  CHECK_THAT(run.plan().to_string(),
+             Contains("activations checkpointed") && Contains("about 3.2 GiB per device"));
+  run.device.free_bytes = 12 * kGiB;  // too tight without them
+  CHECK(run.plan().findings().empty());
+  run.device.free_bytes = 3 * kGiB;  // less than even they need
+  CHECK_THAT(only_message(run.plan(), kWarning),
+             Contains("needs about 3.2 GiB") && Contains("instead of 256 samples"));
+  run.model.checkpointed_elements = std::nullopt;  // a model that cannot tell
+  CHECK(run.plan().findings().empty());
+  CHECK_THAT(run.plan().to_string(), Contains("at least 2.3 GiB"));
+  run.device.free_bytes = 0;  // unknown
+  CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("checkpoints of activations that would fit anyway are a warning", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.checkpoints_activations = true;
-  CHECK_THAT(only_message(plan, kWarning), Contains("four forwards a step instead of three") &&
-                                               Contains("11.8 GiB are enough") &&
-                                               Contains("80.0 GiB are free"));
-  CHECK_THAT(plan.to_string(),
-             Contains("activations are checkpointed") && Contains("at most 11.8 GiB per device"));
-  plan.free_memory_bytes = 12 * kGiB;  // too tight without them
-  CHECK(plan.findings().empty());
-  plan.free_memory_bytes = 8 * kGiB;  // what they are for
-  CHECK(plan.findings().empty());
-  plan.free_memory_bytes = 2 * kGiB;  // and what they cannot help
-  CHECK_THAT(only_message(plan, kWarning),
-             Contains("needs about 2.3 GiB") && Contains("alone take 2.3 GiB"));
-  plan.free_memory_bytes = 0;  // unknown
-  CHECK(plan.findings().empty());
+TEST_CASE("Ranks divide the batch, and the optimizer's state when it is sharded", "[plan][cpu]") {
+  Run run;
+  run.ranks.ranks = 4;
+  CHECK(run.plan().samples_in_flight() == 64);
+  const double state = 8.0 * 151'277'313;
+  CHECK(run.plan().memory().optimizer == state);
+  run.optimizer.shards_state = true;
+  CHECK(run.plan().memory().optimizer == state / 4);
+  CHECK_THAT(run.plan().to_string(),
+             Contains("ranks          4") && Contains("state sharded over the ranks"));
+  CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("a beta2 that outlasts the run is a warning", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.total_steps = 999;
-  plan.warmup_steps = 50;
-  CHECK(plan.findings().empty());
-  plan.beta2 = 0.999;
-  CHECK_THAT(only_message(plan, kWarning),
-             Contains("0.999") && Contains("1,000 steps") && Contains("999; set --beta2 to 0.98"));
+TEST_CASE("A frozen tower has weights but neither gradients nor optimizer state", "[plan][cpu]") {
+  Run run;
+  run.model.towers[0].trainable_parameters = 0;
+  const auto memory = run.plan().memory();
+  CHECK(memory.weights == 4.0 * 151'277'313);
+  CHECK(memory.gradients == 4.0 * 63'428'097);
+  CHECK(memory.optimizer == 8.0 * 63'428'097);
+  CHECK_THAT(run.plan().to_string(), Contains("visual 87.8 M frozen"));
 }
 
-TEST_CASE("an empty plan is refused without dividing by nothing", "[plan][cpu]") {
-  const RunPlan plan;
-  REQUIRE(plan.findings().size() == 4);
-  for (const auto& finding : plan.findings()) CHECK(finding.severity == kError);
-  CHECK_THAT(plan.to_string(), Contains("0 steps"));
+TEST_CASE("Batch norm with statistics of a part of the batch is a warning", "[plan][cpu]") {
+  Run run;
+  run.model.has_local_batch_norm = true;
+  CHECK(run.plan().findings().empty());
+  run.ranks.ranks = 2;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("synchronize_batch_norm()"));
+  run.ranks.ranks = 1;
+  grad_cache(run, 64);
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
 }
 
-TEST_CASE("refusals come before warnings", "[plan][cpu]") {
-  auto plan = good_plan();
-  plan.free_memory_bytes = kGiB;
-  plan.warmup_steps = 10'000;
-  const auto findings = plan.findings();
+TEST_CASE("A beta2 that outlasts the run is a warning", "[plan][cpu]") {
+  Run run;
+  run.schedule.total_steps = 999;
+  run.schedule.warmup_steps = 50;
+  CHECK(run.plan().findings().empty());
+  run.optimizer.beta2 = 0.999;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("AdamW's beta2 of 0.999") &&
+                                                     Contains("1,000 steps") &&
+                                                     Contains("999; set beta2 to 0.98"));
+  run.optimizer.beta2 = std::nullopt;  // an optimizer without one
+  CHECK(run.plan().findings().empty());
+}
+
+TEST_CASE("Errors come before warnings", "[plan][cpu]") {
+  Run run;
+  run.device.free_bytes = kGiB;
+  run.schedule.warmup_steps = 10'000;
+  const auto findings = run.plan().findings();
   REQUIRE(findings.size() == 2);
   CHECK(findings[0].severity == kError);
   CHECK(findings[1].severity == kWarning);

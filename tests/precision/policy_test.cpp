@@ -161,3 +161,17 @@ TEST_CASE("Logits and losses are float32 under every policy", "[precision][cpu]"
   CHECK(torch::equal(SigmoidLoss{}(e), sigmoid));
   CHECK(InfoNce{}(e).scalar_type() == torch::kFloat);
 }
+
+TEST_CASE("A policy reports the bytes of weights, gradients and activations", "[precision][cpu]") {
+  const auto facts = [](const char* name) { return precision_policy(name).facts(); };
+  CHECK(facts("fp32").weight_bytes == 4);
+  CHECK(facts("fp32").gradient_bytes == 4);
+  CHECK(facts("tf32").activation_bytes == 4);
+  CHECK(facts("tf32").name == "tf32");
+  CHECK(facts("bf16").weight_bytes == 4 + 2);  // and the copies that autocast makes
+  CHECK(facts("bf16").gradient_bytes == 4);
+  CHECK(facts("fp16").activation_bytes == 2);
+  CHECK(facts("pure_bf16").weight_bytes == 2);
+  CHECK(facts("pure_bf16").gradient_bytes == 2);
+  CHECK(facts("pure_bf16").activation_bytes == 2);
+}

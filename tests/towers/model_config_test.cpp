@@ -114,3 +114,21 @@ TEST_CASE("SigLIP differs in pixels, scale and text length", "[towers][cpu]") {
   CHECK(make_dual_encoder(model_config("TinyCLIP-ViT-8M-16-Text-3M"))->scale().item<double>() ==
         Approx(1.0 / 0.07));
 }
+
+TEST_CASE("A sigmoid head has scale 10 and bias -10 unless the model has its own",
+          "[towers][cpu]") {
+  const auto config = with_sigmoid_head(model_config("RN50"));
+  CHECK(config.initial_logit_scale == Approx(std::log(10.0)));
+  CHECK(config.initial_logit_bias == -10.0);
+  auto own = model_config("RN50");
+  own.initial_logit_scale = 1.0;
+  own.initial_logit_bias = -3.0;
+  CHECK(with_sigmoid_head(own).initial_logit_bias == -3.0);
+  CHECK(with_sigmoid_head(own).initial_logit_scale == 1.0);
+}
+
+TEST_CASE("Models say how their images are resized", "[towers][cpu]") {
+  CHECK(model_config("ViT-B-16-SigLIP").resize_mode == ResizeMode::kSquash);
+  CHECK(model_config("ViT-B-32").resize_mode == ResizeMode::kShortest);
+  CHECK(model_config("ViT-B-32").interpolation == Interpolation::kBicubic);
+}

@@ -68,3 +68,31 @@ TEST_CASE("What a configuration file gets wrong is named with file and key", "[t
       read_model_config(ConfigFile(R"({"vision_cfg": {"width": "wide"}, "text_cfg": {}})").path),
       Contains("'width'") && Contains("\"wide\""));
 }
+
+TEST_CASE("OpenCLIP's file with preprocessing gives means, resize mode and interpolation",
+          "[towers][cpu]") {
+  const auto file = [](const std::string& preprocess) {
+    return R"({"model_cfg": {"embed_dim": 64, "vision_cfg": {"layers": 1, "width": 64},
+               "text_cfg": {"width": 64, "heads": 1, "layers": 1}}, "preprocess_cfg": )" +
+           preprocess + "}";
+  };
+  const ConfigFile good(file(R"({"mean": [0.5, 0.4, 0.3], "std": [0.1, 0.2, 0.3],
+                                 "interpolation": "bilinear", "resize_mode": "longest"})"));
+  const auto config = read_model_config(good.path);
+  CHECK(config.embed_dim == 64);
+  CHECK(config.image_mean == std::array<double, 3>{0.5, 0.4, 0.3});
+  CHECK(config.image_std == std::array<double, 3>{0.1, 0.2, 0.3});
+  CHECK(config.interpolation == Interpolation::kBilinear);
+  CHECK(config.resize_mode == ResizeMode::kLongest);
+
+  const auto mistake = [&](const std::string& preprocess, const std::string& message) {
+    const ConfigFile bad(file(preprocess));
+    CHECK_THROWS_WITH(read_model_config(bad.path),
+                      Contains(bad.path.string()) && Contains(message));
+  };
+  mistake(R"({"resize_mode": "crop"})",
+          "'resize_mode' is \"crop\"; it must be one of: shortest, longest, squash");
+  mistake(R"({"interpolation": "random"})", "must be one of: bicubic, bilinear");
+  mistake(R"({"interpolation": 3})", "'interpolation' is 3");
+  mistake(R"({"sharpen": true})", "'sharpen' is not supported");
+}

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "contrapunto/core/error_text.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/pending_tensor.hpp"
 #include "contrapunto/distributed/single_process.hpp"
@@ -42,6 +43,9 @@ class Ranks {
 
   /// Whether this is rank 0, which prints, logs and writes checkpoints for all.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
+
+  /// How many ranks there are, for a plan of the run.
+  [[nodiscard]] RanksFacts facts() const { return {size()}; }
 
   /// The device on which this rank trains.
   [[nodiscard]] c10::Device device() const { return self_->device(); }

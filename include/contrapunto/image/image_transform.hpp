@@ -14,17 +14,12 @@
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/image/color_jitter.hpp"
+#include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/resize.hpp"
+#include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto {
-
-/// How an image of any shape becomes a square outside training.
-enum class ResizeMode {
-  kShortest,  ///< Shorter side to `image_size`, then the centre is cut out.
-  kLongest,   ///< Longer side to `image_size`, then padded with `fill` on both ends.
-  kSquash,    ///< Both sides to `image_size`, whatever becomes of the proportions.
-};
 
 struct ImageTransformOptions {
   std::int64_t image_size = 224;  ///< Side of the square that comes out, pixels.

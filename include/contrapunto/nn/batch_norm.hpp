@@ -58,6 +58,7 @@ class BatchNormImpl : public torch::nn::Module {
 
   /// The batch's statistics are from now on those of all ranks (see synchronize_batch_norm).
   void exchange_statistics(detail::StatisticsExchange exchange) { exchange_ = std::move(exchange); }
+  [[nodiscard]] bool synchronized() const { return static_cast<bool>(exchange_); }
 
   using torch::nn::Module::to;
   void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/optim/detail/load_tensors.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
@@ -149,6 +150,20 @@ class AdamW {
   }
 
   [[nodiscard]] const AdamWOptions& options() const { return o_; }
+
+  /// For a plan of the run.
+  [[nodiscard]] OptimizerFacts facts() const {
+    double bytes = 0.0, elements = 0.0;
+    for (const auto& bucket : buckets_)
+      for (const auto& master : bucket.masters) {
+        const auto copies = bucket.low_precision ? 3.0 : 2.0;  // two moments, and the master
+        bytes += copies * static_cast<double>(master.numel() * master.element_size());
+        elements += static_cast<double>(master.numel());
+      }
+    return {.name = "AdamW",
+            .beta2 = o_.beta2,
+            .bytes_per_parameter = elements > 0.0 ? bytes / elements : 0.0};
+  }
 
  private:
   /// What goes through one call of the kernel.

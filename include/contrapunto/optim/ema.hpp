@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/optim/detail/load_tensors.hpp"
 
@@ -76,6 +77,14 @@ class Ema {
   }
 
   [[nodiscard]] std::int64_t updates() const { return updates_; }
+
+  /// The memory of the averages, for a plan of the run.
+  [[nodiscard]] MemoryFacts facts() const {
+    double bytes = 0.0;
+    for (const auto& item : own_tensors())
+      bytes += static_cast<double>(item.second.numel() * item.second.element_size());
+    return {"averaged weights", bytes};
+  }
 
   /// The averages by parameter name, not copied, and the number of updates.
   [[nodiscard]] State save_state() const { return {own_tensors(), {{"updates", updates_}}}; }

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
@@ -172,6 +173,19 @@ class ShardedAdamW {
   }
 
   [[nodiscard]] const AdamWOptions& options() const { return local_.options(); }
+
+  /// For a plan of the run; the same on every rank.
+  [[nodiscard]] OptimizerFacts facts() const {
+    double bytes = 0.0, elements = 0.0;
+    for (const auto& member : members_) {
+      bytes += static_cast<double>(member.state_bytes);
+      elements += static_cast<double>(member.parameter.numel());
+    }
+    return {.name = "ShardedAdamW",
+            .beta2 = options().beta2,
+            .bytes_per_parameter = elements > 0.0 ? bytes / elements : 0.0,
+            .shards_state = true};
+  }
 
   /// Bytes of moments and masters on this rank.
   [[nodiscard]] std::int64_t state_bytes() const {

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "contrapunto/core/run_facts.hpp"
+
 namespace contrapunto {
 
 /// Which number formats a run computes in. Whatever it says, the statistics of norms, the logits,
@@ -25,6 +27,16 @@ struct PrecisionPolicy {
   /// What matrix products take, such as those of the tiled losses.
   [[nodiscard]] at::ScalarType product_dtype() const {
     return autocast_dtype.value_or(weight_dtype);
+  }
+
+  /// What the policy costs in memory. Norms and single numbers are not told apart.
+  [[nodiscard]] PrecisionFacts facts() const {
+    const bool pure = weight_dtype != at::kFloat;
+    PrecisionFacts facts{.name = name};
+    facts.weight_bytes = pure ? 2.0 : autocast_dtype ? 6.0 : 4.0;  // autocast keeps copies
+    if (pure) facts.gradient_bytes = 2.0;
+    if (pure || autocast_dtype) facts.activation_bytes = 2.0;
+    return facts;
   }
 };
 

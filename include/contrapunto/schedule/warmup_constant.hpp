@@ -7,13 +7,14 @@
 #include <cstdint>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/schedule/detail/linear_warmup.hpp"
 
 namespace contrapunto {
 
 struct WarmupConstantOptions {
   double peak_lr = 5e-4;          ///< Rate reached at the end of warm-up, and kept.
-  std::int64_t warmup_steps = 0;  ///< Optimiser steps.
+  std::int64_t warmup_steps = 0;  ///< Optimizer steps.
 };
 
 /// Linear warm-up, then the same rate for ever. A pure function of the step.
@@ -25,7 +26,7 @@ class WarmupConstant {
                 ") must be at least 0");
   }
 
-  /// Learning rate for optimiser step `step`, counted from 0.
+  /// Learning rate for optimizer step `step`, counted from 0.
   [[nodiscard]] double operator()(std::int64_t step) const {
     detail::check_step(step, "WarmupConstant");
     return step < o_.warmup_steps ? detail::linear_warmup(o_.peak_lr, o_.warmup_steps, step)
@@ -33,6 +34,11 @@ class WarmupConstant {
   }
 
   [[nodiscard]] const WarmupConstantOptions& options() const { return o_; }
+
+  /// For a plan of the run.
+  [[nodiscard]] ScheduleFacts facts() const {
+    return {.name = "constant", .peak_lr = o_.peak_lr, .warmup_steps = o_.warmup_steps};
+  }
 
  private:
   WarmupConstantOptions o_;

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/schedule/detail/linear_warmup.hpp"
 
 namespace contrapunto {
@@ -16,9 +17,9 @@ namespace contrapunto {
 struct WarmupConstantCooldownOptions {
   double peak_lr = 5e-4;            ///< Rate between warm-up and cooldown.
   double final_lr = 0.0;            ///< Rate from `total_steps` on.
-  std::int64_t warmup_steps = 0;    ///< Optimiser steps.
-  std::int64_t cooldown_steps = 0;  ///< Optimiser steps at the end of the run; 0: no cooldown.
-  std::int64_t total_steps = 1;     ///< Optimiser steps.
+  std::int64_t warmup_steps = 0;    ///< Optimizer steps.
+  std::int64_t cooldown_steps = 0;  ///< Optimizer steps at the end of the run; 0: no cooldown.
+  std::int64_t total_steps = 1;     ///< Optimizer steps.
   double power = 1.0;               ///< 1: linear; above 1 falls faster at first.
 };
 
@@ -39,7 +40,7 @@ class WarmupConstantCooldown {
                 o_.power, ") must be above 0");
   }
 
-  /// Learning rate for optimiser step `step`, counted from 0.
+  /// Learning rate for optimizer step `step`, counted from 0.
   [[nodiscard]] double operator()(std::int64_t step) const {
     detail::check_step(step, "WarmupConstantCooldown");
     if (step < o_.warmup_steps) return detail::linear_warmup(o_.peak_lr, o_.warmup_steps, step);
@@ -51,6 +52,15 @@ class WarmupConstantCooldown {
   }
 
   [[nodiscard]] const WarmupConstantCooldownOptions& options() const { return o_; }
+
+  /// For a plan of the run.
+  [[nodiscard]] ScheduleFacts facts() const {
+    return {.name = "cooldown",
+            .peak_lr = o_.peak_lr,
+            .warmup_steps = o_.warmup_steps,
+            .cooldown_steps = o_.cooldown_steps,
+            .total_steps = o_.total_steps};
+  }
 
  private:
   WarmupConstantCooldownOptions o_;

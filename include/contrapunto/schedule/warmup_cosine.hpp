@@ -10,6 +10,7 @@
 #include <numbers>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/schedule/detail/linear_warmup.hpp"
 
 namespace contrapunto {
@@ -17,8 +18,8 @@ namespace contrapunto {
 struct WarmupCosineOptions {
   double peak_lr = 5e-4;          ///< Rate reached at the end of warm-up.
   double final_lr = 0.0;          ///< Rate from `total_steps` on.
-  std::int64_t warmup_steps = 0;  ///< Optimiser steps; below `total_steps`.
-  std::int64_t total_steps = 1;   ///< Optimiser steps.
+  std::int64_t warmup_steps = 0;  ///< Optimizer steps; below `total_steps`.
+  std::int64_t total_steps = 1;   ///< Optimizer steps.
 };
 
 /// Linear warm-up, then half a cosine. A pure function of the step, so resuming needs no state.
@@ -34,7 +35,7 @@ class WarmupCosine {
                 "); otherwise the peak is never reached");
   }
 
-  /// Learning rate for optimiser step `step`, counted from 0.
+  /// Learning rate for optimizer step `step`, counted from 0.
   [[nodiscard]] double operator()(std::int64_t step) const {
     detail::check_step(step, "WarmupCosine");
     if (step < o_.warmup_steps) return detail::linear_warmup(o_.peak_lr, o_.warmup_steps, step);
@@ -45,6 +46,14 @@ class WarmupCosine {
   }
 
   [[nodiscard]] const WarmupCosineOptions& options() const { return o_; }
+
+  /// For a plan of the run.
+  [[nodiscard]] ScheduleFacts facts() const {
+    return {.name = "cosine",
+            .peak_lr = o_.peak_lr,
+            .warmup_steps = o_.warmup_steps,
+            .total_steps = o_.total_steps};
+  }
 
  private:
   WarmupCosineOptions o_;

@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "contrapunto/image/interpolation.hpp"
+#include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/towers/modified_resnet.hpp"
 #include "contrapunto/towers/text_transformer.hpp"
 #include "contrapunto/towers/vision_transformer.hpp"
@@ -28,8 +30,8 @@ struct ModelConfig {
   std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias.
   std::array<double, 3> image_mean = {0.48145466, 0.4578275, 0.40821073};  ///< Of pixels in [0, 1].
   std::array<double, 3> image_std = {0.26862954, 0.26130258, 0.27577711};  ///< Of pixels in [0, 1].
-  std::string image_interpolation = "bicubic";
-  std::string image_resize_mode = "shortest";  ///< "shortest" side and crop, or "squash".
+  Interpolation interpolation = Interpolation::kBicubic;  ///< When images are resized.
+  ResizeMode resize_mode = ResizeMode::kShortest;         ///< Of images to be evaluated.
 
   [[nodiscard]] std::int64_t image_size() const {
     return std::visit([](const auto& options) { return options.image_size; }, image);
@@ -143,7 +145,7 @@ inline ModelConfig siglip_config() {
   config.initial_logit_bias = -10.0;
   config.image_mean = {0.5, 0.5, 0.5};
   config.image_std = {0.5, 0.5, 0.5};
-  config.image_resize_mode = "squash";
+  config.resize_mode = ResizeMode::kSquash;
   return config;
 }
 
@@ -180,6 +182,16 @@ inline const std::vector<ModelConfig>& model_configs() {
     known += (known.empty() ? "" : ", ") + config.name;
   }
   TORCH_CHECK(false, "model_config: no model named '", name, "'; there are: ", known);
+}
+
+/// `config` with the learned scale and bias that the sigmoid loss starts from: scale 10 and bias
+/// -10. A configuration that has a bias is returned as it is.
+/// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
+[[nodiscard]] inline ModelConfig with_sigmoid_head(ModelConfig config) {
+  if (config.initial_logit_bias) return config;
+  config.initial_logit_scale = std::log(10.0);
+  config.initial_logit_bias = -10.0;
+  return config;
 }
 
 }  // namespace contrapunto

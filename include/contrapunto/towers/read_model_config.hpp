@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -40,6 +41,23 @@ class JsonFields {
     return true;
   }
 
+  /// Sets `value` to that of the word that the key holds, when the key is there. Raises and lists
+  /// the words for another one.
+  template <class T>
+  void take_word(const char* key, T& value,
+                 std::initializer_list<std::pair<const char*, T>> words) {
+    std::string word, known;
+    if (!take(key, word)) return;
+    for (const auto& [name, meaning] : words) {
+      if (word == name) {
+        value = meaning;
+        return;
+      }
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    }
+    TORCH_CHECK(false, where_, ": '", key, "' is \"", word, "\"; it must be one of: ", known);
+  }
+
   void finish() const {
     if (object_.empty()) return;
     TORCH_CHECK(false, where_, ": '", object_.begin().key(),
@@ -55,14 +73,35 @@ class JsonFields {
 
 /// A model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`, `text_cfg`,
 /// `quick_gelu`, `init_logit_scale`, `init_logit_bias`; `vision_cfg.layers` is a number for a ViT
-/// and a list of four for a ResNet. The name is the file's. Raises, naming file and key, for what
-/// it does not know, so that no setting is silently ignored.
+/// and a list of four for a ResNet. OpenCLIP's open_clip_config.json is read as well: all that as
+/// `model_cfg`, beside a `preprocess_cfg` with `mean`, `std`, `interpolation` and `resize_mode`.
+/// The name is the file's. Raises, naming file and key, for what it does not know, so that no
+/// setting is silently ignored.
 [[nodiscard]] inline ModelConfig read_model_config(const std::filesystem::path& path) {
   const auto where = "model configuration '" + path.string() + "'";
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   TORCH_CHECK(!json.is_discarded(), where, ": not valid JSON");
-  detail::JsonFields model(json, where);
   ModelConfig config;
+  nlohmann::json model_json = json;
+  if (json.is_object() && json.contains("model_cfg")) {
+    detail::JsonFields file(json, where);
+    nlohmann::json preprocess_json = nlohmann::json::object();
+    file.take("model_cfg", model_json);
+    file.take("preprocess_cfg", preprocess_json);
+    file.finish();
+    detail::JsonFields preprocess(preprocess_json, where + ", preprocess_cfg");
+    preprocess.take("mean", config.image_mean);
+    preprocess.take("std", config.image_std);
+    preprocess.take_word(
+        "interpolation", config.interpolation,
+        {{"bicubic", Interpolation::kBicubic}, {"bilinear", Interpolation::kBilinear}});
+    preprocess.take_word("resize_mode", config.resize_mode,
+                         {{"shortest", ResizeMode::kShortest},
+                          {"longest", ResizeMode::kLongest},
+                          {"squash", ResizeMode::kSquash}});
+    preprocess.finish();
+  }
+  detail::JsonFields model(model_json, where);
   config.name = path.stem().string();
   bool quick_gelu = false;
   nlohmann::json vision_json;

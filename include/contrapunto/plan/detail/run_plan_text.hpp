@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "contrapunto/log/format.hpp"
+#include "contrapunto/plan/detail/plan_numbers.hpp"
+#include "contrapunto/plan/run_plan.hpp"
+
+/// RunPlan: what follows from the facts, and the table that shows it.
+namespace contrapunto {
+
+inline std::optional<std::int64_t> RunPlan::steps_per_epoch() const {
+  if (!data_ || data_->batch_size < 1) return std::nullopt;
+  const auto rest = data_->drops_last_batch ? 0 : data_->batch_size - 1;
+  const auto steps = (data_->samples + rest) / data_->batch_size;
+  return steps > 0 ? std::optional(steps) : std::nullopt;
+}
+
+inline std::optional<double> RunPlan::epochs() const {
+  const auto per_epoch = steps_per_epoch();
+  if (!per_epoch || !total_steps()) return std::nullopt;
+  return detail::fraction_of(*total_steps(), *per_epoch);
+}
+
+inline std::optional<std::int64_t> RunPlan::samples_in_flight() const {
+  if (!step_ || !data_ || step_->chunks == StepFacts::Chunks::kMeasured) return std::nullopt;
+  const auto of_rank = (data_->batch_size + ranks() - 1) / ranks();
+  return has_chunks() ? std::min(step_->chunk_size, of_rank) : of_rank;
+}
+
+inline std::optional<std::int64_t> RunPlan::forwards_per_step() const {
+  if (!step_) return std::nullopt;
+  return 2 + step_->forward_passes + (model_ && model_->checkpoints_activations ? 1 : 0);
+}
+
+inline std::int64_t RunPlan::parameters(bool trainable) const {
+  std::int64_t count = 0;
+  if (model_)
+    for (const auto& tower : model_->towers)
+      count += trainable ? tower.trainable_parameters : tower.parameters;
+  return count;
+}
+
+inline RunPlan::Memory RunPlan::memory() const {
+  Memory memory;
+  for (const auto& part : other_memory_) memory.other += part.bytes;
+  if (!model_) return memory;
+  const auto trainable = static_cast<double>(parameters(/*trainable=*/true));
+  if (optimizer_)
+    memory.optimizer = trainable * optimizer_->bytes_per_parameter /
+                       static_cast<double>(optimizer_->shards_state ? ranks() : 1);
+  if (!precision_) return memory;
+  memory.weights = static_cast<double>(parameters(/*trainable=*/false)) * precision_->weight_bytes;
+  memory.gradients = trainable * precision_->gradient_bytes;
+  const auto elements =
+      model_->checkpoints_activations ? model_->checkpointed_elements : model_->activation_elements;
+  if (const auto samples = samples_in_flight(); samples && elements)
+    memory.activations = *elements * precision_->activation_bytes * static_cast<double>(*samples);
+  return memory;
+}
+
+inline double RunPlan::highest_lr() const {
+  const auto total = schedule_->total_steps.value_or(schedule_->warmup_steps);
+  return schedule_->warmup_steps <= total
+             ? schedule_->peak_lr
+             : schedule_->peak_lr * detail::fraction_of(total, schedule_->warmup_steps);
+}
+
+inline std::string RunPlan::to_string() const {
+  std::vector<std::pair<std::string, std::string>> rows;
+  const auto row = [&](const std::string& name, const std::string& value) {
+    rows.emplace_back(name, value.empty() ? "unknown" : value);
+  };
+  const auto total = total_steps();
+
+  std::string text;
+  if (model_) {
+    std::string towers;
+    for (const auto& tower : model_->towers) {
+      if (tower.parameters < 50'000 && model_->towers.size() > 1) continue;  // a scale, a bias
+      towers += (towers.empty() ? "" : ", ") + tower.name + " " +
+                detail::in_millions(tower.parameters) +
+                (tower.trainable_parameters == 0 ? " frozen" : "");
+    }
+    text = model_->name + ", " + detail::in_millions(parameters(false)) + " parameters" +
+           (towers.empty() ? "" : " (" + towers + ")");
+  }
+  row("model", text);
+  if (!weights_.name.empty()) row("weights", weights_.name);
+  if (model_ && model_->text_context)
+    row("text", with_commas(*model_->text_context) + " tokens per text");
+
+  text.clear();
+  if (data_) {
+    const auto steps = steps_per_epoch();
+    const auto dropped = data_->drops_last_batch && steps ? data_->samples % data_->batch_size : 0;
+    text = with_commas(data_->samples) + " samples in " + with_commas(steps.value_or(0)) +
+           " steps of " + with_commas(data_->batch_size) + " per epoch" +
+           (dropped > 0 ? ", " + with_commas(dropped) + " left over" : "");
+  }
+  row("data", text);
+  text.clear();
+  if (total) {
+    text = with_commas(*total) + " steps";
+    if (data_) text += ", " + with_commas(*total * data_->batch_size) + " samples";
+    if (const auto passes = epochs()) text += ", " + with_decimals(*passes, 2) + " epochs";
+  }
+  row("length", text);
+  if (ranks() > 1) row("ranks", with_commas(ranks()));
+
+  text.clear();
+  if (schedule_) {
+    const auto peak = std::max<std::int64_t>(schedule_->warmup_steps, 1);
+    text = (schedule_->name.empty() ? "" : schedule_->name + ", ") + "highest " +
+           with_digits(highest_lr(), 4) + " at step " +
+           with_commas(total ? std::min(peak, *total) : peak);
+  }
+  row("learning rate", text);
+  if (schedule_)
+    row("warm-up",
+        with_commas(schedule_->warmup_steps) + " steps" +
+            (total ? ", " + as_percent(detail::fraction_of(schedule_->warmup_steps, *total)) +
+                         " of the run"
+                   : ""));
+  if (schedule_ && schedule_->cooldown_steps > 0)
+    row("cooldown", with_commas(schedule_->cooldown_steps) + " steps");
+  row("optimizer", optimizer_ ? optimizer_->name + (optimizer_->shards_state && ranks() > 1
+                                                        ? ", state sharded over the ranks"
+                                                        : "")
+                              : "");
+  row("precision", precision_ ? precision_->name : "");
+  if (step_) {
+    text = step_->name.empty() ? "" : step_->name + ", ";
+    if (step_->chunks == StepFacts::Chunks::kMeasured)
+      text += "chunks as large as fit, measured at the first step";
+    else if (step_->chunks == StepFacts::Chunks::kFixed)
+      text += "chunks of " + with_commas(step_->chunk_size) + " samples";
+    else
+      text += "the whole batch at once";
+    if (model_ && model_->checkpoints_activations) text += ", activations checkpointed";
+    row("step", text);
+  } else {
+    row("step", "");
+  }
+
+  const auto needs = memory();
+  const bool measured = step_ && step_->chunks == StepFacts::Chunks::kMeasured;
+  row("memory",
+      "weights " + detail::bytes_or_unknown(needs.weights) + ", gradients " +
+          detail::bytes_or_unknown(needs.gradients) + ", optimizer " +
+          detail::bytes_or_unknown(needs.optimizer) + ", activations " +
+          (measured ? "measured at the first step" : detail::bytes_or_unknown(needs.activations)));
+  for (const auto& part : other_memory_)
+    rows.emplace_back("", part.name + " " + as_bytes(part.bytes));
+  rows.emplace_back(
+      "", (needs.complete() ? "about " : "at least ") + as_bytes(needs.total()) + " per device" +
+              (device_.free_bytes > 0 ? " of " + as_bytes(device_.free_bytes) + " free" : ""));
+
+  text.clear();
+  if (model_ && model_->forward_gflops) {
+    text = with_digits(*model_->forward_gflops, 4) + " GFLOP per sample forward";
+    if (const auto forwards = forwards_per_step(); forwards && total && data_)
+      text += ", " +
+              with_digits(1e-6 * *model_->forward_gflops *
+                              static_cast<double>(*forwards * *total * data_->batch_size),
+                          3) +
+              " PFLOP in all with backward";
+  }
+  row("compute", text);
+
+  std::string table = "Run plan";
+  for (const auto& [name, value] : rows)
+    table += "\n  " + name + std::string(15 - name.size(), ' ') + value;
+  return table;
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/schedule/warmup_constant.hpp"
+#include "contrapunto/schedule/warmup_constant_cooldown.hpp"
+#include "contrapunto/schedule/warmup_cosine.hpp"
+
+namespace contrapunto {
+
+struct LearningRateScheduleOptions {
+  std::string kind = "cosine";      ///< "cosine", "constant" or "cooldown"; see the class.
+  double peak_lr = 5e-4;            ///< Rate at the end of the warm-up.
+  double final_lr = 0.0;            ///< Rate at the end of a cosine or a cooldown.
+  std::int64_t warmup_steps = 0;    ///< Optimizer steps.
+  std::int64_t cooldown_steps = 0;  ///< Optimizer steps; used by "cooldown" only.
+  std::int64_t total_steps = 1;     ///< Optimizer steps of the whole run.
+};
+
+/// A schedule that is chosen by name: WarmupCosine, WarmupConstant or WarmupConstantCooldown. A
+/// pure function of the step.
+///
+/// Whether the lengths make sense together is for a RunPlan to say, not for the constructor: a
+/// warm-up as long as the run leaves nothing of the rest, and a cooldown begins after the warm-up
+/// at the earliest. Raises for an unknown kind, a negative length and a rate that is not one.
+class LearningRateSchedule {
+ public:
+  explicit LearningRateSchedule(LearningRateScheduleOptions options)
+      : o_(std::move(options)), schedule_(make(o_)) {}
+
+  /// Learning rate for optimizer step `step`, counted from 0.
+  [[nodiscard]] double operator()(std::int64_t step) const {
+    return std::visit([&](const auto& schedule) { return schedule(step); }, schedule_);
+  }
+
+  /// For a plan of the run: what was asked for.
+  [[nodiscard]] ScheduleFacts facts() const {
+    return {.name = o_.kind,
+            .peak_lr = o_.peak_lr,
+            .warmup_steps = o_.warmup_steps,
+            .cooldown_steps = o_.kind == "cooldown" ? o_.cooldown_steps : 0,
+            .total_steps = o_.total_steps};
+  }
+
+  [[nodiscard]] const LearningRateScheduleOptions& options() const { return o_; }
+
+ private:
+  using Any = std::variant<WarmupCosine, WarmupConstant, WarmupConstantCooldown>;
+
+  static Any make(const LearningRateScheduleOptions& o) {
+    TORCH_CHECK(o.kind == "cosine" || o.kind == "constant" || o.kind == "cooldown",
+                "LearningRateSchedule: there is no kind \"", o.kind,
+                "\"; choose one of cosine, constant, cooldown");
+    TORCH_CHECK(o.cooldown_steps >= 0, "LearningRateSchedule: cooldown_steps (", o.cooldown_steps,
+                ") must be at least 0");
+    if (o.kind == "constant" || o.warmup_steps >= o.total_steps)
+      return WarmupConstant({.peak_lr = o.peak_lr, .warmup_steps = o.warmup_steps});
+    if (o.kind == "cosine")
+      return WarmupCosine({.peak_lr = o.peak_lr,
+                           .final_lr = o.final_lr,
+                           .warmup_steps = o.warmup_steps,
+                           .total_steps = o.total_steps});
+    return WarmupConstantCooldown(
+        {.peak_lr = o.peak_lr,
+         .final_lr = o.final_lr,
+         .warmup_steps = o.warmup_steps,
+         .cooldown_steps = std::min(o.cooldown_steps, o.total_steps - o.warmup_steps),
+         .total_steps = o.total_steps});
+  }
+
+  LearningRateScheduleOptions o_;
+  Any schedule_;
+};
+static_assert(Schedule<LearningRateSchedule>);
+
+}  // namespace contrapunto

@@ -1,0 +1,66 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/util/Exception.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "contrapunto/settings/settings_table.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+[[nodiscard]] inline nlohmann::json setting_json(const Setting& setting) {
+  return std::visit([](const auto* value) { return nlohmann::json(*value); }, setting.variable());
+}
+
+/// For a message: a text as it is, 'none' for an empty one, anything else as JSON.
+[[nodiscard]] inline std::string shown(const nlohmann::json& value) {
+  if (!value.is_string()) return value.dump();
+  const auto text = value.get<std::string>();
+  return text.empty() ? "empty" : text;
+}
+
+}  // namespace detail
+
+/// All settings and their values as one JSON object, to be written beside the results of a run.
+[[nodiscard]] inline nlohmann::json to_json(const SettingsTable& table) {
+  auto json = nlohmann::json::object();
+  for (const auto& setting : table.settings()) json[setting.name()] = detail::setting_json(setting);
+  return json;
+}
+
+/// What differs between `earlier`, made by to_json() in the run that is to go on, and the settings
+/// now: a line such as "batch-size was 64, is 128" for each setting that may not change silently.
+/// A setting that the earlier run did not record counts as different unless it has its default.
+/// Raises when `earlier` is not a JSON object.
+[[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
+                                                          const nlohmann::json& earlier) {
+  TORCH_CHECK(earlier.is_object(), "differences: the settings of the earlier run are ",
+              earlier.type_name(), ", expected a JSON object as to_json() makes it");
+  std::vector<std::string> lines;
+  for (const auto& setting : table.settings()) {
+    if (!setting.fixed()) continue;
+    const auto now = detail::setting_json(setting);
+    const auto found = earlier.find(setting.name());
+    if (found == earlier.end()) {
+      if (setting.text() != setting.default_text())
+        lines.push_back(setting.name() + " was not recorded, is " + detail::shown(now));
+    } else if (*found != now) {
+      lines.push_back(setting.name() + " was " + detail::shown(*found) + ", is " +
+                      detail::shown(now));
+    }
+  }
+  for (const auto& item : earlier.items())
+    if (table.find(item.key()) == nullptr)
+      lines.push_back(item.key() + " was " + detail::shown(item.value()) +
+                      ", and this program has no such setting");
+  return lines;
+}
+
+}  // namespace contrapunto

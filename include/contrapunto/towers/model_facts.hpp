@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/nn/batch_norm.hpp"
+#include "contrapunto/towers/activation_memory.hpp"
+#include "contrapunto/towers/forward_gflops.hpp"
+#include "contrapunto/towers/model_config.hpp"
+
+namespace contrapunto {
+
+namespace detail {
+
+/// Elements that one sample keeps in a tower whose activations are checkpointed: the inputs of all
+/// blocks, and everything within the block that backward runs again.
+struct CheckpointedElements {
+  double inputs = 0.0;
+  double largest_block = 0.0;
+};
+
+inline CheckpointedElements checkpointed_elements(std::int64_t tokens, std::int64_t width,
+                                                  std::int64_t hidden, std::int64_t layers) {
+  return {static_cast<double>(tokens * width * layers), kept_elements(tokens, width, hidden, 1)};
+}
+
+/// The patches of pixels that the patch embedding multiplies are kept as well.
+inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions& o) {
+  const auto patches = o.grid() * o.grid();
+  auto elements =
+      checkpointed_elements(patches + (o.class_token ? 1 : 0), o.width, o.hidden(), o.layers);
+  elements.inputs += static_cast<double>(patches * 3 * o.patch_size * o.patch_size);
+  return elements;
+}
+
+/// The stem is not checkpointed: it keeps what `kept_elements` counts for it.
+inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o) {
+  auto stem = o;
+  stem.layers = {0, 0, 0, 0};
+  CheckpointedElements elements{kept_elements(stem), 0.0};
+  auto side = o.image_size / 4;
+  auto in = o.width;
+  for (std::size_t stage = 0; stage < o.layers.size(); ++stage) {
+    const auto planes = o.width << stage;
+    for (std::int64_t i = 0; i < o.layers[stage]; ++i) {
+      elements.inputs += static_cast<double>(side * side * in);
+      const auto pixels = static_cast<double>(side * side);
+      const bool strided = i == 0 && stage > 0;
+      if (strided) side /= 2;
+      const auto pixels_out = static_cast<double>(side * side);
+      const double block =
+          2.0 * static_cast<double>(planes) * (2.0 * pixels + (i == 0 ? 8.0 : 4.0) * pixels_out);
+      elements.largest_block = std::max(elements.largest_block, block);
+      in = 4 * planes;
+    }
+  }
+  return elements;
+}
+
+}  // namespace detail
+
+/// What a plan of the run can see in any `model`: the parameters of its towers, which are its
+/// direct submodules, and whether batch norms of ours are neither frozen nor synchronized. Call it
+/// when towers are locked and batch norms are synchronized.
+[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
+                                            const std::string& name) {
+  ModelFacts facts{.name = name};
+  const auto add_tower = [&](const std::string& tower_name,
+                             const std::vector<at::Tensor>& parameters) {
+    TowerFacts tower{.name = tower_name};
+    for (const auto& parameter : parameters) {
+      tower.parameters += parameter.numel();
+      if (parameter.requires_grad()) tower.trainable_parameters += parameter.numel();
+    }
+    if (tower.parameters > 0) facts.towers.push_back(tower);
+  };
+  for (const auto& child : model.named_children())
+    add_tower(child.key(), child.value()->parameters());
+  add_tower("other", model.parameters(/*recurse=*/false));
+  for (const auto& module : model.modules(/*include_self=*/false))
+    if (const auto* norm = module->as<BatchNormImpl>(); norm != nullptr)
+      facts.has_local_batch_norm |= !norm->frozen() && !norm->synchronized();
+  return facts;
+}
+
+/// The same with what `config`, from which `model` was built, adds: name, work and memory of a
+/// forward pass, counted as if every tower were trained, and the activation. Set
+/// `checkpoints_activations` in the result when activations are checkpointed.
+[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
+                                            const ModelConfig& config) {
+  auto facts = model_facts(model, config.name);
+  const auto gflops = forward_gflops(config);
+  facts.forward_gflops = gflops.image + gflops.text;
+  facts.text_context = config.text.context_length;
+  facts.activation_elements = activation_bytes(config, /*element_bytes=*/1.0);
+  const auto image =
+      std::visit([](const auto& o) { return detail::checkpointed_elements(o); }, config.image);
+  const auto text = detail::checkpointed_elements(config.text.context_length, config.text.width,
+                                                  config.text.hidden(), config.text.layers);
+  facts.checkpointed_elements =
+      image.inputs + text.inputs + std::max(image.largest_block, text.largest_block);
+  facts.quick_gelu = config.text.activation == Activation::kQuickGelu;
+  return facts;
+}
+
+}  // namespace contrapunto
