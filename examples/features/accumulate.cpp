@@ -196,7 +196,7 @@ void train(const Settings& s) {
   plan.model = config.name;
   plan.image_parameters = cp::parameter_count(*model->visual());
   plan.text_parameters = cp::parameter_count(*model->text());
-  plan.forward_gflops = gflops.image + gflops.text;
+  plan.forward_gflops = gflops.total();
   plan.text_context = config.text.context_length;
   plan.dataset_samples = run.dataset_samples;
   plan.batch_size = s.batch_size;

@@ -212,7 +212,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   plan.model = config.name;
   plan.image_parameters = cp::parameter_count(*model->visual());
   plan.text_parameters = cp::parameter_count(*model->text());
-  plan.forward_gflops = gflops.image + gflops.text;
+  plan.forward_gflops = gflops.total();
   plan.text_context = config.text.context_length;
   plan.dataset_samples = run.dataset_samples;
   plan.batch_size = global_batch;  // NEW:

@@ -9,6 +9,7 @@
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/gates.hpp"
 #include "contrapunto/core/gradient_sync_handle.hpp"
+#include "contrapunto/core/keeps_float32.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
