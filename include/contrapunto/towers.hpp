@@ -3,6 +3,7 @@
 #pragma once
 
 #include "contrapunto/towers/activation_memory.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 #include "contrapunto/towers/checkpoint_activations.hpp"
 #include "contrapunto/towers/clip_adamw_options.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"

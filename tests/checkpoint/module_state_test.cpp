@@ -51,7 +51,7 @@ TEST_CASE("a state that does not fit is refused whole, with a list of what diffe
   state.tensors["wieght"] = torch::zeros({3, 2});
   REQUIRE_THROWS_WITH(load_module_state(*module, state),
                       Contains("missing: bias [3]") && Contains("unexpected: wieght [3, 2]") &&
-                          Contains("weight is [3, 2] in the module, [3, 4] in the state"));
+                          Contains("weight is [3, 2] here, [3, 4] in the state"));
   state.tensors = {{"bias", torch::zeros({3})}, {"weight", torch::zeros({3, 4})}};
   REQUIRE_THROWS_WITH(load_module_state(*module, state), Contains("other shape: weight"));
   REQUIRE(module->bias.equal(before));

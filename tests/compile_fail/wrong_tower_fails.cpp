@@ -1,4 +1,4 @@
-// expect: DualEncoder: the image tower must be a LibTorch module holder (TORCH_MODULE)
+// expect: DualEncoder: the tower of x must be a LibTorch module holder (TORCH_MODULE)
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/towers/dual_encoder.hpp"

@@ -87,6 +87,94 @@ TEST_CASE("A user's towers train in a DualEncoder", "[docs][cpu]") {
           0.0);
 }
 
+// snippet: tower members
+/// What a tower may offer beside its forward; each member is found where it is present.
+struct LayeredTowerImpl : torch::nn::Module {
+  LayeredTowerImpl() {
+    stem = register_module("stem", torch::nn::Linear(3, 16));
+    block = register_module("block", torch::nn::Linear(16, 16));
+    head = register_module("head", torch::nn::Linear(16, 16));
+  }
+  at::Tensor forward(const at::Tensor& images) {
+    const auto run = [this](const at::Tensor& x) { return block(x).relu(); };
+    const auto x = stem(images.mean({2, 3}));
+    return head(checkpoint ? cp::activation_checkpoint(run, x, block->parameters()) : run(x));
+  }
+  cp::ForwardCost cost(std::int64_t /*tokens*/) const {
+    return {.macs = 16 * (3 + 16 + 16), .kept_elements = 4 * 16};  // of one sample
+  }
+  cp::LockGroups lock_groups() const { return {{"stem"}, {"block"}, {"head"}}; }
+  void checkpoint_activations(bool on) { checkpoint = on; }
+  std::string open_clip_name(const std::string& name) const {
+    return name.starts_with("head.") ? "fc." + name.substr(5) : name;
+  }
+  torch::nn::Linear stem{nullptr}, block{nullptr}, head{nullptr};
+  bool checkpoint = false;
+};
+TORCH_MODULE(LayeredTower);
+// snippet end
+
+// snippet: attention
+/// Every token becomes the mean of its sequence, mapped by one matrix.
+struct MeanAttentionImpl : torch::nn::Module {
+  explicit MeanAttentionImpl(std::int64_t width) {
+    out = register_module("out", torch::nn::Linear(width, width));
+  }
+  at::Tensor forward(const at::Tensor& x, const cp::TokenGrid& grid) {
+    const auto tokens = x.view({grid.batch, grid.length(), x.size(1)});
+    return out(tokens.mean(1, /*keepdim=*/true).expand_as(tokens).flatten(0, 1));
+  }
+  torch::nn::Linear out{nullptr};
+};
+TORCH_MODULE(MeanAttention);
+// snippet end
+
+// snippet: weight
+/// Takes half of a matrix away, row by row.
+struct RowMaskImpl : torch::nn::Module {
+  explicit RowMaskImpl(const at::Tensor& weight) {
+    mask = register_buffer("mask", at::ones({weight.size(0), 1}, weight.options()));
+    mask.narrow(0, 0, weight.size(0) / 2).zero_();
+  }
+  at::Tensor forward(const at::Tensor& weight) { return weight * mask; }
+  at::Tensor mask;
+};
+TORCH_MODULE(RowMask);
+// snippet end
+
+TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
+  cp::DualEncoder model{LayeredTower(), LayeredTower()};
+  cp::lock_image_tower(model, /*unlocked_groups=*/1);
+  cp::checkpoint_activations(*model);
+  REQUIRE(cp::forward_gflops(model).total() == Approx(2 * 2e-9 * 560));
+  REQUIRE(cp::open_clip_state(model, /*custom_text=*/true).count("visual.fc.bias") == 1);
+}
+
+TEST_CASE("A user's attention and a mask on every weight", "[docs][cpu]") {
+  // snippet: attention by layer
+  cp::VisionTransformerOptions options{
+      .image_size = 32, .patch_size = 8, .width = 16, .layers = 4, .heads = 2};
+  options.parts.attention = [](std::int64_t layer, const cp::AttentionOptions& usual,
+                               const at::TensorOptions&) -> cp::AnyAttention {
+    if (layer % 2 == 1) return {};  // the usual attention
+    return MeanAttention(usual.width);
+  };
+  const cp::VisionTransformer tower(options);
+  // snippet end
+  const auto images = torch::rand({2, 3, 32, 32});
+  cp::VisionTransformer changed = tower;
+  const auto before = changed(images);
+  // snippet: weight of every layer
+  tower->apply([](torch::nn::Module& module) {
+    auto* layer = module.as<cp::ParametrizedModule>();
+    if (layer == nullptr) return;
+    for (const auto& name : layer->weight_names())
+      layer->parametrize(name, "mask", RowMask(layer->named_parameters()[name]));
+  });
+  // snippet end
+  REQUIRE_FALSE(at::allclose(changed(images), before));
+}
+
 // snippet: loss
 /// Contrastive loss of the rows alone: each image must find its text.
 struct ImageToText {

@@ -51,9 +51,12 @@ bool is_exact(const Block& block, const at::Tensor& x, const Tensors& parameters
   return same(run(block, x, inputs), run(checkpointed(block, parameters), x, inputs));
 }
 
-ResidualAttentionBlock transformer_block() {
-  return ResidualAttentionBlock(ResidualAttentionBlockOptions{
-      .attention = {.width = 16, .heads = 2}, .mlp = {.width = 16, .hidden = 64}});
+constexpr TokenGrid kGrid{.batch = 3, .columns = 4};
+
+ResidualAttentionBlock transformer_block(bool causal = false) {
+  return ResidualAttentionBlock(
+      ResidualAttentionBlockOptions{.attention = {.width = 16, .heads = 2, .causal = causal},
+                                    .mlp = {.width = 16, .hidden = 64}});
 }
 
 struct Bf16Autocast {
@@ -72,9 +75,9 @@ struct Bf16Autocast {
 
 TEST_CASE("A checkpointed transformer block has the gradients of the plain one", "[nn][cpu]") {
   torch::manual_seed(1);
-  auto block = transformer_block();
+  auto block = transformer_block(/*causal=*/true);
   const auto x = torch::randn({12, 16}).requires_grad_();
-  const Block forward = [&](const at::Tensor& z) { return block(z, 3, true); };
+  const Block forward = [&](const at::Tensor& z) { return block(z, kGrid); };
   CHECK(is_exact(forward, x, block->parameters()));
   const Bf16Autocast autocast;
   CHECK(is_exact(forward, x, block->parameters()));
@@ -148,8 +151,8 @@ TEST_CASE("Frozen parameters and an input without gradient are as without a chec
           "[nn][cpu]") {
   torch::manual_seed(6);
   auto block = transformer_block();
-  const Block forward = [&](const at::Tensor& z) { return block(z, 3, false); };
-  block->attn->in_proj_weight.set_requires_grad(false);
+  const Block forward = [&](const at::Tensor& z) { return block(z, kGrid); };
+  block->attn->named_parameters()["in_proj_weight"].set_requires_grad(false);
   Tensors trained;
   for (const auto& parameter : block->parameters())
     if (parameter.requires_grad()) trained.push_back(parameter);
@@ -169,7 +172,7 @@ TEST_CASE("Frozen parameters and an input without gradient are as without a chec
 TEST_CASE("One block used twice gets the sum of its gradients", "[nn][cpu]") {
   torch::manual_seed(7);
   auto block = transformer_block();
-  const Block once = [&](const at::Tensor& z) { return block(z, 3, false); };
+  const Block once = [&](const at::Tensor& z) { return block(z, kGrid); };
   const auto again = checkpointed(once, block->parameters());
   const auto x = torch::randn({12, 16}).requires_grad_();
   auto inputs = block->parameters();
@@ -183,7 +186,7 @@ TEST_CASE("A checkpoint inside a checkpoint is exact too", "[nn][cpu]") {
   auto block = transformer_block();
   const auto x = torch::randn({12, 16}).requires_grad_();
   const Block plain = [&](const at::Tensor& z) {
-    return torch::dropout(block(torch::dropout(z, 0.2, true), 3, false), 0.5, true);
+    return torch::dropout(block(torch::dropout(z, 0.2, true), kGrid), 0.5, true);
   };
   auto inputs = block->parameters();
   inputs.push_back(x);
@@ -309,7 +312,7 @@ TEST_CASE("A checkpoint on CUDA repeats dropout and autocast", "[nn][gpu]") {
   block->to(torch::kCUDA);
   const auto x = torch::randn({12, 16}, torch::kCUDA).requires_grad_();
   const Block forward = [&](const at::Tensor& z) {
-    return torch::dropout(block(torch::dropout(z, 0.2, true), 3, false), 0.5, true);
+    return torch::dropout(block(torch::dropout(z, 0.2, true), kGrid), 0.5, true);
   };
   CHECK(is_exact(forward, x, block->parameters()));
   at::autocast::set_autocast_enabled(at::kCUDA, true);

@@ -14,6 +14,7 @@ using namespace contrapunto;
 namespace {
 
 constexpr std::int64_t kBatch = 3, kLength = 7, kWidth = 12, kHeads = 3;
+constexpr TokenGrid kGrid{.batch = kBatch, .columns = kLength};
 
 /// Attention in loops over sequences, heads and queries.
 at::Tensor naive(const at::Tensor& x, const Attention& attn, bool causal) {
@@ -39,16 +40,52 @@ at::Tensor tokens() {
   return torch::randn({kBatch * kLength, kWidth}, at::dtype(at::kDouble));
 }
 
+ResidualAttentionBlockOptions options(bool causal) {
+  return {.attention = {.width = kWidth, .heads = kHeads, .causal = causal},
+          .mlp = {.width = kWidth, .hidden = 20}};
+}
+
+/// Adds to each token of the plane the mean of its row, with one learned weight.
+struct RowMeanImpl : torch::nn::Module {
+  RowMeanImpl() { weight = register_parameter("weight", torch::full({1}, 0.5, at::kDouble)); }
+  at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
+    seen = grid;
+    const auto tokens = x.view({grid.batch, grid.length(), -1});
+    const auto plane = tokens.narrow(1, grid.prefix, grid.rows * grid.columns)
+                           .view({grid.batch, grid.rows, grid.columns, -1});
+    const auto mixed = plane.mean(2, /*keepdim=*/true).expand_as(plane).flatten(1, 2);
+    return (weight * torch::cat({tokens.narrow(1, 0, grid.prefix), mixed}, 1)).flatten(0, 1);
+  }
+  at::Tensor weight;
+  TokenGrid seen;
+};
+TORCH_MODULE(RowMean);
+
+/// One matrix and no activation, which reports what it costs.
+struct OneMatrixImpl : torch::nn::Module {
+  OneMatrixImpl() {
+    weight = register_parameter("weight", torch::randn({kWidth, kWidth}, at::kDouble));
+  }
+  at::Tensor forward(const at::Tensor& x) { return x.mm(weight); }
+  ForwardCost cost(const TokenGrid& grid) const {
+    return {1000.0 * static_cast<double>(grid.length()), 7.0};
+  }
+  at::Tensor weight;
+};
+TORCH_MODULE(OneMatrix);
+
 }  // namespace
 
 TEST_CASE("Attention equals loops over sequences, heads and queries", "[nn][cpu]") {
   torch::manual_seed(6);
-  Attention attn(AttentionOptions{.width = kWidth, .heads = kHeads}, at::dtype(at::kDouble));
   const at::NoGradGuard no_grad;
-  attn->in_proj_bias.normal_();
-  const auto x = tokens();
-  for (const bool causal : {false, true})
-    CHECK(test::close(attn(x, kBatch, causal), naive(x, attn, causal), 10));
+  for (const bool causal : {false, true}) {
+    Attention attn(AttentionOptions{.width = kWidth, .heads = kHeads, .causal = causal},
+                   at::dtype(at::kDouble));
+    attn->in_proj_bias.normal_();
+    const auto x = tokens();
+    CHECK(test::close(attn(x, kGrid), naive(x, attn, causal), 10));
+  }
 }
 
 TEST_CASE("Heads that do not divide the width are refused with both numbers", "[nn][cpu]") {
@@ -59,13 +96,9 @@ TEST_CASE("Heads that do not divide the width are refused with both numbers", "[
 TEST_CASE("A transformer that computes one row per sequence equals the rows of the whole one",
           "[nn][cpu]") {
   torch::manual_seed(7);
-  const ResidualAttentionBlockOptions options{.attention = {.width = kWidth, .heads = kHeads},
-                                              .mlp = {.width = kWidth, .hidden = 20}};
-  Transformer model(2, options, at::dtype(at::kDouble));
-  const auto position = torch::tensor({2, 6, 0}, at::kLong);
-  const auto rows = torch::arange(kBatch) * kLength + position;
-  const auto seen = (torch::arange(kLength) <= position.unsqueeze(1)).view({kBatch, 1, kLength});
+  const auto rows = torch::arange(kBatch) * kLength + torch::tensor({2, 6, 0}, at::kLong);
   for (const bool causal : {false, true}) {
+    Transformer model(2, options(causal), at::dtype(at::kDouble));
     const auto x = tokens().requires_grad_();
     const auto weights = torch::randn({kBatch, kWidth}, at::dtype(at::kDouble));
     const auto gradients = [&](const at::Tensor& y) {
@@ -73,9 +106,8 @@ TEST_CASE("A transformer that computes one row per sequence equals the rows of t
       inputs.push_back(x);
       return torch::autograd::grad({(y * weights).sum()}, inputs);
     };
-    const auto whole = model(x, kBatch, causal).index_select(0, rows);
-    const auto once = model->forward_once(x, kBatch, causal, rows,
-                                          causal ? std::optional<at::Tensor>(seen) : std::nullopt);
+    const auto whole = model(x, kGrid).index_select(0, rows);
+    const auto once = model->forward_once(x, kGrid, rows);
     CHECK(test::close(once, whole, 10));
     const auto expected = gradients(whole);
     const auto result = gradients(once);
@@ -86,12 +118,82 @@ TEST_CASE("A transformer that computes one row per sequence equals the rows of t
 
 TEST_CASE("The residual stream keeps its dtype under autocast", "[nn][cpu]") {
   torch::manual_seed(8);
-  const ResidualAttentionBlockOptions options{.attention = {.width = kWidth, .heads = kHeads},
-                                              .mlp = {.width = kWidth, .hidden = 20}};
-  Transformer model(1, options);
+  Transformer model(1, options(/*causal=*/true));
   at::autocast::set_autocast_enabled(at::kCPU, true);
   for (const auto dtype : {at::kFloat, at::kBFloat16})
-    CHECK(model(tokens().to(dtype), kBatch, true).scalar_type() == dtype);
+    CHECK(model(tokens().to(dtype), kGrid).scalar_type() == dtype);
   at::autocast::set_autocast_enabled(at::kCPU, false);
   at::autocast::clear_cache();
+}
+
+TEST_CASE("A user's attention takes the place of the usual one in chosen layers", "[nn][cpu]") {
+  torch::manual_seed(9);
+  RowMean own;
+  const BlockParts parts{.attention = [&](std::int64_t layer, const AttentionOptions& usual,
+                                          const at::TensorOptions&) -> AnyAttention {
+    CHECK(usual.heads == kHeads);
+    if (layer != 1) return {};
+    return own;
+  }};
+  Transformer model(3, options(/*causal=*/false), at::dtype(at::kDouble), parts);
+  const auto names = model->named_parameters();
+  CHECK(names.contains("resblocks.0.attn.in_proj_weight"));
+  CHECK(names.contains("resblocks.1.attn.weight"));
+  CHECK_FALSE(names.contains("resblocks.1.attn.in_proj_weight"));
+
+  const TokenGrid grid{.batch = 2, .rows = 2, .columns = 3, .prefix = 1};
+  const auto x = torch::randn({14, kWidth}, at::kDouble).requires_grad_();
+  const auto y = model(x, grid);
+  CHECK(own->seen.rows == 2);
+  CHECK(own->seen.prefix == 1);
+  auto expected = model->resblocks[0](x, grid);
+  auto& block = model->resblocks[1];
+  expected = expected + own->forward(block->ln_1(expected), grid);
+  expected = model->resblocks[2](expected + block->mlp(block->ln_2(expected)), grid);
+  CHECK(test::close(y, expected, 10));
+  y.sum().backward();
+  CHECK(own->weight.grad().abs().item<double>() > 0.0);
+}
+
+TEST_CASE("A user's attention in the last block needs no forward_once", "[nn][cpu]") {
+  torch::manual_seed(10);
+  const BlockParts parts{
+      .attention = [](std::int64_t, const AttentionOptions&,
+                      const at::TensorOptions&) -> AnyAttention { return RowMean(); }};
+  Transformer model(2, options(/*causal=*/false), at::dtype(at::kDouble), parts);
+  const TokenGrid grid{.batch = 2, .rows = 2, .columns = 3, .prefix = 1};
+  const auto x = torch::randn({14, kWidth}, at::kDouble);
+  const auto rows = torch::tensor({0, 9}, at::kLong);
+  const auto whole = model(x, grid).index_select(0, rows);
+  CHECK(test::close(model->forward_once(x, grid, rows), whole, 10));
+  const auto with_gradient = x.clone().requires_grad_();
+  const auto gradient = [&](bool checkpoint) {
+    model->checkpoint_activations(checkpoint);
+    return torch::autograd::grad({model->forward_once(with_gradient, grid, rows).sum()},
+                                 {with_gradient, model->parameters().front()});
+  };
+  const auto plain = gradient(false);
+  const auto replayed = gradient(true);
+  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(at::equal(plain[i], replayed[i]));
+}
+
+TEST_CASE("A user's MLP takes the place of the usual one and reports its cost", "[nn][cpu]") {
+  torch::manual_seed(11);
+  const BlockParts parts{.mlp = [](std::int64_t, const MlpOptions&,
+                                   const at::TensorOptions&) -> AnyMlp { return OneMatrix(); }};
+  Transformer model(1, options(/*causal=*/false), at::dtype(at::kDouble), parts);
+  const auto x = tokens();
+  auto& block = model->resblocks[0];
+  const auto y = x + block->attn(block->ln_1(x), kGrid);
+  const auto weight = model->named_parameters()["resblocks.0.mlp.weight"];
+  CHECK(test::close(model(x, kGrid), y + block->ln_2(y).mm(weight), 10));
+  const double attention = 21 * (4 * kWidth * kWidth + 2 * kLength * kWidth);
+  CHECK(model->cost(kGrid).macs == attention + 1000.0 * kLength);
+  CHECK(model->cost(kGrid).kept_elements == 21 * 8 * kWidth + 7.0);
+}
+
+TEST_CASE("The cost of parts that do not report it is estimated from their matrices", "[nn][cpu]") {
+  const AnyMlp mlp(torch::nn::Linear(4, 6));
+  CHECK(mlp.cost({.batch = 2, .columns = 5}).macs == 2 * 5 * 4 * 6);
+  CHECK(mlp.cost({.batch = 2, .columns = 5}).kept_elements == 2 * 5 * 6);
 }

@@ -40,11 +40,11 @@ void run(const ModelConfig& config, const std::vector<std::string>& arguments) {
     model->to(dtype);
     const auto e = model->forward(inputs.at("image").to(dtype), inputs.at("text"));
     ((e.x * inputs.at("dx")).sum() + (e.y * inputs.at("dy")).sum()).backward();
-    for (const auto& [name, tensor] : contrapunto::detail::open_clip_tensors(model, config)) {
-      if (!tensor.requires_grad() || !tensor.grad().defined()) continue;
-      const auto gradient = tensor.grad().to(at::kFloat);
-      out.emplace(
-          name, contrapunto::detail::has_batch_dimension(name) ? gradient.unsqueeze(0) : gradient);
+    for (const auto& item : contrapunto::detail::open_clip_tensors(model, config.custom_text)) {
+      if (!item.tensor.requires_grad() || !item.tensor.grad().defined()) continue;
+      const auto gradient = item.tensor.grad().to(at::kFloat);
+      const bool batched = contrapunto::detail::has_batch_dimension(item.name);
+      out.emplace(item.name, batched ? gradient.unsqueeze(0) : gradient);
     }
   }
   write_safetensors(arguments.at(2), out);
@@ -67,8 +67,8 @@ int main(int argc, char** argv) {
     auto model = make_dual_encoder(config, at::device(at::kMeta));
     lock_image_tower(model, std::stoll(rest.at(0)));
     lock_text_tower(model, std::stoll(rest.at(1)));
-    for (const auto& [name, tensor] : contrapunto::detail::open_clip_tensors(model, config))
-      if (tensor.requires_grad()) std::cout << name << "\n";
+    for (const auto& item : contrapunto::detail::open_clip_tensors(model, config.custom_text))
+      if (item.tensor.requires_grad()) std::cout << item.name << "\n";
   } else {
     TORCH_CHECK(false, "unknown verb ", verb);
   }

@@ -25,6 +25,20 @@ at::ScalarType activation_dtype(const PrecisionPolicy& policy) {
   return policy.autocast_dtype.value_or(policy.weight_dtype);
 }
 
+/// A user's own norm, which says that it stays in float32.
+struct RootMeanSquareImpl : torch::nn::Module, KeepsFloat32 {
+  RootMeanSquareImpl() { weight = register_parameter("weight", torch::ones({4})); }
+  at::Tensor weight;
+};
+TORCH_MODULE(RootMeanSquare);
+
+/// Says nothing; its name has nothing to do with it.
+struct NormalizerImpl : torch::nn::Module {
+  NormalizerImpl() { weight = register_parameter("weight", torch::ones({4})); }
+  at::Tensor weight;
+};
+TORCH_MODULE(Normalizer);
+
 /// A norm of each kind, a linear layer, an embedding and a log-scale.
 struct Model : torch::nn::Module {
   Model() {
@@ -34,6 +48,11 @@ struct Model : torch::nn::Module {
     layer_norm = register_module("layer_norm", LayerNorm(4));
     batch_norm = register_module("batch_norm", BatchNorm(2));
     torch_norm = register_module("torch_norm", torch::nn::BatchNorm2d(2));
+    torch_layer_norm =
+        register_module("torch_layer_norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({4})));
+    group_norm = register_module("group_norm", torch::nn::GroupNorm(2, 4));
+    own_norm = register_module("own_norm", RootMeanSquare());
+    normalizer = register_module("normalizer", Normalizer());
     logit_scale = register_parameter("logit_scale", torch::tensor(2.66F));
     positions = register_parameter("positions", torch::ones({3, 2}));
     mask = register_buffer("mask", torch::zeros({3, 3}));
@@ -44,6 +63,10 @@ struct Model : torch::nn::Module {
   LayerNorm layer_norm = nullptr;
   BatchNorm batch_norm = nullptr;
   torch::nn::BatchNorm2d torch_norm = nullptr;
+  torch::nn::LayerNorm torch_layer_norm = nullptr;
+  torch::nn::GroupNorm group_norm = nullptr;
+  RootMeanSquare own_norm = nullptr;
+  Normalizer normalizer = nullptr;
   at::Tensor logit_scale, positions, mask, order;
 };
 
@@ -66,11 +89,12 @@ TEST_CASE("Only pure_bf16 casts weights, and not those of norms and scalars", "[
   apply_precision_(model, policy);
   const auto weights = policy.name == "pure_bf16" ? torch::kBFloat16 : torch::kFloat;
   for (const auto& tensor : {model.linear->weight, model.linear->bias, model.embedding->weight,
-                             model.positions, model.mask})
+                             model.positions, model.mask, model.normalizer->weight})
     CHECK(tensor.scalar_type() == weights);
   for (const auto& tensor :
        {model.layer_norm->weight, model.layer_norm->bias, model.batch_norm->weight,
         model.batch_norm->running_var, model.torch_norm->weight, model.torch_norm->running_mean,
+        model.torch_layer_norm->weight, model.group_norm->bias, model.own_norm->weight,
         model.logit_scale})
     CHECK(tensor.scalar_type() == torch::kFloat);
   CHECK(model.order.scalar_type() == torch::kLong);

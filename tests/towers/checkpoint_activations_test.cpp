@@ -8,11 +8,11 @@
 
 #include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/loss/info_nce.hpp"
+#include "contrapunto/towers/lock_towers.hpp"
 #include "support/catch.hpp"
 #include "towers/small_models.hpp"
 
 using namespace contrapunto;
-using Catch::Matchers::Contains;
 
 namespace {
 
@@ -63,8 +63,8 @@ TEST_CASE("Towers with checkpointed activations train bit for bit like plain one
 
 TEST_CASE("Checkpointed activations respect frozen layers and batch statistics", "[towers][cpu]") {
   const auto lock_resnet = [](DualEncoder& model) {
-    model->visual()->as<ModifiedResNetImpl>()->lock(2, /*freeze_batch_norm_statistics=*/true);
-    model->text()->as<TextTransformerImpl>()->lock(2);
+    lock_image_tower(model, 2, /*freeze_batch_norm_statistics=*/true);
+    lock_text_tower(model, 2);
   };
   const auto config = test::small_config("RN50");
   check_same(step(config, true, false, lock_resnet), step(config, false, false, lock_resnet));
@@ -73,7 +73,7 @@ TEST_CASE("Checkpointed activations respect frozen layers and batch statistics",
 TEST_CASE("Checkpointed activations lower the peak of memory", "[towers][cpu]") {
   const auto peak = [](const at::Tensor& input, auto tower, bool checkpoint) {
     tower->to(at::kCPU);
-    if (checkpoint) checkpoint_activations(*tower);
+    tower->checkpoint_activations(checkpoint);
     for (auto& parameter : tower->parameters())  // gradients are no activations
       parameter.mutable_grad() = torch::zeros_like(parameter);
     const MemoryMeter meter;
@@ -107,18 +107,8 @@ TEST_CASE("Checkpointing can be switched off again", "[towers][cpu]") {
     return meter.current_bytes();
   };
   const auto plain = kept();
-  checkpoint_activations(*vit);
+  vit->checkpoint_activations(true);
   CHECK(kept() < plain / 2);
-  checkpoint_activations(*vit, false);
+  vit->checkpoint_activations(false);
   CHECK(kept() == plain);
-}
-
-TEST_CASE("A transformer alone can be checkpointed, a model without blocks is refused",
-          "[towers][cpu]") {
-  VisionTransformer vit(test::small_vit());
-  CHECK_NOTHROW(checkpoint_activations(*vit->transformer));
-  torch::nn::Linear linear(2, 2);
-  CHECK_THROWS_WITH(checkpoint_activations(*linear), Contains("LinearImpl") &&
-                                                         Contains("no blocks that can be") &&
-                                                         Contains("supported: Transformer"));
 }

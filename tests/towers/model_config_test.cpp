@@ -60,16 +60,16 @@ TEST_CASE("Every named model has the published work, within 3 percent", "[towers
   for (const auto& row : kPublished) {
     INFO(row.name);
     const auto work = forward_gflops(model_config(row.name));
-    CHECK(work.image == Approx(row.image_gflops).epsilon(0.03));
-    CHECK(work.text == Approx(row.text_gflops).epsilon(0.03));
+    CHECK(work.x == Approx(row.image_gflops).epsilon(0.03));
+    CHECK(work.y == Approx(row.text_gflops).epsilon(0.03));
   }
 }
 
 TEST_CASE("The work of short texts is that of their tokens", "[towers][cpu]") {
   const auto config = model_config("ViT-B-32");
-  CHECK(forward_gflops(config, 16).text == Approx(1.21).epsilon(0.01));
-  CHECK(forward_gflops(config, 32).text == Approx(2.44).epsilon(0.01));
-  CHECK(forward_gflops(config, 500).text == forward_gflops(config).text);
+  CHECK(forward_gflops(config, 16).y == Approx(1.21).epsilon(0.01));
+  CHECK(forward_gflops(config, 32).y == Approx(2.44).epsilon(0.01));
+  CHECK(forward_gflops(config, 500).y == forward_gflops(config).y);
 }
 
 TEST_CASE("Every name is known, once, and unknown ones are answered with the list",

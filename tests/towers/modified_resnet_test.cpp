@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include "contrapunto/towers/lock_towers.hpp"
 #include "nn/raises.hpp"
 #include "support/tolerance.hpp"
 #include "towers/small_models.hpp"
@@ -59,14 +60,15 @@ TEST_CASE("A ResNet locked with frozen statistics trains as it evaluates", "[tow
   resnet->eval();
   const auto after = resnet(images);
   resnet->train();
-  resnet->lock(0, /*freeze_batch_norm_statistics=*/true);
+  lock_tower(resnet, 0, /*freeze_batch_norm_statistics=*/true);
   CHECK(at::equal(resnet(images), after));
   for (const auto& p : resnet->parameters()) CHECK_FALSE(p.requires_grad());
 }
 
 TEST_CASE("Only the batch norms of frozen groups are frozen", "[towers][cpu]") {
   ModifiedResNet resnet(test::small_resnet());
-  resnet->lock(2, /*freeze_batch_norm_statistics=*/true);  // attention pool and layer4 stay free
+  lock_tower(resnet, 2,
+             /*freeze_batch_norm_statistics=*/true);  // attention pool and layer4 stay free
   for (const auto& item : resnet->named_modules())
     if (const auto* norm = item.value()->as<BatchNormImpl>())
       CHECK(norm->frozen() == !item.key().starts_with("layer4"));

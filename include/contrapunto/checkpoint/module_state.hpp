@@ -2,13 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/core/grad_mode.h>
-#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 
-#include <sstream>
-#include <string>
-
+#include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
@@ -28,23 +24,8 @@ namespace contrapunto {
 /// names must be the same on both sides; raises before any change and lists what is missing,
 /// unexpected or of another shape.
 inline void load_module_state(torch::nn::Module& module, const State& state) {
-  const auto own = module_state(module);
-  std::ostringstream problems;
-  for (const auto& [name, tensor] : own.tensors) {
-    const auto given = state.tensors.find(name);
-    if (given == state.tensors.end())
-      problems << "\n  missing: " << name << " " << tensor.sizes();
-    else if (given->second.sizes() != tensor.sizes())
-      problems << "\n  other shape: " << name << " is " << tensor.sizes() << " in the module, "
-               << given->second.sizes() << " in the state";
-  }
-  for (const auto& [name, tensor] : state.tensors)
-    if (own.tensors.count(name) == 0)
-      problems << "\n  unexpected: " << name << " " << tensor.sizes();
-  TORCH_CHECK(problems.str().empty(),
-              "load_module_state: the state does not fit the module:", problems.str());
-  const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : own.tensors) tensor.copy_(state.tensor(name));
+  detail::load_tensors("load_module_state: the state does not fit the module",
+                       module_state(module).tensors, state.tensors);
 }
 
 }  // namespace contrapunto

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
@@ -9,7 +10,6 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/ScalarType.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
-#include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cmath>
@@ -18,7 +18,10 @@
 #include <optional>
 
 #include "contrapunto/nn/detail/initialize.hpp"
+#include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/linear.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
+#include "contrapunto/nn/token_grid.hpp"
 
 namespace contrapunto {
 
@@ -26,10 +29,10 @@ namespace detail {
 
 /// Attention within each sequence: qkv [B, L, 3, heads, D] to [B, L, heads, D], contiguous.
 inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
-  const auto kind = qkv.scalar_type();
-  // The CPU kernel is more than twice as fast in float32 as in 16 bit, forward and backward, so
-  // there it gets float32, and autocast must not undo that.
-  const bool widen = qkv.is_cpu() && (kind == at::kBFloat16 || kind == at::kHalf);
+  const auto dtype = qkv.scalar_type();
+  // The CPU kernel is more than twice as fast in float32 as in 16-bit dtypes, forward and backward.
+  // It therefore receives float32, and autocast must not undo that.
+  const bool widen = qkv.is_cpu() && (dtype == at::kBFloat16 || dtype == at::kHalf);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(widen ? c10::autocast_dispatch_keyset
                                                              : c10::DispatchKeySet());
   const auto parts = (widen ? qkv.to(at::kFloat) : qkv).unbind(2);
@@ -37,14 +40,14 @@ inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
                                           parts[2].transpose(1, 2), std::nullopt,
                                           /*dropout_p=*/0.0, causal)
       .transpose(1, 2)
-      .to(kind)
+      .to(dtype)
       .contiguous();
 }
 
-/// Attention of one query per sequence that never projects the tokens: query [B, D] and x [B, L, D]
-/// to [B, D], `heads` heads, `keep` [B, 1, L] true where a token may be seen. A head's scores are
-/// q . (K x + k) = (K^T q) . x + q . k and its output is V (sum of p x) + v, so that L rows of two
-/// products become one row of each.
+/// Attention of one query per sequence that never projects the tokens. It maps `query` [B, D] and
+/// `x` [B, L, D] to [B, D]; `keep` [B, 1, L] is true where a token may be seen. The scores of a
+/// head are q . (K x + k) = (K^T q) . x + q . k and its output is V (sum of p x) + v, so that each
+/// of the two products has one row instead of L.
 inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
                               const at::Tensor& key_weight, const at::Tensor& key_bias,
                               const at::Tensor& value_weight, const at::Tensor& value_bias,
@@ -71,55 +74,70 @@ inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
 
 struct AttentionOptions {
   std::int64_t width = 512;
-  std::int64_t heads = 8;                            ///< Must divide `width`.
+  std::int64_t heads = 8;  ///< Must divide `width`.
+  bool causal = false;     ///< Tokens see themselves and the tokens before them.
   std::optional<double> in_proj_std = std::nullopt;  ///< Normal; unset: Xavier uniform.
   /// Normal; unset: uniform as torch.nn.Linear.
   std::optional<double> out_proj_std = std::nullopt;
 };
 
 /// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. Tokens come
-/// as one matrix [B * L, width], sequence after sequence, so that each projection is one product.
+/// as one matrix [batch * L, width], sequence after sequence, so that each projection is one
+/// product; rows, columns and prefix of the grid make no difference.
 /// Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
-class AttentionImpl : public torch::nn::Module {
+class AttentionImpl : public ParametrizedModule {
  public:
-  explicit AttentionImpl(AttentionOptions options, const at::TensorOptions& where = {})
-      : width_(options.width), heads_(options.heads) {
+  explicit AttentionImpl(AttentionOptions options, const at::TensorOptions& tensor_options = {})
+      : width_(options.width), heads_(options.heads), causal_(options.causal) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "Attention: width (", width_,
                 ") must be a multiple of heads (", heads_, ")");
     // Xavier for a [3 width, width] matrix.
     const double bound = std::sqrt(6.0 / (4.0 * static_cast<double>(width_)));
-    in_proj_weight = register_parameter(
+    in_proj_weight = register_weight(
         "in_proj_weight",
         options.in_proj_std
-            ? detail::normal_tensor({3 * width_, width_}, *options.in_proj_std, where)
-            : detail::uniform_tensor({3 * width_, width_}, bound, where));
-    in_proj_bias = register_parameter("in_proj_bias", at::zeros({3 * width_}, where));
+            ? detail::normal_tensor({3 * width_, width_}, *options.in_proj_std, tensor_options)
+            : detail::uniform_tensor({3 * width_, width_}, bound, tensor_options));
+    in_proj_bias = register_parameter("in_proj_bias", at::zeros({3 * width_}, tensor_options));
     out_proj = register_module("out_proj", Linear(LinearOptions{.in_features = width_,
                                                                 .out_features = width_,
                                                                 .weight_std = options.out_proj_std,
                                                                 .zero_bias = true},
-                                                  where));
+                                                  tensor_options));
   }
 
-  /// Every token of `x` [batch * L, width] attends to its sequence, or with `causal` to itself and
-  /// what stands before it. Returns [batch * L, width].
-  [[nodiscard]] at::Tensor forward(const at::Tensor& x, std::int64_t batch, bool causal) {
-    const auto length = x.size(0) / batch;
-    const auto projected = at::linear(x, in_proj_weight, in_proj_bias);
-    const auto mixed =
-        detail::attend(projected.view({batch, length, 3, heads_, width_ / heads_}), causal);
-    return out_proj(mixed.view({batch * length, width_}));
+  /// Every token of `x` [batch * L, width] attends to its sequence, up to itself when causal.
+  /// Returns [batch * L, width].
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
+    const auto projected = at::linear(x, effective_weight(in_proj_weight), in_proj_bias);
+    const auto mixed = detail::attend(
+        projected.view({grid.batch, grid.length(), 3, heads_, width_ / heads_}), causal_);
+    return out_proj(mixed.view({grid.batch * grid.length(), width_}));
   }
 
-  /// The same for one token per sequence only: `queries` [batch, width] are those rows of `x`
-  /// [batch * L, width], `keep` [batch, 1, L] is true where they may look. Returns [batch, width].
-  [[nodiscard]] at::Tensor forward_once(const at::Tensor& queries, const at::Tensor& x,
-                                        const std::optional<at::Tensor>& keep) {
-    const auto weights = in_proj_weight.split(width_);
+  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, without computing
+  /// the others. Returns [batch, width].
+  [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
+                                        const at::Tensor& rows) {
+    const auto length = grid.length();
+    const auto weights = effective_weight(in_proj_weight).split(width_);
     const auto biases = in_proj_bias.split(width_);
-    return out_proj(detail::attend_once(at::linear(queries, weights[0], biases[0]),
-                                        x.view({queries.size(0), -1, width_}), weights[1],
+    std::optional<at::Tensor> keep;  // [batch, 1, L]
+    if (causal_)
+      keep =
+          (at::arange(length, rows.options()) <= rows.remainder(length).unsqueeze(1)).unsqueeze(1);
+    const auto queries = at::linear(x.index_select(0, rows), weights[0], biases[0]);
+    return out_proj(detail::attend_once(queries, x.view({grid.batch, length, width_}), weights[1],
                                         biases[1], weights[2], biases[2], heads_, keep));
+  }
+
+  /// Four projections and two products of tokens with tokens. Queries, keys, values and what
+  /// attention returns are kept.
+  [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    const auto length = static_cast<double>(grid.length());
+    const auto width = static_cast<double>(width_);
+    const auto numbers = static_cast<double>(grid.batch) * length * width;
+    return {numbers * (4.0 * width + 2.0 * length), 4.0 * numbers};
   }
 
   at::Tensor in_proj_weight;  ///< [3 width, width]: rows of queries, keys, values.
@@ -129,6 +147,7 @@ class AttentionImpl : public torch::nn::Module {
  private:
   std::int64_t width_;
   std::int64_t heads_;
+  bool causal_;
 };
 TORCH_MODULE(Attention);
 

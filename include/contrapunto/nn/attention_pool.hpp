@@ -11,7 +11,9 @@
 #include "contrapunto/nn/attention.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/linear.hpp"
+#include "contrapunto/nn/mlp.hpp"
 #include "contrapunto/nn/residual_attention_block.hpp"
+#include "contrapunto/nn/token_grid.hpp"
 
 namespace contrapunto {
 
@@ -27,7 +29,8 @@ struct AttentionPoolOptions {
 /// residual MLP. Reference: Zhai et al. 2022, https://arxiv.org/abs/2106.04560
 class AttentionPoolImpl : public torch::nn::Module {
  public:
-  explicit AttentionPoolImpl(AttentionPoolOptions options, const at::TensorOptions& where = {})
+  explicit AttentionPoolImpl(AttentionPoolOptions options,
+                             const at::TensorOptions& tensor_options = {})
       : width_(options.width), heads_(options.heads) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "AttentionPool: width (", width_,
                 ") must be a multiple of heads (", heads_, ")");
@@ -36,31 +39,33 @@ class AttentionPoolImpl : public torch::nn::Module {
                                   .out_features = out,
                                   .weight_std = options.weight_std,
                                   .zero_bias = true},
-                    where);
+                    tensor_options);
     };
     latent = register_parameter(
-        "latent", detail::truncated_normal_tensor(
-                      {1, 1, width_}, 1.0 / std::sqrt(static_cast<double>(width_)), where));
+        "latent",
+        detail::truncated_normal_tensor(
+            {1, 1, width_}, 1.0 / std::sqrt(static_cast<double>(width_)), tensor_options));
     q = register_module("q", linear(width_));
     kv = register_module("kv", linear(2 * width_));
     proj = register_module("proj", linear(width_));
-    norm = register_module("norm", LayerNorm(width_, options.layer_norm_eps, where));
+    norm = register_module("norm", LayerNorm(width_, options.layer_norm_eps, tensor_options));
     mlp = register_module("mlp", Mlp(MlpOptions{.width = width_,
                                                 .hidden = options.hidden,
                                                 .c_fc_std = options.weight_std,
                                                 .c_proj_std = options.weight_std,
                                                 .zero_bias = true},
-                                     where));
+                                     tensor_options));
   }
 
   /// Tokens [batch * L, width] to [batch, width].
-  [[nodiscard]] at::Tensor forward(const at::Tensor& x, std::int64_t batch) {
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
     // The query is the same for every image, so it is projected once.
-    const auto query = q(latent.view({1, width_})).expand({batch, width_});
-    const auto weights = kv->weight.split(width_);
+    const auto query = q(latent.view({1, width_})).expand({grid.batch, width_});
+    const auto weights = kv->effective_weight(kv->weight).split(width_);
     const auto biases = kv->bias.split(width_);
-    const auto pooled = proj(detail::attend_once(query, x.view({batch, -1, width_}), weights[0],
-                                                 biases[0], weights[1], biases[1], heads_));
+    const auto pooled =
+        proj(detail::attend_once(query, x.view({grid.batch, grid.length(), width_}), weights[0],
+                                 biases[0], weights[1], biases[1], heads_));
     return detail::add_residual(pooled, mlp(norm(pooled)));
   }
 

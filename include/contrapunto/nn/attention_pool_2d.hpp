@@ -25,17 +25,19 @@ struct AttentionPool2dOptions {
 /// positions were added. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class AttentionPool2dImpl : public torch::nn::Module {
  public:
-  explicit AttentionPool2dImpl(AttentionPool2dOptions options, const at::TensorOptions& where = {})
+  explicit AttentionPool2dImpl(AttentionPool2dOptions options,
+                               const at::TensorOptions& tensor_options = {})
       : width_(options.width), heads_(options.heads) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "AttentionPool2d: width (", width_,
                 ") must be a multiple of heads (", heads_, ")");
     const double all_std = 1.0 / std::sqrt(static_cast<double>(width_));
     positional_embedding = register_parameter(
         "positional_embedding",
-        detail::normal_tensor({options.grid * options.grid + 1, width_}, all_std, where));
+        detail::normal_tensor({options.grid * options.grid + 1, width_}, all_std, tensor_options));
     const auto linear = [&](std::int64_t out) {
       return Linear(
-          LinearOptions{.in_features = width_, .out_features = out, .weight_std = all_std}, where);
+          LinearOptions{.in_features = width_, .out_features = out, .weight_std = all_std},
+          tensor_options);
     };
     k_proj = register_module("k_proj", linear(width_));
     q_proj = register_module("q_proj", linear(width_));
@@ -49,8 +51,9 @@ class AttentionPool2dImpl : public torch::nn::Module {
     const auto cells = map.flatten(2).transpose(1, 2);  // [B, grid^2, width]
     auto tokens = at::cat({cells.mean(1, /*keepdim=*/true), cells}, 1);
     tokens.add_(positional_embedding.to(tokens.scalar_type()));
-    return c_proj(detail::attend_once(q_proj(tokens.select(1, 0)), tokens, k_proj->weight,
-                                      k_proj->bias, v_proj->weight, v_proj->bias, heads_));
+    return c_proj(detail::attend_once(
+        q_proj(tokens.select(1, 0)), tokens, k_proj->effective_weight(k_proj->weight), k_proj->bias,
+        v_proj->effective_weight(v_proj->weight), v_proj->bias, heads_));
   }
 
   at::Tensor positional_embedding;  ///< [grid^2 + 1, width], the mean first.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/core/keeps_float32.hpp"
 #include "contrapunto/nn/detail/batch_norm_over_ranks.hpp"
 
 namespace contrapunto {
@@ -19,16 +20,16 @@ namespace contrapunto {
 /// Batch norm over [B, C, H, W] with the names of torch.nn.BatchNorm2d. Parameters and statistics
 /// stay in float32 when the model is turned to 16 bit; the output has the dtype of the input.
 /// Reference: Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
-class BatchNormImpl : public torch::nn::Module {
+class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
   explicit BatchNormImpl(std::int64_t channels, double first_weight = 1.0,
-                         const at::TensorOptions& where = {}) {
-    weight = register_parameter("weight", at::ones({channels}, where).mul_(first_weight));
-    bias = register_parameter("bias", at::zeros({channels}, where));
-    running_mean = register_buffer("running_mean", at::zeros({channels}, where));
-    running_var = register_buffer("running_var", at::ones({channels}, where));
+                         const at::TensorOptions& tensor_options = {}) {
+    weight = register_parameter("weight", at::ones({channels}, tensor_options).mul_(first_weight));
+    bias = register_parameter("bias", at::zeros({channels}, tensor_options));
+    running_mean = register_buffer("running_mean", at::zeros({channels}, tensor_options));
+    running_var = register_buffer("running_var", at::ones({channels}, tensor_options));
     num_batches_tracked =
-        register_buffer("num_batches_tracked", at::zeros({}, where.dtype(at::kLong)));
+        register_buffer("num_batches_tracked", at::zeros({}, tensor_options.dtype(at::kLong)));
   }
 
   /// Uses the batch's statistics and updates the running ones while training and not frozen. Where
@@ -37,17 +38,17 @@ class BatchNormImpl : public torch::nn::Module {
     const bool learn = is_training() && !frozen_;
     const bool again = learn && is_recomputing();
     if (learn && !again) num_batches_tracked.add_(1);
-    const auto kind = running_mean.scalar_type();
+    const auto dtype = running_mean.scalar_type();
     if (learn && exchange_) {
       const auto batch =
-          detail::normalize_over_ranks(x, weight.to(kind), bias.to(kind), kEps, exchange_);
+          detail::normalize_over_ranks(x, weight.to(dtype), bias.to(dtype), kEps, exchange_);
       if (!again) {
-        running_mean.lerp_(batch.mean.to(kind), kMomentum);
-        running_var.lerp_(batch.unbiased_variance.to(kind), kMomentum);
+        running_mean.lerp_(batch.mean.to(dtype), kMomentum);
+        running_var.lerp_(batch.unbiased_variance.to(dtype), kMomentum);
       }
       return batch.output;
     }
-    return at::batch_norm(x, weight.to(kind), bias.to(kind), again ? at::Tensor() : running_mean,
+    return at::batch_norm(x, weight.to(dtype), bias.to(dtype), again ? at::Tensor() : running_mean,
                           again ? at::Tensor() : running_var, learn, kMomentum, kEps,
                           /*cudnn_enabled=*/true);
   }

@@ -22,20 +22,20 @@ class BottleneckImpl : public torch::nn::Module {
   static constexpr std::int64_t kExpansion = 4;
 
   BottleneckImpl(std::int64_t in, std::int64_t planes, std::int64_t stride,
-                 const at::TensorOptions& where = {})
+                 const at::TensorOptions& tensor_options = {})
       : stride_(stride) {
     const auto out = planes * kExpansion;
-    conv1 = register_module("conv1", Convolution(in, planes, 1, 1, where));
-    bn1 = register_module("bn1", BatchNorm(planes, 1.0, where));
-    conv2 = register_module("conv2", Convolution(planes, planes, 3, 1, where));
-    bn2 = register_module("bn2", BatchNorm(planes, 1.0, where));
-    conv3 = register_module("conv3", Convolution(planes, out, 1, 1, where));
-    bn3 = register_module("bn3", BatchNorm(out, 0.0, where));
+    conv1 = register_module("conv1", Convolution(in, planes, 1, 1, tensor_options));
+    bn1 = register_module("bn1", BatchNorm(planes, 1.0, tensor_options));
+    conv2 = register_module("conv2", Convolution(planes, planes, 3, 1, tensor_options));
+    bn2 = register_module("bn2", BatchNorm(planes, 1.0, tensor_options));
+    conv3 = register_module("conv3", Convolution(planes, out, 1, 1, tensor_options));
+    bn3 = register_module("bn3", BatchNorm(out, 0.0, tensor_options));
     if (stride > 1 || in != out) {
       // "0" and "1" are OpenCLIP's names; its pool "-1" has no tensors.
       const auto downsample = register_module("downsample", std::make_shared<torch::nn::Module>());
-      shortcut_conv = downsample->register_module("0", Convolution(in, out, 1, 1, where));
-      shortcut_norm = downsample->register_module("1", BatchNorm(out, 1.0, where));
+      shortcut_conv = downsample->register_module("0", Convolution(in, out, 1, 1, tensor_options));
+      shortcut_norm = downsample->register_module("1", BatchNorm(out, 1.0, tensor_options));
     }
   }
 

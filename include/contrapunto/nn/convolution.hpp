@@ -3,31 +3,31 @@
 #pragma once
 
 #include <ATen/ops/conv2d.h>
-#include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 
 #include "contrapunto/nn/detail/initialize.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
 
 namespace contrapunto {
 
 /// Square convolution without bias that keeps the size up to its stride, for images in
-/// channels-last memory: its `weight` lies in that format too, so that no call converts it.
-class ConvolutionImpl : public torch::nn::Module {
+/// channels-last memory: its `weight` has that format too, so that no call converts it.
+class ConvolutionImpl : public ParametrizedModule {
  public:
   ConvolutionImpl(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                  const at::TensorOptions& where = {})
+                  const at::TensorOptions& tensor_options = {})
       : kernel_(kernel), stride_(stride) {
     const double bound = detail::default_bound(in * kernel * kernel);
-    weight =
-        register_parameter("weight", detail::uniform_tensor({out, in, kernel, kernel}, bound, where)
-                                         .contiguous(at::MemoryFormat::ChannelsLast));
+    weight = register_weight(
+        "weight", detail::uniform_tensor({out, in, kernel, kernel}, bound, tensor_options)
+                      .contiguous(at::MemoryFormat::ChannelsLast));
   }
 
   /// [B, in, H, W] to [B, out, ceil(H / stride), ceil(W / stride)].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
-    return at::conv2d(x, weight, /*bias=*/{}, stride_, kernel_ / 2);
+    return at::conv2d(x, effective_weight(weight), /*bias=*/{}, stride_, kernel_ / 2);
   }
 
   at::Tensor weight;  ///< [out, in, kernel, kernel]

@@ -11,31 +11,35 @@
 
 #include <cstdint>
 
+#include "contrapunto/core/keeps_float32.hpp"
+
 namespace contrapunto {
 
 /// Layer norm over the last dimension with statistics in float32 whatever the dtypes of input and
 /// parameters (`weight`, `bias`, both [width]) are; the output has the dtype of the input, under
 /// autocast too. Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
-class LayerNormImpl : public torch::nn::Module {
+class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
-  explicit LayerNormImpl(std::int64_t width, double eps = 1e-5, const at::TensorOptions& where = {})
+  explicit LayerNormImpl(std::int64_t width, double eps = 1e-5,
+                         const at::TensorOptions& tensor_options = {})
       : eps_(eps) {
-    weight = register_parameter("weight", at::ones({width}, where));
-    bias = register_parameter("bias", at::zeros({width}, where));
+    weight = register_parameter("weight", at::ones({width}, tensor_options));
+    bias = register_parameter("bias", at::zeros({width}, tensor_options));
   }
 
   /// [..., width] to the same.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
-    // Autocast would widen the input, normalise in float32 and leave it so: three passes for one.
+    // Autocast would widen the input, normalize it in float32 and not narrow it again: three passes
+    // instead of one.
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    const auto kind = x.scalar_type();
+    const auto dtype = x.scalar_type();
     const bool kernel_mixes = x.is_cpu() && weight.scalar_type() == at::kFloat &&
-                              (kind == at::kBFloat16 || kind == at::kHalf);
-    if (kind == weight.scalar_type() || kernel_mixes)
+                              (dtype == at::kBFloat16 || dtype == at::kHalf);
+    if (dtype == weight.scalar_type() || kernel_mixes)
       return at::layer_norm(x, weight.sizes(), weight, bias, eps_);
     return at::layer_norm(x.to(at::kFloat), weight.sizes(), weight.to(at::kFloat),
                           bias.to(at::kFloat), eps_)
-        .to(kind);
+        .to(dtype);
   }
 
   at::Tensor weight;  ///< [width]

@@ -4,13 +4,13 @@
 
 #include <ATen/ops/linear.h>
 #include <ATen/ops/zeros.h>
-#include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <optional>
 
 #include "contrapunto/nn/detail/initialize.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
 
 namespace contrapunto {
 
@@ -22,24 +22,26 @@ struct LinearOptions {
   bool zero_bias = false;  ///< Unset: uniform as torch.nn.Linear.
 };
 
-/// y = x W^T + b with parameters `weight` [out, in] and `bias` [out]. Unlike torch::nn::Linear it
-/// can be made on any device, the meta device included, and draws its weights once.
-class LinearImpl : public torch::nn::Module {
+/// y = x W^T + b with the parameters `weight` [out, in] and `bias` [out]. Unlike torch::nn::Linear
+/// it can be made on any device, the meta device included, and it draws its weights once.
+class LinearImpl : public ParametrizedModule {
  public:
-  explicit LinearImpl(LinearOptions options, const at::TensorOptions& where = {}) {
+  explicit LinearImpl(LinearOptions options, const at::TensorOptions& tensor_options = {}) {
     const double bound = detail::default_bound(options.in_features);
     const std::int64_t shape[] = {options.out_features, options.in_features};
-    weight = register_parameter(
-        "weight", options.weight_std ? detail::normal_tensor(shape, *options.weight_std, where)
-                                     : detail::uniform_tensor(shape, bound, where));
+    weight = register_weight("weight",
+                             options.weight_std
+                                 ? detail::normal_tensor(shape, *options.weight_std, tensor_options)
+                                 : detail::uniform_tensor(shape, bound, tensor_options));
     bias = register_parameter(
-        "bias", options.zero_bias ? at::zeros({options.out_features}, where)
-                                  : detail::uniform_tensor({options.out_features}, bound, where));
+        "bias", options.zero_bias
+                    ? at::zeros({options.out_features}, tensor_options)
+                    : detail::uniform_tensor({options.out_features}, bound, tensor_options));
   }
 
   /// [..., in] to [..., out].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
-    return at::linear(x, weight, bias);
+    return at::linear(x, effective_weight(weight), bias);
   }
 
   at::Tensor weight;  ///< [out, in]

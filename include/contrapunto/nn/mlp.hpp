@@ -9,7 +9,9 @@
 #include <optional>
 
 #include "contrapunto/nn/activation.hpp"
+#include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/linear.hpp"
+#include "contrapunto/nn/token_grid.hpp"
 
 namespace contrapunto {
 
@@ -22,31 +24,41 @@ struct MlpOptions {
   bool zero_bias = false;                           ///< Unset: uniform as torch.nn.Linear.
 };
 
-/// Two linear maps, `c_fc` and `c_proj`, with an activation between them: [N, width] to the same.
+/// Two linear maps, `c_fc` and `c_proj`, with an activation between them. It maps [N, width] to
+/// [N, width].
 class MlpImpl : public torch::nn::Module {
  public:
-  explicit MlpImpl(MlpOptions options, const at::TensorOptions& where = {})
-      : activation_(options.activation) {
+  explicit MlpImpl(MlpOptions options, const at::TensorOptions& tensor_options = {})
+      : width_(options.width), hidden_(options.hidden), activation_(options.activation) {
     c_fc = register_module("c_fc", Linear(LinearOptions{.in_features = options.width,
                                                         .out_features = options.hidden,
                                                         .weight_std = options.c_fc_std,
                                                         .zero_bias = options.zero_bias},
-                                          where));
+                                          tensor_options));
     c_proj = register_module("c_proj", Linear(LinearOptions{.in_features = options.hidden,
                                                             .out_features = options.width,
                                                             .weight_std = options.c_proj_std,
                                                             .zero_bias = options.zero_bias},
-                                              where));
+                                              tensor_options));
   }
 
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     return c_proj(activate(c_fc(x), activation_));
   }
 
+  /// Two products; both sides of the activation are kept.
+  [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    const auto tokens = static_cast<double>(grid.batch * grid.length());
+    const auto hidden = static_cast<double>(hidden_);
+    return {2.0 * tokens * static_cast<double>(width_) * hidden, 2.0 * tokens * hidden};
+  }
+
   Linear c_fc = nullptr;
   Linear c_proj = nullptr;
 
  private:
+  std::int64_t width_;
+  std::int64_t hidden_;
   Activation activation_;
 };
 TORCH_MODULE(Mlp);

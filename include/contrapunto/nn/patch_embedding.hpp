@@ -3,28 +3,29 @@
 #pragma once
 
 #include <ATen/ops/linear.h>
-#include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <optional>
 
 #include "contrapunto/nn/detail/initialize.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
 
 namespace contrapunto {
 
 /// The convolution that cuts images into patches (kernel = stride = `patch`), with the names of
 /// torch.nn.Conv2d, done as one matrix product: its output is the token matrix itself, and its
 /// backward is one product for the weight.
-class PatchEmbeddingImpl : public torch::nn::Module {
+class PatchEmbeddingImpl : public ParametrizedModule {
  public:
   PatchEmbeddingImpl(std::int64_t patch, std::int64_t width, bool with_bias,
-                     const at::TensorOptions& where = {})
+                     const at::TensorOptions& tensor_options = {})
       : patch_(patch) {
     const double bound = detail::default_bound(3 * patch * patch);
-    weight = register_parameter("weight",
-                                detail::uniform_tensor({width, 3, patch, patch}, bound, where));
-    if (with_bias) bias = register_parameter("bias", detail::uniform_tensor({width}, bound, where));
+    weight = register_weight(
+        "weight", detail::uniform_tensor({width, 3, patch, patch}, bound, tensor_options));
+    if (with_bias)
+      bias = register_parameter("bias", detail::uniform_tensor({width}, bound, tensor_options));
   }
 
   /// Images [B, 3, H, W] to patch tokens [B * n, width] in reading order, n = (H / patch)(W /
@@ -40,7 +41,7 @@ class PatchEmbeddingImpl : public torch::nn::Module {
             .permute({0, 2, 4, 1, 3, 5})
             .reshape({-1, 3 * patch_ * patch_})
             .to(weight.scalar_type());
-    return at::linear(patches, weight.flatten(1), bias);
+    return at::linear(patches, effective_weight(weight).flatten(1), bias);
   }
 
   at::Tensor weight;               ///< [width, 3, patch, patch]

@@ -5,9 +5,10 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <cstdint>
-#include <optional>
+#include <utility>
 
+#include "contrapunto/nn/any_attention.hpp"
+#include "contrapunto/nn/any_mlp.hpp"
 #include "contrapunto/nn/attention.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/mlp.hpp"
@@ -16,8 +17,8 @@ namespace contrapunto {
 
 namespace detail {
 
-/// x + branch, into the memory of `branch`, a fresh product that nothing else holds. Where autocast
-/// made the branch narrower than the stream, the sum has the dtype of the stream.
+/// x + branch, written into the memory of `branch`, a fresh result that nothing else holds. Where
+/// autocast made the branch narrower than the stream, the sum has the dtype of the stream.
 inline at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
   return x.scalar_type() == branch.scalar_type() ? branch.add_(x) : x + branch;
 }
@@ -30,39 +31,51 @@ struct ResidualAttentionBlockOptions {
   double layer_norm_eps = 1e-5;
 };
 
-/// Pre-norm transformer block: x + attn(ln_1 x), then x + mlp(ln_2 x).
+/// Pre-norm transformer block: x + attn(ln_1 x), then y + mlp(ln_2 y). Attention and MLP are parts:
+/// any that the caller gives, or the usual ones.
 class ResidualAttentionBlockImpl : public torch::nn::Module {
  public:
+  /// An empty part is made from `options`.
   explicit ResidualAttentionBlockImpl(const ResidualAttentionBlockOptions& options,
-                                      const at::TensorOptions& where = {}) {
+                                      const at::TensorOptions& tensor_options = {},
+                                      AnyAttention attention = {}, AnyMlp mlp_part = {}) {
     const auto width = options.attention.width;
-    ln_1 = register_module("ln_1", LayerNorm(width, options.layer_norm_eps, where));
-    attn = register_module("attn", Attention(options.attention, where));
-    ln_2 = register_module("ln_2", LayerNorm(width, options.layer_norm_eps, where));
-    mlp = register_module("mlp", Mlp(options.mlp, where));
+    ln_1 = register_module("ln_1", LayerNorm(width, options.layer_norm_eps, tensor_options));
+    attn = attention ? std::move(attention) : Attention(options.attention, tensor_options);
+    register_module("attn", attn.ptr());
+    ln_2 = register_module("ln_2", LayerNorm(width, options.layer_norm_eps, tensor_options));
+    mlp = mlp_part ? std::move(mlp_part) : Mlp(options.mlp, tensor_options);
+    register_module("mlp", mlp.ptr());
   }
 
-  /// `x` [batch * L, width], sequence after sequence, to the same.
-  [[nodiscard]] at::Tensor forward(const at::Tensor& x, std::int64_t batch, bool causal) {
-    const auto y = detail::add_residual(x, attn(ln_1(x), batch, causal));
+  /// Maps `x` [batch * L, width] to the same shape.
+  [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
+    const auto y = detail::add_residual(x, attn(ln_1(x), grid));
     return detail::add_residual(y, mlp(ln_2(y)));
   }
 
-  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x)`, without computing the
-  /// others: what a last block needs when one token is pooled. `keep` as in
-  /// Attention::forward_once.
-  [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const at::Tensor& rows,
-                                        const std::optional<at::Tensor>& keep) {
-    const auto normed = ln_1(x);
-    const auto y = detail::add_residual(
-        x.index_select(0, rows), attn->forward_once(normed.index_select(0, rows), normed, keep));
+  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch, width],
+  /// without computing the others: what a last block needs when one token is pooled.
+  [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
+                                        const at::Tensor& rows) {
+    const auto y =
+        detail::add_residual(x.index_select(0, rows), attn.forward_once(ln_1(x), grid, rows));
     return detail::add_residual(y, mlp(ln_2(y)));
+  }
+
+  /// The parts, and the inputs and results of two norms that are kept.
+  [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    auto cost = attn.cost(grid);
+    cost += mlp.cost(grid);
+    const auto numbers = grid.batch * grid.length() * ln_1->weight.numel();
+    cost.kept_elements += 4.0 * static_cast<double>(numbers);
+    return cost;
   }
 
   LayerNorm ln_1 = nullptr;
-  Attention attn = nullptr;
+  AnyAttention attn;
   LayerNorm ln_2 = nullptr;
-  Mlp mlp = nullptr;
+  AnyMlp mlp;
 };
 TORCH_MODULE(ResidualAttentionBlock);
 

@@ -2,16 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "contrapunto/nn/activation_checkpoint.hpp"
+#include "contrapunto/nn/block_parts.hpp"
 #include "contrapunto/nn/residual_attention_block.hpp"
 
 namespace contrapunto {
@@ -20,31 +22,34 @@ namespace contrapunto {
 class TransformerImpl : public torch::nn::Module {
  public:
   TransformerImpl(std::int64_t layers, const ResidualAttentionBlockOptions& block,
-                  const at::TensorOptions& where = {}) {
+                  const at::TensorOptions& tensor_options = {}, const BlockParts& parts = {}) {
     TORCH_CHECK(layers > 0, "Transformer: layers (", layers, ") must be positive");
     const auto list = register_module("resblocks", std::make_shared<torch::nn::Module>());
-    for (std::int64_t i = 0; i < layers; ++i)
-      resblocks.push_back(
-          list->register_module(std::to_string(i), ResidualAttentionBlock(block, where)));
+    for (std::int64_t i = 0; i < layers; ++i) {
+      const auto attention =
+          parts.attention ? parts.attention(i, block.attention, tensor_options) : AnyAttention();
+      const auto mlp = parts.mlp ? parts.mlp(i, block.mlp, tensor_options) : AnyMlp();
+      resblocks.push_back(list->register_module(
+          std::to_string(i), ResidualAttentionBlock(block, tensor_options, attention, mlp)));
+    }
   }
 
-  /// [batch * L, width] to the same.
-  [[nodiscard]] at::Tensor forward(at::Tensor x, std::int64_t batch, bool causal) {
-    for (auto& block : resblocks) x = run(block, x, batch, causal);
+  /// Maps [batch * L, width] to the same shape.
+  [[nodiscard]] at::Tensor forward(at::Tensor x, const TokenGrid& grid) {
+    for (auto& block : resblocks) x = run(block, x, grid);
     return x;
   }
 
-  /// The rows `rows` (int64 [batch]) of `forward(x)`; `keep` [batch, 1, L] is true where those
-  /// rows may look in the last block. Returns [batch, width].
-  [[nodiscard]] at::Tensor forward_once(at::Tensor x, std::int64_t batch, bool causal,
-                                        const at::Tensor& rows,
-                                        const std::optional<at::Tensor>& keep) {
-    for (std::size_t i = 0; i + 1 < resblocks.size(); ++i) x = run(resblocks[i], x, batch, causal);
+  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch, width].
+  /// The last block computes only them.
+  [[nodiscard]] at::Tensor forward_once(at::Tensor x, const TokenGrid& grid,
+                                        const at::Tensor& rows) {
+    for (std::size_t i = 0; i + 1 < resblocks.size(); ++i) x = run(resblocks[i], x, grid);
     auto& last = resblocks.back();
-    if (!checkpoint_) return last->forward_once(x, rows, keep);
+    if (!checkpoint_) return last->forward_once(x, grid, rows);
     return activation_checkpoint(
-        [last, rows, keep](const at::Tensor& z) mutable {
-          return last->forward_once(z, rows, keep);
+        [last, grid, rows](const at::Tensor& z) mutable {
+          return last->forward_once(z, grid, rows);
         },
         x, last->parameters());
   }
@@ -53,19 +58,28 @@ class TransformerImpl : public torch::nn::Module {
   /// activation_checkpoint), or no longer.
   void checkpoint_activations(bool on) { checkpoint_ = on; }
 
-  /// What the stream must be cast to before the first block; autocast casts by itself.
+  /// Sum over the blocks, every token through every layer.
+  [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    ForwardCost sum;
+    for (const auto& block : resblocks) sum += block->cost(grid);
+    return sum;
+  }
+
+  /// The dtype that the stream must be cast to before the first block, that of the first matrix;
+  /// autocast casts by itself.
   [[nodiscard]] at::ScalarType dtype() const {
-    return resblocks.front()->attn->in_proj_weight.scalar_type();
+    for (const auto& parameter : resblocks.front()->parameters())
+      if (parameter.dim() >= 2) return parameter.scalar_type();
+    return at::kFloat;
   }
 
   std::vector<ResidualAttentionBlock> resblocks;
 
  private:
-  at::Tensor run(ResidualAttentionBlock& block, const at::Tensor& x, std::int64_t batch,
-                 bool causal) const {
-    if (!checkpoint_) return block(x, batch, causal);
+  at::Tensor run(ResidualAttentionBlock& block, const at::Tensor& x, const TokenGrid& grid) const {
+    if (!checkpoint_) return block(x, grid);
     return activation_checkpoint(
-        [block, batch, causal](const at::Tensor& z) mutable { return block(z, batch, causal); }, x,
+        [block, grid](const at::Tensor& z) mutable { return block(z, grid); }, x,
         block->parameters());
   }
 

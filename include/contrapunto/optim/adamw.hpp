@@ -23,8 +23,8 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/optim/detail/load_tensors.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 
 namespace contrapunto {
@@ -140,7 +140,8 @@ class AdamW {
         counts.back().data_ptr<float>()[i] =
             static_cast<float>(state.scalar<std::int64_t>("step." + bucket.names[i]));
     }
-    detail::load_tensors("AdamW", own_tensors(), state);
+    detail::load_tensors("AdamW: the state belongs to another model or to other parameter groups",
+                         own_tensors(), state.tensors);
     const at::NoGradGuard no_grad;
     for (std::size_t b = 0; b < buckets_.size(); ++b) {
       buckets_[b].counts.copy_(counts[b]);

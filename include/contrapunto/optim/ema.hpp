@@ -19,8 +19,8 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/optim/detail/load_tensors.hpp"
 
 namespace contrapunto {
 
@@ -93,7 +93,8 @@ class Ema {
   void load_state(const State& state) {
     TORCH_CHECK(!swapped_, "Ema: load_state() while an EmaScope is open");
     const auto updates = state.scalar<std::int64_t>("updates");
-    detail::load_tensors("Ema", own_tensors(), state);
+    detail::load_tensors("Ema: the state belongs to another model or to other parameter groups",
+                         own_tensors(), state.tensors);
     updates_ = updates;
   }
 

@@ -24,12 +24,12 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 #include "contrapunto/optim/adamw.hpp"
-#include "contrapunto/optim/detail/load_tensors.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 
 namespace contrapunto {
@@ -161,7 +161,9 @@ class ShardedAdamW {
       if (is_own(member)) own.scalars["step." + member.name] = count;
       for (const auto& name : state_names(member)) expected[name] = member.parameter;
     }
-    detail::check_tensors("ShardedAdamW", expected, state);
+    detail::check_tensors(
+        "ShardedAdamW: the state belongs to another model or to other parameter groups", expected,
+        state.tensors);
     const at::NoGradGuard no_grad;
     for (const auto& member : members_) {
       if (is_own(member))

@@ -4,20 +4,36 @@
 
 #include <ATen/core/grad_mode.h>
 #include <torch/nn/module.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/instancenorm.h>
+#include <torch/nn/modules/normalization.h>
 
-#include <string>
-
+#include "contrapunto/core/keeps_float32.hpp"
 #include "contrapunto/precision/detail/compat.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
 
 namespace contrapunto {
 
-/// Makes `module` and this process ready for `policy`, before the optimiser is made. Weights and
-/// floating-point buffers are cast to `weight_dtype`, gradients dropped; these stay as they are:
-/// - everything in a module whose class name contains "Norm": 8 bits are too few for running
-///   statistics, and their weights cost nothing;
+namespace detail {
+
+/// Whether the own tensors of `module` stay in float32: it is tagged so, or a norm of torch::nn.
+inline bool keeps_float32(const torch::nn::Module& module) {
+  const auto is = [&]<class... Norm>() { return (module.as<Norm>() || ...); };
+  return dynamic_cast<const KeepsFloat32*>(&module) != nullptr ||
+         is.template operator()<torch::nn::BatchNorm1dImpl, torch::nn::BatchNorm2dImpl,
+                                torch::nn::BatchNorm3dImpl, torch::nn::InstanceNorm1dImpl,
+                                torch::nn::InstanceNorm2dImpl, torch::nn::InstanceNorm3dImpl,
+                                torch::nn::LayerNormImpl, torch::nn::GroupNormImpl>();
+}
+
+}  // namespace detail
+
+/// Makes `module` and this process ready for `policy`, before the optimizer is made. Weights and
+/// floating-point buffers are cast to `weight_dtype` and their gradients dropped. These stay as
+/// they are:
+/// - the own tensors of norms (ours, those of torch::nn, and every module tagged KeepsFloat32);
 /// - single numbers, such as the logarithm of the scale.
-/// Sets TF32 for the whole process, also to off.
+/// Sets TF32 for the whole process, to on or off.
 inline void apply_precision_(torch::nn::Module& module, const PrecisionPolicy& policy) {
   detail::set_tf32(policy.allow_tf32);
   if (policy.weight_dtype == at::kFloat) return;
@@ -28,7 +44,7 @@ inline void apply_precision_(torch::nn::Module& module, const PrecisionPolicy& p
     tensor.set_data(tensor.to(policy.weight_dtype));
   };
   module.apply([&](torch::nn::Module& part) {
-    if (part.name().find("Norm") != std::string::npos) return;
+    if (detail::keeps_float32(part)) return;
     for (const auto& tensor : part.parameters(/*recurse=*/false)) cast(tensor);
     for (const auto& tensor : part.buffers(/*recurse=*/false)) cast(tensor);
   });

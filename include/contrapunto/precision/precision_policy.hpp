@@ -15,7 +15,7 @@
 namespace contrapunto {
 
 /// Which number formats a run computes in. Whatever it says, the statistics of norms, the logits,
-/// the loss and the state of the optimiser are float32.
+/// the loss and the state of the optimizer are float32.
 struct PrecisionPolicy {
   std::string name = "fp32";
   std::optional<at::ScalarType> autocast_dtype =

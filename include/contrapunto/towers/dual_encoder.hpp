@@ -8,14 +8,13 @@
 #include <torch/nn/pimpl.h>
 
 #include <cmath>
-#include <functional>
-#include <memory>
 #include <optional>
-#include <string>
+#include <utility>
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 
 namespace contrapunto {
 
@@ -24,53 +23,60 @@ struct DualEncoderOptions {
   std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias parameter.
 };
 
-/// Two towers trained against each other, registered as "visual" and "text", and the learned scale
-/// of their similarities. Not a template, so that whatever takes a model takes any pair of towers;
-/// both may just as well read texts, or images.
-/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+/// Two towers trained against each other, and the learned scale of their similarities. The tower of
+/// x is registered as "visual" and the tower of y as "text", which are OpenCLIP's names; both may
+/// just as well read texts, or images. Not a template, so that whatever takes a model takes any
+/// pair of towers. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class DualEncoderImpl : public torch::nn::Module {
  public:
-  template <class ImageTower, class TextTower>
-  DualEncoderImpl(ImageTower image, TextTower text, DualEncoderOptions options = {}) {
+  template <class XTower, class YTower>
+  DualEncoderImpl(XTower x_tower, YTower y_tower, DualEncoderOptions options = {}) {
     static_assert(
-        Tower<ImageTower>,
-        "DualEncoder: the image tower must be a LibTorch module holder (TORCH_MODULE) whose "
-        "forward takes one Tensor and returns features [B, D]");
+        Tower<XTower>,
+        "DualEncoder: the tower of x must be a LibTorch module holder (TORCH_MODULE) whose forward "
+        "takes one Tensor and returns features [B, D]");
     static_assert(
-        Tower<TextTower>,
-        "DualEncoder: the text tower must be a LibTorch module holder (TORCH_MODULE) whose "
-        "forward takes one Tensor and returns features [B, D]");
-    visual_ = register_module("visual", image);
-    text_ = register_module("text", text);
-    image_forward_ = [image](const at::Tensor& x) mutable -> at::Tensor { return image(x); };
-    text_forward_ = [text](const at::Tensor& x) mutable -> at::Tensor { return text(x); };
+        Tower<YTower>,
+        "DualEncoder: the tower of y must be a LibTorch module holder (TORCH_MODULE) whose forward "
+        "takes one Tensor and returns features [B, D]");
+    if constexpr (Tower<XTower> && Tower<YTower>) {
+      x_tower_ = std::move(x_tower);
+      y_tower_ = std::move(y_tower);
+    }
+    register_module("visual", x_tower_.ptr());
+    register_module("text", y_tower_.ptr());
 
-    const auto parameters = visual_->parameters();
-    const auto where =
+    const auto parameters = x_tower_->parameters();
+    const auto tensor_options =
         at::TensorOptions(at::kFloat)
             .device(parameters.empty() ? at::Device(at::kCPU) : parameters.front().device());
-    logit_scale =
-        register_parameter("logit_scale", at::full({}, options.initial_logit_scale, where));
+    logit_scale = register_parameter("logit_scale",
+                                     at::full({}, options.initial_logit_scale, tensor_options));
     if (options.initial_logit_bias)
-      logit_bias =
-          register_parameter("logit_bias", at::full({}, *options.initial_logit_bias, where));
+      logit_bias = register_parameter("logit_bias",
+                                      at::full({}, *options.initial_logit_bias, tensor_options));
   }
 
-  /// Input of the image tower to float32 unit rows [B, D]; float64 from a tower in float64.
-  [[nodiscard]] at::Tensor encode_image(const at::Tensor& images) const {
-    return unit_features(image_forward_(images), "image");
+  /// Input of the tower of x to float32 unit rows [B, D]; float64 from a tower in float64.
+  [[nodiscard]] at::Tensor encode_x(const at::Tensor& input) const {
+    return unit_features(x_tower_, input, "x");
   }
 
-  /// Input of the text tower to unit rows [B, D] likewise.
-  [[nodiscard]] at::Tensor encode_text(const at::Tensor& tokens) const {
-    return unit_features(text_forward_(tokens), "text");
+  /// Input of the tower of y to unit rows [B, D] likewise.
+  [[nodiscard]] at::Tensor encode_y(const at::Tensor& input) const {
+    return unit_features(y_tower_, input, "y");
   }
+
+  /// CLIP's name for encode_x.
+  [[nodiscard]] at::Tensor encode_image(const at::Tensor& images) const { return encode_x(images); }
+  /// CLIP's name for encode_y.
+  [[nodiscard]] at::Tensor encode_text(const at::Tensor& tokens) const { return encode_y(tokens); }
 
   /// Both at once, with scale and bias. Raises when the towers disagree in B or D.
-  [[nodiscard]] Embeddings forward(const at::Tensor& images, const at::Tensor& tokens) const {
-    Embeddings e{encode_image(images), encode_text(tokens), scale(), std::nullopt};
-    TORCH_CHECK(e.x.sizes() == e.y.sizes(), "DualEncoder: image features are ", e.x.sizes(),
-                " and text features ", e.y.sizes(),
+  [[nodiscard]] Embeddings forward(const at::Tensor& x, const at::Tensor& y) const {
+    Embeddings e{encode_x(x), encode_y(y), scale(), std::nullopt};
+    TORCH_CHECK(e.x.sizes() == e.y.sizes(), "DualEncoder: features of x are ", e.x.sizes(),
+                " and features of y are ", e.y.sizes(),
                 "; give both towers one output_dim and the same number of pairs");
     if (logit_bias.defined()) e.bias = at_least_float32(logit_bias);
     return e;
@@ -85,23 +91,27 @@ class DualEncoderImpl : public torch::nn::Module {
     logit_scale.clamp_(0.0, std::log(100.0));
   }
 
-  [[nodiscard]] const std::shared_ptr<torch::nn::Module>& visual() const { return visual_; }
-  [[nodiscard]] const std::shared_ptr<torch::nn::Module>& text() const { return text_; }
+  [[nodiscard]] const AnyTower& x_tower() const { return x_tower_; }
+  [[nodiscard]] const AnyTower& y_tower() const { return y_tower_; }
+  /// CLIP's name for x_tower().
+  [[nodiscard]] const AnyTower& visual() const { return x_tower_; }
+  /// CLIP's name for y_tower().
+  [[nodiscard]] const AnyTower& text() const { return y_tower_; }
 
   at::Tensor logit_scale;  ///< [], logarithm of the scale.
   at::Tensor logit_bias;   ///< []; undefined without a bias.
 
  private:
-  static at::Tensor unit_features(const at::Tensor& features, const char* tower) {
-    TORCH_CHECK(features.dim() == 2, "DualEncoder: the ", tower, " tower returned ",
-                features.sizes(), ", expected [B, D]");
+  static at::Tensor unit_features(const AnyTower& tower, const at::Tensor& input,
+                                  const char* side) {
+    const auto features = tower(input);
+    TORCH_CHECK(features.dim() == 2, "DualEncoder: the tower of ", side, " ('", tower->name(),
+                "') returned ", features.sizes(), ", expected [B, D]");
     return unit_rows(features);
   }
 
-  std::shared_ptr<torch::nn::Module> visual_;
-  std::shared_ptr<torch::nn::Module> text_;
-  std::function<at::Tensor(const at::Tensor&)> image_forward_;
-  std::function<at::Tensor(const at::Tensor&)> text_forward_;
+  AnyTower x_tower_;
+  AnyTower y_tower_;
 };
 TORCH_MODULE(DualEncoder);
 

@@ -2,41 +2,79 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
+#include <c10/util/Exception.h>
+#include <torch/nn/module.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "contrapunto/nn/batch_norm.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
-#include "contrapunto/towers/modified_resnet.hpp"
-#include "contrapunto/towers/text_transformer.hpp"
-#include "contrapunto/towers/vision_transformer.hpp"
 
 namespace contrapunto {
 
-/// Freezes the image tower but its last `unlocked_groups` groups (see the towers' `lock`). With
-/// `freeze_batch_norm_statistics` the batch norms of frozen groups keep their running statistics.
-/// Raises for a tower that is not ours. Reference: Zhai et al. 2021,
-/// https://arxiv.org/abs/2111.07991
-inline void lock_image_tower(DualEncoder& model, std::int64_t unlocked_groups = 0,
-                             bool freeze_batch_norm_statistics = false) {
-  TORCH_CHECK(unlocked_groups >= 0, "lock_image_tower: unlocked_groups (", unlocked_groups,
+/// Freezes all parameters of `module` but those of the last `unlocked_groups` of `groups`, and
+/// makes those trainable. With `freeze_batch_norm_statistics` each BatchNorm of a frozen group
+/// keeps its running statistics from now on. Raises when a name in `groups` is neither a submodule
+/// nor a parameter.
+inline void freeze_all_but_last(torch::nn::Module& module, const LockGroups& groups,
+                                std::int64_t unlocked_groups,
+                                bool freeze_batch_norm_statistics = false) {
+  TORCH_CHECK(unlocked_groups >= 0, "freeze_all_but_last: unlocked_groups (", unlocked_groups,
               ") must not be negative");
-  if (auto* vit = model->visual()->as<VisionTransformerImpl>()) return vit->lock(unlocked_groups);
-  if (auto* resnet = model->visual()->as<ModifiedResNetImpl>())
-    return resnet->lock(unlocked_groups, freeze_batch_norm_statistics);
-  TORCH_CHECK(
-      false, "lock_image_tower: tower '", model->visual()->name(),
-      "' is neither VisionTransformer nor ModifiedResNet; call set_requires_grad(false) on the "
-      "parameters to freeze");
+  const auto parameters = module.named_parameters();
+  const auto names = [](const std::string& part, const std::string& name) {
+    return name == part || name.starts_with(part + ".");
+  };
+  for (const auto& group : groups)
+    for (const auto& part : group)
+      TORCH_CHECK(std::any_of(parameters.begin(), parameters.end(),
+                              [&](const auto& item) { return names(part, item.key()); }),
+                  "freeze_all_but_last: the groups of '", module.name(), "' name '", part,
+                  "', which has no parameters there");
+  const auto count = static_cast<std::int64_t>(groups.size());
+  const auto first_free = count - std::min(unlocked_groups, count);
+  const auto is_free = [&](const std::string& name) {
+    std::int64_t group = 0;
+    for (std::int64_t i = 0; i < count; ++i)
+      for (const auto& part : groups[static_cast<std::size_t>(i)])
+        if (names(part, name)) group = i;
+    return group >= first_free;
+  };
+  for (const auto& item : parameters) {
+    auto parameter = item.value();
+    parameter.set_requires_grad(is_free(item.key()));
+  }
+  if (!freeze_batch_norm_statistics) return;
+  for (const auto& item : module.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (auto* norm = item.value()->as<BatchNormImpl>(); norm && !is_free(item.key()))
+      norm->freeze_statistics();
 }
 
-/// Freezes the text tower but its last `unlocked_layers` groups (see TextTransformer::lock). Raises
-/// for a tower that is not ours.
-inline void lock_text_tower(DualEncoder& model, std::int64_t unlocked_layers = 0) {
-  TORCH_CHECK(unlocked_layers >= 0, "lock_text_tower: unlocked_layers (", unlocked_layers,
-              ") must not be negative");
-  auto* text = model->text()->as<TextTransformerImpl>();
-  TORCH_CHECK(text != nullptr, "lock_text_tower: tower '", model->text()->name(),
-              "' is no TextTransformer; call set_requires_grad(false) on the parameters to freeze");
-  text->lock(unlocked_layers);
+/// freeze_all_but_last with the groups that the tower lists. Raises when it lists none.
+/// Reference: Zhai et al. 2021, https://arxiv.org/abs/2111.07991
+inline void lock_tower(const AnyTower& tower, std::int64_t unlocked_groups = 0,
+                       bool freeze_batch_norm_statistics = false) {
+  const auto groups = tower.lock_groups();
+  TORCH_CHECK(
+      groups, "lock_tower: the tower '", tower->name(),
+      "' has no member `LockGroups lock_groups() const`; add one, or call "
+      "set_requires_grad(false) on the parameters to freeze; see docs/extending.md, Towers");
+  freeze_all_but_last(*tower, *groups, unlocked_groups, freeze_batch_norm_statistics);
+}
+
+/// lock_tower for the image tower, the tower of x.
+inline void lock_image_tower(DualEncoder& model, std::int64_t unlocked_groups = 0,
+                             bool freeze_batch_norm_statistics = false) {
+  lock_tower(model->x_tower(), unlocked_groups, freeze_batch_norm_statistics);
+}
+
+/// lock_tower for the text tower, the tower of y.
+inline void lock_text_tower(DualEncoder& model, std::int64_t unlocked_groups = 0) {
+  lock_tower(model->y_tower(), unlocked_groups);
 }
 
 }  // namespace contrapunto

@@ -14,7 +14,7 @@ namespace contrapunto {
 /// so that a model of any size can be counted. Raises when an `output_dim` differs from
 /// `embed_dim`.
 [[nodiscard]] inline DualEncoder make_dual_encoder(const ModelConfig& config,
-                                                   const at::TensorOptions& where = {}) {
+                                                   const at::TensorOptions& tensor_options = {}) {
   const DualEncoderOptions options{config.initial_logit_scale, config.initial_logit_bias};
   return std::visit(
       [&](const auto& image) {
@@ -26,7 +26,8 @@ namespace contrapunto {
             "make_dual_encoder: embed_dim is ", config.embed_dim,
             " but output_dim of the image tower ", image.output_dim, " and of the text tower ",
             config.text.output_dim);
-        return DualEncoder(ImageTower(image, where), TextTransformer(config.text, where), options);
+        return DualEncoder(ImageTower(image, tensor_options),
+                           TextTransformer(config.text, tensor_options), options);
       },
       config.image);
 }

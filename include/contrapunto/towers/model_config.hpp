@@ -25,7 +25,6 @@ struct ModelConfig {
   std::variant<VisionTransformerOptions, ModifiedResNetOptions> image = {};
   TextTransformerOptions text = {};
   bool custom_text = false;  ///< OpenCLIP keeps the text tensors under "text.".
-  bool timm_image = false;   ///< OpenCLIP keeps the image tensors under timm's names.
   double initial_logit_scale = std::log(1.0 / 0.07);        ///< Logarithm of the scale.
   std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias.
   std::array<double, 3> image_mean = {0.48145466, 0.4578275, 0.40821073};  ///< Of pixels in [0, 1].
@@ -129,7 +128,8 @@ inline ModelConfig siglip_config() {
                                           .patch_bias = true,
                                           .projection = false,
                                           .layer_norm_eps = 1e-6,
-                                          .initialisation = VisionInitialisation::kSigLip};
+                                          .initialization = VisionInitialization::kSigLip,
+                                          .timm_names = true};
   config.text = {.context_length = 64,
                  .vocab_size = 32000,
                  .width = 768,
@@ -140,7 +140,6 @@ inline ModelConfig siglip_config() {
                  .projection_bias = true,
                  .layer_norm_eps = 1e-6};
   config.custom_text = true;
-  config.timm_image = true;
   config.initial_logit_scale = std::log(10.0);
   config.initial_logit_bias = -10.0;
   config.image_mean = {0.5, 0.5, 0.5};

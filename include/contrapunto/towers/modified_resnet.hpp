@@ -6,8 +6,8 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -18,6 +18,8 @@
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
 #include "contrapunto/nn/convolution.hpp"
+#include "contrapunto/nn/positional_embedding.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 
 namespace contrapunto {
 
@@ -38,7 +40,7 @@ class ModifiedResNetImpl : public torch::nn::Module {
  public:
   /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
   explicit ModifiedResNetImpl(ModifiedResNetOptions options = {},
-                              const at::TensorOptions& where = {})
+                              const at::TensorOptions& tensor_options = {})
       : o_(options) {
     TORCH_CHECK(o_.image_size >= 32 && o_.image_size % 32 == 0, "ModifiedResNet: image_size (",
                 o_.image_size, ") must be a multiple of 32");
@@ -47,9 +49,10 @@ class ModifiedResNetImpl : public torch::nn::Module {
     const auto half = o_.width / 2;
     const auto stem = [&](const char* index, std::int64_t in, std::int64_t out,
                           std::int64_t stride) {
-      convolutions_.push_back(
-          register_module(std::string("conv") + index, Convolution(in, out, 3, stride, where)));
-      norms_.push_back(register_module(std::string("bn") + index, BatchNorm(out, 1.0, where)));
+      convolutions_.push_back(register_module(std::string("conv") + index,
+                                              Convolution(in, out, 3, stride, tensor_options)));
+      norms_.push_back(
+          register_module(std::string("bn") + index, BatchNorm(out, 1.0, tensor_options)));
     };
     stem("1", 3, half, 2);
     stem("2", half, half, 1);
@@ -61,8 +64,8 @@ class ModifiedResNetImpl : public torch::nn::Module {
       const auto planes = o_.width << stage;
       for (std::int64_t i = 0; i < o_.layers[static_cast<std::size_t>(stage)]; ++i) {
         const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
-        blocks_.push_back(
-            list->register_module(std::to_string(i), Bottleneck(in, planes, stride, where)));
+        blocks_.push_back(list->register_module(std::to_string(i),
+                                                Bottleneck(in, planes, stride, tensor_options)));
         in = planes * BottleneckImpl::kExpansion;
       }
     }
@@ -71,11 +74,11 @@ class ModifiedResNetImpl : public torch::nn::Module {
         AttentionPool2d(
             AttentionPool2dOptions{
                 .grid = o_.grid(), .width = in, .heads = o_.heads, .output_dim = o_.output_dim},
-            where));
+            tensor_options));
   }
 
-  /// Images [B, 3, image_size, image_size], normalised, of any floating dtype and memory format, to
-  /// features [B, output_dim] that are not yet normalised. Raises for another size.
+  /// Images [B, 3, image_size, image_size], normalized, of any floating dtype and memory format, to
+  /// features [B, output_dim] that are not yet normalized. Raises for another size.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
     TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
                     images.size(3) == o_.image_size,
@@ -84,7 +87,7 @@ class ModifiedResNetImpl : public torch::nn::Module {
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "ModifiedResNet: images are ", images.scalar_type(),
-                ", not floating point; normalise them first, with normalize_images()");
+                ", not floating point; normalize them first, with normalize_images()");
     auto x = images.to(convolutions_.front()->weight.scalar_type(), /*non_blocking=*/false,
                        /*copy=*/false, at::MemoryFormat::ChannelsLast);
     for (std::size_t i = 0; i < convolutions_.size(); ++i)
@@ -102,18 +105,52 @@ class ModifiedResNetImpl : public torch::nn::Module {
   /// activation_checkpoint), or no longer.
   void checkpoint_activations(bool on) { checkpoint_ = on; }
 
-  /// Freezes all parameters but those of the last `unlocked_groups` groups, counted from the head:
-  /// stem, layer1 to layer4, attention pool. With `freeze_batch_norm_statistics` the batch norms of
-  /// frozen groups keep their running statistics from now on.
-  void lock(std::int64_t unlocked_groups = 0, bool freeze_batch_norm_statistics = false) {
-    const std::int64_t groups = 6;
-    const auto first = groups - std::min(unlocked_groups, groups);
-    for (auto& item : named_parameters())
-      item.value().set_requires_grad(group_of(item.key()) >= first);
-    if (!freeze_batch_norm_statistics) return;
-    for (auto& item : named_modules())
-      if (auto* norm = item.value()->as<BatchNormImpl>(); norm && group_of(item.key()) < first)
-        norm->freeze_statistics();
+  /// Cost of one image. The result of each convolution is kept twice: before its norm and after the
+  /// activation.
+  [[nodiscard]] ForwardCost cost(std::int64_t /*tokens*/ = 0) const {
+    ForwardCost cost;
+    const auto convolution = [&](std::int64_t side, std::int64_t in, std::int64_t out,
+                                 std::int64_t kernel) {
+      const auto results = static_cast<double>(side * side * out);
+      cost.macs += results * static_cast<double>(in * kernel * kernel);
+      cost.kept_elements += 2.0 * results;
+    };
+    auto side = o_.image_size / 2;
+    convolution(side, 3, o_.width / 2, 3);
+    convolution(side, o_.width / 2, o_.width / 2, 3);
+    convolution(side, o_.width / 2, o_.width, 3);
+    side /= 2;
+    auto in = o_.width;
+    for (std::int64_t stage = 0; stage < 4; ++stage) {
+      const auto planes = o_.width << stage;
+      const auto out = planes * BottleneckImpl::kExpansion;
+      for (std::int64_t i = 0; i < o_.layers[static_cast<std::size_t>(stage)]; ++i) {
+        convolution(side, in, planes, 1);
+        convolution(side, planes, planes, 3);
+        if (i == 0 && stage > 0) side /= 2;
+        convolution(side, planes, out, 1);
+        if (i == 0) convolution(side, in, out, 1);
+        in = out;
+      }
+    }
+    const auto tokens = static_cast<double>(o_.grid() * o_.grid() + 1);
+    const auto width = static_cast<double>(in);
+    cost.macs += tokens * width * (3.0 * width + 2.0 * tokens + static_cast<double>(o_.output_dim));
+    return cost;
+  }
+
+  /// Stem, layer1 to layer4, attention pool.
+  [[nodiscard]] LockGroups lock_groups() const {
+    return {{}, {"layer1"}, {"layer2"}, {"layer3"}, {"layer4"}, {"attnpool"}};
+  }
+
+  /// Resizes the positions of the attention pool to this tower's grid.
+  [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
+                                                const at::Tensor& source) const {
+    const auto& own = attnpool->positional_embedding;
+    const bool fits = name != "attnpool.positional_embedding" || source.dim() != 2 ||
+                      source.sizes() == own.sizes() || source.size(1) != own.size(1);
+    return fits ? source : resize_grid_positions(source, /*prefix=*/1, o_.grid());
   }
 
   [[nodiscard]] const ModifiedResNetOptions& options() const { return o_; }
@@ -121,11 +158,6 @@ class ModifiedResNetImpl : public torch::nn::Module {
   AttentionPool2d attnpool = nullptr;
 
  private:
-  static std::int64_t group_of(const std::string& name) {
-    if (name.starts_with("attnpool")) return 5;
-    return name.starts_with("layer") ? name[5] - '0' : 0;
-  }
-
   ModifiedResNetOptions o_;
   std::vector<Convolution> convolutions_;
   std::vector<BatchNorm> norms_;

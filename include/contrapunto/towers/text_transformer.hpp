@@ -17,14 +17,18 @@
 #include <string>
 
 #include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/nn/linear.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
+#include "contrapunto/nn/positional_embedding.hpp"
 #include "contrapunto/nn/transformer.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 
 namespace contrapunto {
 
 /// Which token becomes the feature of a text.
 enum class TextPool {
   kEndToken,  ///< The one with the largest id, which is the end token of CLIP's tokenizer.
-  kLast       ///< The last position, whatever stands there.
+  kLast       ///< The last position, whatever token is there.
 };
 
 struct TextTransformerOptions {
@@ -36,10 +40,13 @@ struct TextTransformerOptions {
   double mlp_ratio = 4.0;
   std::int64_t output_dim = 512;
   Activation activation = Activation::kGelu;
-  bool causal = true;  ///< Tokens see themselves and what stands before them.
+  bool causal = true;  ///< Tokens see themselves and the tokens before them.
   TextPool pool = TextPool::kEndToken;
   bool projection_bias = false;  ///< The projection is a Linear with bias, not a bare matrix.
   double layer_norm_eps = 1e-5;
+  /// Attention and MLP by layer; see BlockParts. An attention of your own for a causal tower must
+  /// be causal too.
+  BlockParts parts = {};
 
   /// Whether padding after the end token changes the feature. Where it does not, texts may be cut
   /// behind the end token of the longest.
@@ -49,14 +56,14 @@ struct TextTransformerOptions {
   }
 };
 
-/// Text transformer with OpenCLIP's parameter names. Nothing behind the pooled token is computed in
-/// the last block, and, where the tokens lie in host memory, nothing behind the longest text at
-/// all. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
-class TextTransformerImpl : public torch::nn::Module {
+/// Text transformer with OpenCLIP's parameter names. The last block computes only the pooled token
+/// and, where the tokens are in host memory, nothing behind the longest text is computed at all.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+class TextTransformerImpl : public ParametrizedModule {
  public:
   /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
   explicit TextTransformerImpl(TextTransformerOptions options = {},
-                               const at::TensorOptions& where = {})
+                               const at::TensorOptions& tensor_options = {})
       : o_(options) {
     const auto width = static_cast<double>(o_.width);
     const double scale = 1.0 / std::sqrt(width);
@@ -64,14 +71,16 @@ class TextTransformerImpl : public torch::nn::Module {
     token_embedding =
         register_module("token_embedding", std::make_shared<torch::nn::Module>("Embedding"));
     token_weight = token_embedding->register_parameter(
-        "weight", detail::normal_tensor({o_.vocab_size, o_.width}, 0.02, where));
+        "weight", detail::normal_tensor({o_.vocab_size, o_.width}, 0.02, tensor_options));
     positional_embedding = register_parameter(
-        "positional_embedding", detail::normal_tensor({o_.context_length, o_.width}, 0.01, where));
+        "positional_embedding",
+        detail::normal_tensor({o_.context_length, o_.width}, 0.01, tensor_options));
     transformer = register_module(
         "transformer",
         Transformer(o_.layers,
                     ResidualAttentionBlockOptions{.attention = {.width = o_.width,
                                                                 .heads = o_.heads,
+                                                                .causal = o_.causal,
                                                                 .in_proj_std = scale,
                                                                 .out_proj_std = residual_std},
                                                   .mlp = {.width = o_.width,
@@ -80,35 +89,57 @@ class TextTransformerImpl : public torch::nn::Module {
                                                           .c_fc_std = 1.0 / std::sqrt(2.0 * width),
                                                           .c_proj_std = residual_std},
                                                   .layer_norm_eps = o_.layer_norm_eps},
-                    where));
-    ln_final = register_module("ln_final", LayerNorm(o_.width, o_.layer_norm_eps, where));
+                    tensor_options, o_.parts));
+    ln_final = register_module("ln_final", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     if (o_.projection_bias)
       projection =
           register_module("text_projection", Linear(LinearOptions{.in_features = o_.width,
                                                                   .out_features = o_.output_dim,
                                                                   .weight_std = scale,
                                                                   .zero_bias = true},
-                                                    where));
+                                                    tensor_options));
     else
-      text_projection = register_parameter(
-          "text_projection", detail::normal_tensor({o_.width, o_.output_dim}, scale, where));
+      text_projection =
+          register_weight("text_projection",
+                          detail::normal_tensor({o_.width, o_.output_dim}, scale, tensor_options));
   }
 
   /// Tokens int64 [B, L], 1 <= L <= context_length, to features [B, output_dim] that are not yet
-  /// normalised. Raises for a longer text and, where padding is read, for a shorter one; for tokens
+  /// normalized. Raises for a longer text and, where padding is read, for a shorter one; for tokens
   /// in host memory also for ids outside [0, vocab_size).
   [[nodiscard]] at::Tensor forward(const at::Tensor& tokens) {
     check(tokens);
-    return o_.reads_padding() ? encode(tokens) : encode_to_end(tokens);
+    return o_.reads_padding() ? encode(tokens) : encode(trim(tokens));
   }
 
-  /// Freezes all parameters but those of the last `unlocked_layers` groups, counted from the head:
-  /// embeddings, each block but the last, the last block with `ln_final`, the projection.
-  void lock(std::int64_t unlocked_layers = 0) {
-    const std::int64_t groups = o_.layers + 2;
-    const auto first = groups - std::min(unlocked_layers, groups);
-    for (auto& item : named_parameters())
-      item.value().set_requires_grad(group_of(item.key()) >= first);
+  /// Cost of one text of `tokens` tokens, at most and by default context_length, every token
+  /// through every layer.
+  [[nodiscard]] ForwardCost cost(std::int64_t tokens = 0) const {
+    const auto length = tokens > 0 ? std::min(tokens, o_.context_length) : o_.context_length;
+    auto cost = transformer->cost({.columns = length});
+    cost.macs += static_cast<double>(o_.width * o_.output_dim);
+    return cost;
+  }
+
+  /// Embeddings, each block, the last one with `ln_final`, the projection.
+  [[nodiscard]] LockGroups lock_groups() const {
+    LockGroups groups(1);
+    for (std::int64_t i = 0; i < o_.layers; ++i)
+      groups.push_back({"transformer.resblocks." + std::to_string(i)});
+    groups.back().push_back("ln_final");
+    groups.push_back({"text_projection"});
+    return groups;
+  }
+
+  /// See activation_checkpoint.
+  void checkpoint_activations(bool on) { transformer->checkpoint_activations(on); }
+
+  /// Resizes positions to this tower's context length.
+  [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
+                                                const at::Tensor& source) const {
+    const bool fits = name != "positional_embedding" || source.dim() != 2 ||
+                      source.size(1) != o_.width || source.size(0) == o_.context_length;
+    return fits ? source : resize_text_positions(source, o_.context_length);
   }
 
   [[nodiscard]] const TextTransformerOptions& options() const { return o_; }
@@ -153,35 +184,22 @@ class TextTransformerImpl : public torch::nn::Module {
 
   at::Tensor project(const at::Tensor& pooled) {
     const auto x = ln_final(pooled);
-    return o_.projection_bias ? projection(x) : at::matmul(x, text_projection);
+    return o_.projection_bias ? projection(x) : at::matmul(x, effective_weight(text_projection));
   }
 
-  at::Tensor encode_to_end(at::Tensor tokens) {
-    auto end = tokens.argmax(1);
-    if (tokens.is_cpu() && tokens.numel() > 0)
-      tokens = tokens.narrow(1, 0, end.max().item<std::int64_t>() + 1);
-    const auto positions = at::arange(tokens.size(1), end.options());
-    const auto keep = (positions <= end.unsqueeze(1)).unsqueeze(1);  // [B, 1, L]
-    const auto rows = at::arange(tokens.size(0), end.options()) * tokens.size(1) + end;
-    return project(
-        transformer->forward_once(embed(tokens), tokens.size(0), /*causal=*/true, rows, keep));
+  /// Cuts what is behind the end token of the longest text, where that can be known without waiting
+  /// for a device.
+  static at::Tensor trim(const at::Tensor& tokens) {
+    if (!tokens.is_cpu() || tokens.numel() == 0) return tokens;
+    return tokens.narrow(1, 0, tokens.argmax(1).max().item<std::int64_t>() + 1);
   }
 
   at::Tensor encode(const at::Tensor& tokens) {
-    const auto batch = tokens.size(0);
-    const auto length = tokens.size(1);
-    const auto first = at::arange(batch, tokens.options()) * length;
-    const auto rows =
-        first + (o_.pool == TextPool::kLast ? at::full_like(first, length - 1) : tokens.argmax(1));
-    // Every row that can come here sees the whole text: the last one, or any without causality.
-    return project(transformer->forward_once(embed(tokens), batch, o_.causal, rows, std::nullopt));
-  }
-
-  std::int64_t group_of(const std::string& name) const {
-    const std::string blocks = "transformer.resblocks.";
-    if (name.starts_with(blocks)) return 1 + std::stoll(name.substr(blocks.size()));
-    if (name.starts_with("ln_final")) return o_.layers;
-    return name.starts_with("text_projection") ? o_.layers + 1 : 0;
+    const TokenGrid grid{.batch = tokens.size(0), .columns = tokens.size(1)};
+    const auto first = at::arange(grid.batch, tokens.options()) * grid.length();
+    const auto rows = first + (o_.pool == TextPool::kLast ? at::full_like(first, grid.length() - 1)
+                                                          : tokens.argmax(1));
+    return project(transformer->forward_once(embed(tokens), grid, rows));
   }
 
   TextTransformerOptions o_;

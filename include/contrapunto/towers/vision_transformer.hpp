@@ -8,16 +8,21 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "contrapunto/nn/attention_pool.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/nn/parametrized_module.hpp"
 #include "contrapunto/nn/patch_dropout.hpp"
 #include "contrapunto/nn/patch_embedding.hpp"
+#include "contrapunto/nn/positional_embedding.hpp"
 #include "contrapunto/nn/transformer.hpp"
+#include "contrapunto/towers/any_tower.hpp"
 
 namespace contrapunto {
 
@@ -29,7 +34,7 @@ enum class ImagePool {
 };
 
 /// Distributions that new weights are drawn from.
-enum class VisionInitialisation {
+enum class VisionInitialization {
   kOpenClip,  ///< As OpenCLIP's own tower: Xavier, uniform, and N(0, 1 / width) for embeddings.
   kSigLip     ///< As timm's SigLIP tower: N(0, 0.02^2) everywhere, biases zero.
 };
@@ -50,7 +55,9 @@ struct VisionTransformerOptions {
   bool projection = true;      ///< Matrix from `width` to `output_dim` at the end.
   double patch_dropout = 0.0;  ///< Share of patches dropped while training, in [0, 1).
   double layer_norm_eps = 1e-5;
-  VisionInitialisation initialisation = VisionInitialisation::kOpenClip;
+  VisionInitialization initialization = VisionInitialization::kOpenClip;
+  bool timm_names = false;  ///< OpenCLIP keeps the tensors under timm's names.
+  BlockParts parts = {};    ///< Attention and MLP by layer; see BlockParts.
 
   [[nodiscard]] std::int64_t grid() const { return image_size / patch_size; }
   [[nodiscard]] std::int64_t hidden() const {
@@ -61,12 +68,12 @@ struct VisionTransformerOptions {
 /// Vision transformer with OpenCLIP's parameter names. Only what reaches the output is computed:
 /// with the class token pooled, the last block runs its query and MLP for that token alone.
 /// Reference: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929
-class VisionTransformerImpl : public torch::nn::Module {
+class VisionTransformerImpl : public ParametrizedModule {
  public:
   /// Raises for options that contradict each other. `where` gives the device (the meta device makes
   /// shapes only) and dtype of the parameters.
   explicit VisionTransformerImpl(VisionTransformerOptions options = {},
-                                 const at::TensorOptions& where = {})
+                                 const at::TensorOptions& tensor_options = {})
       : o_(options) {
     TORCH_CHECK(o_.patch_size > 0 && o_.image_size >= o_.patch_size,
                 "VisionTransformer: image_size (", o_.image_size, ") must be at least patch_size (",
@@ -77,20 +84,21 @@ class VisionTransformerImpl : public torch::nn::Module {
         "kAttention");
     TORCH_CHECK(o_.patch_dropout >= 0.0 && o_.patch_dropout < 1.0,
                 "VisionTransformer: patch_dropout (", o_.patch_dropout, ") must be in [0, 1)");
-    const bool siglip = o_.initialisation == VisionInitialisation::kSigLip;
+    const bool siglip = o_.initialization == VisionInitialization::kSigLip;
     const double scale = 1.0 / std::sqrt(static_cast<double>(o_.width));
     const double siglip_std = 0.02;
     const auto matrix_std = siglip ? std::optional<double>(siglip_std) : std::nullopt;
 
-    conv1 = register_module("conv1", PatchEmbedding(o_.patch_size, o_.width, o_.patch_bias, where));
+    conv1 = register_module("conv1",
+                            PatchEmbedding(o_.patch_size, o_.width, o_.patch_bias, tensor_options));
     if (o_.class_token)
-      class_embedding =
-          register_parameter("class_embedding", detail::normal_tensor({o_.width}, scale, where));
+      class_embedding = register_parameter(
+          "class_embedding", detail::normal_tensor({o_.width}, scale, tensor_options));
     positional_embedding = register_parameter(
         "positional_embedding", detail::normal_tensor({prefix() + o_.grid() * o_.grid(), o_.width},
-                                                      siglip ? siglip_std : scale, where));
+                                                      siglip ? siglip_std : scale, tensor_options));
     if (o_.pre_norm)
-      ln_pre = register_module("ln_pre", LayerNorm(o_.width, o_.layer_norm_eps, where));
+      ln_pre = register_module("ln_pre", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     transformer = register_module(
         "transformer",
         Transformer(o_.layers,
@@ -105,22 +113,22 @@ class VisionTransformerImpl : public torch::nn::Module {
                                                           .c_proj_std = matrix_std,
                                                           .zero_bias = siglip},
                                                   .layer_norm_eps = o_.layer_norm_eps},
-                    where));
-    ln_post = register_module("ln_post", LayerNorm(o_.width, o_.layer_norm_eps, where));
+                    tensor_options, o_.parts));
+    ln_post = register_module("ln_post", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     if (o_.pool == ImagePool::kAttention)
       attn_pool = register_module(
           "attn_pool", AttentionPool(AttentionPoolOptions{.width = o_.width,
                                                           .heads = o_.heads,
                                                           .hidden = o_.hidden(),
                                                           .layer_norm_eps = o_.layer_norm_eps},
-                                     where));
+                                     tensor_options));
     if (o_.projection)
-      proj = register_parameter("proj",
-                                detail::normal_tensor({o_.width, o_.output_dim}, scale, where));
+      proj = register_weight(
+          "proj", detail::normal_tensor({o_.width, o_.output_dim}, scale, tensor_options));
   }
 
-  /// Images [B, 3, image_size, image_size], normalised, of any floating dtype and memory format, to
-  /// features [B, output_dim] that are not yet normalised. Raises for another size.
+  /// Images [B, 3, image_size, image_size], normalized, of any floating dtype and memory format, to
+  /// features [B, output_dim] that are not yet normalized. Raises for another size.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
     TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
                     images.size(3) == o_.image_size,
@@ -129,37 +137,89 @@ class VisionTransformerImpl : public torch::nn::Module {
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "VisionTransformer: images are ", images.scalar_type(),
-                ", not floating point; normalise them first, with normalize_images()");
-    const auto batch = images.size(0);
+                ", not floating point; normalize them first, with normalize_images()");
     auto x = embed(images);
-    const auto length = x.size(1);
+    const auto grid = token_grid(images.size(0), x.size(1));
     x = x.flatten(0, 1);
     if (o_.pre_norm) x = ln_pre(x);
 
     if (o_.pool == ImagePool::kClassToken) {
-      const auto rows = at::arange(batch, x.options().dtype(at::kLong)) * length;
-      x = ln_post(transformer->forward_once(x, batch, /*causal=*/false, rows, std::nullopt));
+      const auto rows = at::arange(grid.batch, x.options().dtype(at::kLong)) * grid.length();
+      x = ln_post(transformer->forward_once(x, grid, rows));
     } else {
-      x = ln_post(transformer(x, batch, /*causal=*/false));
-      x = o_.pool == ImagePool::kAttention
-              ? attn_pool(x, batch)
-              : x.view({batch, length, o_.width}).narrow(1, prefix(), length - prefix()).mean(1);
+      x = ln_post(transformer(x, grid));
+      x = o_.pool == ImagePool::kAttention ? attn_pool(x, grid)
+                                           : x.view({grid.batch, grid.length(), o_.width})
+                                                 .narrow(1, grid.prefix, grid.rows * grid.columns)
+                                                 .mean(1);
     }
-    return o_.projection ? at::matmul(x, proj) : x;
+    return o_.projection ? at::matmul(x, effective_weight(proj)) : x;
   }
 
-  /// Freezes all parameters but those of the last `unlocked_groups` groups, counted from the head:
-  /// stem, each block but the last, the last block with `ln_post`, the head (attention pool,
-  /// `proj`).
-  void lock(std::int64_t unlocked_groups = 0) {
-    const std::int64_t groups = o_.layers + 2;
-    const auto first = groups - std::min(unlocked_groups, groups);
-    for (auto& item : named_parameters())
-      item.value().set_requires_grad(group_of(item.key()) >= first);
+  /// Cost of one image, every token through every layer.
+  [[nodiscard]] ForwardCost cost(std::int64_t /*tokens*/ = 0) const {
+    const auto width = static_cast<double>(o_.width);
+    const auto patches = static_cast<double>(o_.grid() * o_.grid());
+    const auto grid = token_grid(1, prefix() + o_.grid() * o_.grid());
+    auto cost = transformer->cost(grid);
+    cost.macs += patches * width * 3.0 * static_cast<double>(o_.patch_size * o_.patch_size);
+    if (o_.pool == ImagePool::kAttention)
+      cost.macs += static_cast<double>(grid.length()) * 2.0 * width * (width + 1.0) +
+                   2.0 * width * (width + static_cast<double>(o_.hidden()));
+    if (o_.projection) cost.macs += width * static_cast<double>(o_.output_dim);
+    return cost;
+  }
+
+  /// Stem, each block, the last one with `ln_post`, the head (attention pool, `proj`).
+  [[nodiscard]] LockGroups lock_groups() const {
+    LockGroups groups(1);
+    for (std::int64_t i = 0; i < o_.layers; ++i)
+      groups.push_back({"transformer.resblocks." + std::to_string(i)});
+    groups.back().push_back("ln_post");
+    groups.emplace_back();
+    if (attn_pool) groups.back().push_back("attn_pool");
+    if (o_.projection) groups.back().push_back("proj");
+    return groups;
+  }
+
+  /// See activation_checkpoint.
+  void checkpoint_activations(bool on) { transformer->checkpoint_activations(on); }
+
+  /// The same, or timm's name with `timm_names`.
+  [[nodiscard]] std::string open_clip_name(const std::string& name) const {
+    if (!o_.timm_names) return name;
+    static const std::array<std::pair<std::string, std::string>, 11> renamed{
+        {{"positional_embedding", "pos_embed"},
+         {"conv1.", "patch_embed.proj."},
+         {"transformer.resblocks.", "blocks."},
+         {"ln_1.", "norm1."},
+         {"ln_2.", "norm2."},
+         {"ln_post.", "norm."},
+         {"attn.in_proj_", "attn.qkv."},
+         {"attn.out_proj.", "attn.proj."},
+         {"mlp.c_fc.", "mlp.fc1."},
+         {"mlp.c_proj.", "mlp.fc2."},
+         {"class_embedding", "cls_token"}}};
+    std::string timm = name;
+    for (const auto& [ours, theirs] : renamed)
+      if (const auto at = timm.find(ours); at != std::string::npos)
+        timm.replace(at, ours.size(), theirs);
+    return "trunk." + timm;
+  }
+
+  /// Resizes positions to this tower's grid; timm's have a batch dimension.
+  [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
+                                                const at::Tensor& source) const {
+    if (name != "positional_embedding") return source;
+    const auto positions = o_.timm_names && source.dim() == 3 ? source.squeeze(0) : source;
+    if (positions.dim() != 2 || positions.sizes() == positional_embedding.sizes() ||
+        positions.size(1) != o_.width)
+      return positions;
+    return resize_grid_positions(positions, prefix(), o_.grid());
   }
 
   [[nodiscard]] const VisionTransformerOptions& options() const { return o_; }
-  /// Tokens before the patches: 1 with a class token, else 0.
+  /// Tokens before the patches: 1 with a class token, otherwise 0.
   [[nodiscard]] std::int64_t prefix() const { return o_.class_token ? 1 : 0; }
 
   PatchEmbedding conv1 = nullptr;
@@ -182,11 +242,11 @@ class VisionTransformerImpl : public torch::nn::Module {
                                                    : x;
   }
 
-  std::int64_t group_of(const std::string& name) const {
-    const std::string blocks = "transformer.resblocks.";
-    if (name.starts_with(blocks)) return 1 + std::stoll(name.substr(blocks.size()));
-    if (name.starts_with("ln_post")) return o_.layers;
-    return name.starts_with("attn_pool") || name == "proj" ? o_.layers + 1 : 0;
+  /// The grid of `length` tokens; fewer than all are no plane, because patches were dropped.
+  TokenGrid token_grid(std::int64_t batch, std::int64_t length) const {
+    if (length == prefix() + o_.grid() * o_.grid())
+      return {.batch = batch, .rows = o_.grid(), .columns = o_.grid(), .prefix = prefix()};
+    return {.batch = batch, .rows = 1, .columns = length - prefix(), .prefix = prefix()};
   }
 
   VisionTransformerOptions o_;

@@ -28,7 +28,7 @@ struct StatisticsExchange {
   explicit operator bool() const { return static_cast<bool>(all_gather); }
 };
 
-/// A batch normalised by the statistics of all ranks.
+/// A batch normalized by the statistics of all ranks.
 struct NormalizedBatch {
   at::Tensor output;             ///< In the dtype and memory format of the input.
   at::Tensor mean;               ///< [C], float64, the same bits on every rank.
@@ -49,7 +49,7 @@ struct NormalizedBatch {
     const at::NoGradGuard no_grad;
     const auto x = x_in.detach();
     const auto weight = weight_in.detach();
-    const auto kind = weight.scalar_type();
+    const auto dtype = weight.scalar_type();
     const auto channels = x.size(1);
     std::vector<std::int64_t> others{0}, shape(static_cast<std::size_t>(x.dim()), 1);
     for (std::int64_t d = 2; d < x.dim(); ++d) others.push_back(d);
@@ -59,12 +59,12 @@ struct NormalizedBatch {
     // Sums of squares around each rank's own mean, put together in float64: nothing cancels. What
     // rounding took from that mean is the mean of what is left.
     const auto count = static_cast<double>(x.numel()) / static_cast<double>(channels);
-    const auto centre = x.sum(others, /*keepdim=*/false, kind) / std::max(count, 1.0);
-    auto centred = x - per_channel(centre);  // in the wider dtype
-    const auto left = centred.sum(others).to(at::kDouble) / std::max(count, 1.0);
+    const auto center = x.sum(others, /*keepdim=*/false, dtype) / std::max(count, 1.0);
+    auto centered = x - per_channel(center);  // in the wider dtype
+    const auto left = centered.sum(others).to(at::kDouble) / std::max(count, 1.0);
     const auto own =
-        at::cat({at::full({1}, count, left.options()), centre + left,
-                 centred.square().sum(others).to(at::kDouble) - count * left.square()});
+        at::cat({at::full({1}, count, left.options()), center + left,
+                 centered.square().sum(others).to(at::kDouble) - count * left.square()});
     const auto all = exchange.all_gather(own);  // [W, 1 + 2 C]
     const auto counts = all.narrow(1, 0, 1);
     const auto means = all.narrow(1, 1, channels);
@@ -74,31 +74,32 @@ struct NormalizedBatch {
                          (counts * (means - result.mean).square()).sum(0);
     result.unbiased_variance = squares / (total - 1).clamp_min(1);
 
-    const auto inverse = (squares / total + eps).rsqrt().to(kind);
+    const auto inverse = (squares / total + eps).rsqrt().to(dtype);
     const auto slope = inverse * weight;
-    const auto shift = (result.mean - centre).to(kind);
-    at::addcmul_out(centred, per_channel(bias_in.detach() - shift * slope), centred,
+    const auto shift = (result.mean - center).to(dtype);
+    at::addcmul_out(centered, per_channel(bias_in.detach() - shift * slope), centered,
                     per_channel(slope));
-    result.output = centred.to(x.scalar_type());
+    result.output = centered.to(x.scalar_type());
 
-    const auto mean = result.mean.to(kind);
+    const auto mean = result.mean.to(dtype);
     gradient = [=, want_dx = x_in.requires_grad()](
                    const std::vector<at::Tensor>& saved,
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
       const auto& input = saved[0];
-      const auto dy = gradients[0].defined() ? gradients[0].to(kind) : at::zeros_like(input, kind);
-      const auto centred_x = input - per_channel(mean);
+      const auto dy =
+          gradients[0].defined() ? gradients[0].to(dtype) : at::zeros_like(input, dtype);
+      const auto centered_x = input - per_channel(mean);
       const auto dbias = dy.sum(others);
-      const auto dweight = (dy * centred_x).sum(others) * inverse;
+      const auto dweight = (dy * centered_x).sum(others) * inverse;
       if (!want_dx) return {at::Tensor(), dweight, dbias};
       auto shared = at::cat({dbias, dweight});
       exchange.all_reduce_sum_(shared);
-      shared = shared / total.to(kind);
-      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalised input.
+      shared = shared / total.to(dtype);
+      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalized input.
       const auto along = slope * inverse * shared.narrow(0, channels, channels);
       const auto constant = -slope * shared.narrow(0, 0, channels);
       auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));
-      dx.addcmul_(centred_x, per_channel(along), /*value=*/-1);
+      dx.addcmul_(centered_x, per_channel(along), /*value=*/-1);
       return {dx.to(input.scalar_type()), dweight, dbias};
     };
   }

@@ -12,22 +12,26 @@
 namespace contrapunto::detail {
 
 /// New tensor of N(0, std^2). On the meta device only the shape is made.
-inline at::Tensor normal_tensor(at::IntArrayRef sizes, double std, const at::TensorOptions& where) {
-  return at::empty(sizes, where).normal_(0.0, std);
+inline at::Tensor normal_tensor(at::IntArrayRef sizes, double std,
+                                const at::TensorOptions& tensor_options) {
+  return at::empty(sizes, tensor_options).normal_(0.0, std);
 }
 
 /// New tensor of U(-bound, bound).
 inline at::Tensor uniform_tensor(at::IntArrayRef sizes, double bound,
-                                 const at::TensorOptions& where) {
-  return at::empty(sizes, where).uniform_(-bound, bound);
+                                 const at::TensorOptions& tensor_options) {
+  return at::empty(sizes, tensor_options).uniform_(-bound, bound);
 }
 
 /// New tensor of std * z with z from N(0, 1) cut to [-2, 2], by inversion of its distribution.
 /// Its deviation is 0.88 std.
 inline at::Tensor truncated_normal_tensor(at::IntArrayRef sizes, double std,
-                                          const at::TensorOptions& where) {
+                                          const at::TensorOptions& tensor_options) {
   const double mass = std::erf(2.0 / std::numbers::sqrt2);
-  return at::empty(sizes, where).uniform_(-mass, mass).erfinv_().mul_(std * std::numbers::sqrt2);
+  return at::empty(sizes, tensor_options)
+      .uniform_(-mass, mass)
+      .erfinv_()
+      .mul_(std * std::numbers::sqrt2);
 }
 
 /// Bound of the uniform distribution that torch.nn.Linear and Conv2d draw weight and bias from.

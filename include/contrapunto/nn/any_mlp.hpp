@@ -1,0 +1,52 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <concepts>
+#include <functional>
+
+#include "contrapunto/nn/detail/module_pointer.hpp"
+#include "contrapunto/nn/forward_cost.hpp"
+#include "contrapunto/nn/token_grid.hpp"
+
+namespace contrapunto {
+
+/// Maps each token by itself: [N, width] to a new tensor of the same shape.
+template <class M>
+concept MlpModule = detail::ModuleHolder<M> && requires(M& mlp, const at::Tensor& x) {
+  { mlp->forward(x) } -> std::convertible_to<at::Tensor>;
+};
+
+/// Any MLP, for blocks that must not know its type. It converts from a module holder with
+/// `Tensor forward(const Tensor& x)`, whose result must not be `x` itself or anything that
+/// something else still reads: the block adds the residual in place. `ForwardCost cost(grid) const`
+/// is used where the module has it; otherwise the cost is estimated from the matrices.
+class AnyMlp : public detail::ModulePointer {
+ public:
+  AnyMlp() = default;
+
+  template <detail::ModuleHolder M>
+  AnyMlp(M mlp) : ModulePointer(mlp.ptr()) {
+    static_assert(MlpModule<M>,
+                  "AnyMlp: an MLP must have `at::Tensor forward(const at::Tensor& x)`; see "
+                  "docs/extending.md, Attention");
+    if constexpr (MlpModule<M>)
+      forward_ = [mlp](const at::Tensor& x) mutable -> at::Tensor { return mlp->forward(x); };
+    if constexpr (requires(const TokenGrid& grid) { mlp->cost(grid); })
+      cost_ = [mlp](const TokenGrid& grid) -> ForwardCost { return mlp->cost(grid); };
+  }
+
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const { return forward_(x); }
+
+  [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    return cost_ ? cost_(grid) : detail::cost_of_matrices(**this, grid.batch * grid.length());
+  }
+
+ private:
+  std::function<at::Tensor(const at::Tensor&)> forward_;
+  std::function<ForwardCost(const TokenGrid&)> cost_;
+};
+
+}  // namespace contrapunto

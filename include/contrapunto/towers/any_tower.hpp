@@ -1,0 +1,113 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "contrapunto/core/concepts.hpp"
+#include "contrapunto/nn/detail/module_pointer.hpp"
+#include "contrapunto/nn/forward_cost.hpp"
+
+namespace contrapunto {
+
+/// Groups of a tower's parameters from the input to the output. Each is a list of names of
+/// submodules and parameters; what no list names belongs to the first group.
+using LockGroups = std::vector<std::vector<std::string>>;
+
+/// Any tower, for whatever must not know its type, with the pointer syntax of a module holder. It
+/// converts from every `Tower`. The other members are optional in the tower and found when present:
+///
+/// | member of the tower                                   | who uses it | |
+/// ----------------------------------------------------- | ------------------------------------- |
+/// | `ForwardCost cost(int64_t tokens) const`, one sample; | forward_gflops, activation_bytes | |
+/// `tokens`: length of trimmed texts, 0: the longest     |                                       |
+/// | `LockGroups lock_groups() const`                      | lock_tower | | `void
+/// checkpoint_activations(bool on)`                | checkpoint_activations                | |
+/// `string open_clip_name(const string& name) const`     | open_clip_state, load_open_clip_state |
+/// | `Tensor fit_open_clip_tensor(const string& name,`     | load_open_clip_state | | `const
+/// Tensor& source) const`                         |                                       |
+class AnyTower : public detail::ModulePointer {
+ public:
+  AnyTower() = default;
+
+  template <class T>
+  requires Tower<T> && detail::ModuleHolder<T> AnyTower(T tower)
+      : ModulePointer(tower.ptr()),
+        forward_([tower](const at::Tensor& x) mutable -> at::Tensor { return tower(x); }) {
+    if constexpr (requires { tower->cost(std::int64_t{}); })
+      cost_ = [tower](std::int64_t tokens) -> ForwardCost { return tower->cost(tokens); };
+    if constexpr (requires { tower->lock_groups(); })
+      lock_groups_ = [tower]() -> LockGroups { return tower->lock_groups(); };
+    if constexpr (requires { tower->checkpoint_activations(true); })
+      checkpoint_activations_ = [tower](bool on) mutable { tower->checkpoint_activations(on); };
+    if constexpr (requires(const std::string& name) { tower->open_clip_name(name); })
+      open_clip_name_ = [tower](const std::string& name) -> std::string {
+        return tower->open_clip_name(name);
+      };
+    if constexpr (requires(const std::string& name, const at::Tensor& source) {
+                    tower->fit_open_clip_tensor(name, source);
+                  })
+      fit_open_clip_tensor_ = [tower](const std::string& name,
+                                      const at::Tensor& source) -> at::Tensor {
+        return tower->fit_open_clip_tensor(name, source);
+      };
+  }
+
+  /// The tower's forward.
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const { return forward_(x); }
+
+  /// Cost of one sample; nothing when the tower does not report it.
+  [[nodiscard]] std::optional<ForwardCost> cost(std::int64_t tokens = 0) const {
+    if (!cost_) return std::nullopt;
+    return cost_(tokens);
+  }
+
+  /// Groups for lock_tower; nothing when the tower does not list them.
+  [[nodiscard]] std::optional<LockGroups> lock_groups() const {
+    if (!lock_groups_) return std::nullopt;
+    return lock_groups_();
+  }
+
+  [[nodiscard]] bool can_checkpoint_activations() const {
+    return static_cast<bool>(checkpoint_activations_);
+  }
+
+  /// Keeps the inputs of blocks instead of their activations, or no longer. Raises when the tower
+  /// cannot.
+  void checkpoint_activations(bool on) const {
+    TORCH_CHECK(checkpoint_activations_, "checkpoint_activations: the tower '", ptr()->name(),
+                "' has no member `void checkpoint_activations(bool on)`; add one that wraps its "
+                "blocks in activation_checkpoint(), see docs/extending.md, Towers");
+    checkpoint_activations_(on);
+  }
+
+  /// The name that OpenCLIP's tower has for the tensor `name`; the same by default.
+  [[nodiscard]] std::string open_clip_name(const std::string& name) const {
+    return open_clip_name_ ? open_clip_name_(name) : name;
+  }
+
+  /// `source`, a tensor from OpenCLIP for our tensor `name`, brought to the tower's shape where
+  /// that is possible; as it is by default.
+  [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
+                                                const at::Tensor& source) const {
+    return fit_open_clip_tensor_ ? fit_open_clip_tensor_(name, source) : source;
+  }
+
+ private:
+  std::function<at::Tensor(const at::Tensor&)> forward_;
+  std::function<ForwardCost(std::int64_t)> cost_;
+  std::function<LockGroups()> lock_groups_;
+  std::function<void(bool)> checkpoint_activations_;
+  std::function<std::string(const std::string&)> open_clip_name_;
+  std::function<at::Tensor(const std::string&, const at::Tensor&)> fit_open_clip_tensor_;
+};
+
+}  // namespace contrapunto
