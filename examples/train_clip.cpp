@@ -168,9 +168,9 @@ void train(const Settings& s) {
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
-  const cp::TileOptions tiles{.products = precision.product_dtype()};
+  const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
-    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<>({tiles})(e) : cp::TiledInfoNce<>({tiles})(e);
+    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss({tiles})(e) : cp::TiledInfoNce({tiles})(e);
   };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));

@@ -171,7 +171,7 @@ void train(const Settings& s) {
                                    .trim_y = true,
                                    .negatives_input = s.hard_negatives > 0 ? "negatives" : ""};
   cp::GradCache step_gradients(cp::pair_step_model(model, device, inputs),
-                               cp::TiledInfoNce<>({.tiles = {.products = precision.product_dtype()}}),
+                               cp::TiledInfoNce({.tiles = {.matmul_dtype = precision.product_dtype()}}),
                                {.chunk_size = s.chunk_size, .keep_bytes = 1e9 * s.keep_gigabytes},
                                {.precision = precision, .device = device, .scaler = &scaler});
 

@@ -185,11 +185,11 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const auto warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run);
   const auto schedule = make_schedule(s, run, warmup_steps);
-  const cp::TileOptions tiles{.products = precision.product_dtype()};
+  const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
   const auto loss = [&](const cp::Embeddings& e) {
     using Ranks = cp::ProcessGroupCommunicator;  // NEW: over the batch of all ranks
-    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss<Ranks>({tiles}, ranks)(e)
-                               : cp::TiledInfoNce<Ranks>({tiles}, ranks)(e);
+    return s.loss == "sigmoid" ? cp::TiledSigmoidLoss({tiles}, ranks)(e)
+                               : cp::TiledInfoNce({tiles}, ranks)(e);
   };
   const bool is_vit = std::holds_alternative<cp::VisionTransformerOptions>(config.image);
   cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), cp::family_adamw_options(is_vit ? "ViT" : "RN"));
@@ -200,7 +200,7 @@ void train(const Settings& s, const torch::Device device, const cp::ProcessGroup
 
   // ---- Step: batch in, gradients out ----
   const cp::PairStepOptions inputs{.prepare_x = to_images, .trim_y = !config.text.reads_padding()};
-  cp::GradientSync<cp::ProcessGroupCommunicator> sync(model->parameters(), ranks);  // NEW: sums, while backward runs.
+  cp::GradientSync sync(model->parameters(), ranks);  // NEW: sums, while backward runs.
   const cp::StepContext context{
       .precision = precision, .device = device, .scaler = &scaler, .sync = sync.handle()};  // NEW:
   cp::FullBatch compute_gradients(cp::pair_step_model(model, device, inputs), loss, context);

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
@@ -32,13 +32,12 @@ inline std::string describe_tensors(const std::vector<at::Tensor>& tensors) {
 /// Overwrites `tensors`, such as a model's parameters and buffers, with those of rank `root`: how a
 /// run with several ranks starts from one model. Raises on every rank when number, shapes or dtypes
 /// differ between ranks. Collective.
-template <Communicator C>
-void broadcast_tensors_(std::vector<at::Tensor> tensors, const C& communicator,
-                        std::int64_t root = 0) {
-  if (communicator.size() == 1) return;
-  check_same_on_all_ranks(communicator, "broadcast_tensors_: the list of tensors",
+inline void broadcast_tensors_(std::vector<at::Tensor> tensors, const Ranks& ranks,
+                               std::int64_t root = 0) {
+  if (ranks.size() == 1) return;
+  check_same_on_all_ranks(ranks, "broadcast_tensors_: the list of tensors",
                           detail::describe_tensors(tensors));
-  for (auto& tensor : tensors) communicator.broadcast_(tensor, root);
+  for (auto& tensor : tensors) ranks.broadcast_(tensor, root);
 }
 
 }  // namespace contrapunto

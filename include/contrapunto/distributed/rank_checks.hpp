@@ -8,29 +8,27 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
 namespace detail {
 
 /// One number from each rank.
-template <Communicator C>
-std::vector<std::int64_t> gather_numbers(const C& communicator, std::int64_t number) {
+inline std::vector<std::int64_t> gather_numbers(const Ranks& ranks, std::int64_t number) {
   const auto gathered =
-      communicator.all_gather(at::full({1}, number, at::kLong).to(communicator.device())).cpu();
-  const auto* first = gathered.template data_ptr<std::int64_t>();
-  return {first, first + communicator.size()};
+      ranks.all_gather(at::full({1}, number, at::kLong).to(ranks.device())).cpu();
+  const auto* first = gathered.data_ptr<std::int64_t>();
+  return {first, first + ranks.size()};
 }
 
 /// Raises when `shown` is not the same text for all ranks.
@@ -59,49 +57,37 @@ inline std::string excerpt(std::string_view text, std::size_t at) {
 }  // namespace detail
 
 /// The ranks on which `condition` holds, ascending, the same list on every rank. Collective.
-template <Communicator C>
-[[nodiscard]] std::vector<std::int64_t> ranks_where(const C& communicator, bool condition) {
-  const auto holds = detail::gather_numbers(communicator, condition ? 1 : 0);
-  std::vector<std::int64_t> ranks;
+[[nodiscard]] inline std::vector<std::int64_t> ranks_where(const Ranks& ranks, bool condition) {
+  const auto holds = detail::gather_numbers(ranks, condition ? 1 : 0);
+  std::vector<std::int64_t> found;
   for (std::size_t r = 0; r < holds.size(); ++r)
-    if (holds[r] != 0) ranks.push_back(static_cast<std::int64_t>(r));
-  return ranks;
-}
-
-/// A function that all ranks must call together, which gives the smallest of their values: for
-/// decisions that all must share, such as StepContext::smallest.
-template <Communicator C>
-[[nodiscard]] std::function<std::int64_t(std::int64_t)> all_reduce_min(C communicator) {
-  return [communicator](std::int64_t value) {
-    const auto values = detail::gather_numbers(communicator, value);
-    return *std::min_element(values.begin(), values.end());
-  };
+    if (holds[r] != 0) found.push_back(static_cast<std::int64_t>(r));
+  return found;
 }
 
 /// Raises on every rank when `value` is not the same on all, and names the ranks that differ from
 /// rank 0 with their values: "batch size differs: rank 1 has 512, rank 0 has 256". Collective.
-template <Communicator C>
-void check_same_on_all_ranks(const C& communicator, std::string_view name, std::int64_t value) {
+inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name,
+                                    std::int64_t value) {
   std::vector<std::string> shown;
-  for (const auto number : detail::gather_numbers(communicator, value))
+  for (const auto number : detail::gather_numbers(ranks, value))
     shown.push_back(std::to_string(number));
   detail::refuse_difference(name, shown);
 }
 
 /// The same for a text, such as a configuration written out. Ranks compare a hash of it and
 /// exchange it only when they differ; of long texts the message shows where they part.
-template <Communicator C>
-void check_same_on_all_ranks(const C& communicator, std::string_view name, std::string_view value) {
-  std::uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
-  for (const char c : value) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  const auto hashes = detail::gather_numbers(communicator, std::bit_cast<std::int64_t>(hash));
+inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name,
+                                    std::string_view value) {
+  const auto hash = hash_of(value);
+  const auto hashes = detail::gather_numbers(ranks, hash);
   const auto differs = [&](std::int64_t other) { return other != hashes.front(); };
   if (std::none_of(hashes.begin(), hashes.end(), differs)) return;
 
   const auto size = static_cast<std::int64_t>(value.size());
   auto bytes = at::empty({size}, at::kByte);
   if (size > 0) std::memcpy(bytes.data_ptr(), value.data(), value.size());
-  const auto gathered = gather_rows(communicator, bytes.to(communicator.device()));
+  const auto gathered = gather_rows(ranks, bytes.to(ranks.device()));
   const auto rows = gathered.rows.cpu();
   const auto* next = static_cast<const char*>(rows.data_ptr());
   std::vector<std::string_view> texts;

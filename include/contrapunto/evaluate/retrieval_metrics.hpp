@@ -19,9 +19,8 @@
 #include <tuple>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
 
 namespace contrapunto {
@@ -70,13 +69,6 @@ inline at::Tensor in_chunks(std::int64_t rows, std::int64_t chunk,
   for (std::int64_t begin = chunk; begin < rows; begin += chunk)
     parts.push_back(ranks_of(begin, std::min(begin + chunk, rows)));
   return at::cat(parts);
-}
-
-/// gather_rows without its copy where there is one rank.
-template <Communicator C>
-GatheredRows rows_of_all(const C& communicator, const at::Tensor& rows) {
-  if (communicator.size() == 1) return {rows, {rows.size(0)}, 0};
-  return gather_rows(communicator, rows);
 }
 
 /// Owners counted over the rows of x of all ranks instead of each rank's own. Raises for owners
@@ -145,10 +137,10 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, std::int64_t first, const a
 /// Each rank searches for its own queries among everything, which is gathered once, so memory is
 /// O(D) per row of all ranks; N and M may differ between ranks and be 0 on some. The result is the
 /// same on every rank, and that of one process on all rows. Collective: raises on every rank.
-template <Communicator C>
-[[nodiscard]] RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
-                                                 const at::Tensor& y_owner, const C& communicator,
-                                                 std::int64_t chunk = 512) {
+[[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
+                                                        const at::Tensor& y_owner,
+                                                        const Ranks& ranks,
+                                                        std::int64_t chunk = 512) {
   TORCH_CHECK(x.dim() == 2 && y.dim() == 2 && x.size(1) == y.size(1), "retrieval_metrics: x ",
               x.sizes(), " and y ", y.sizes(), " must be [N, D] and [M, D] with the same D");
   TORCH_CHECK(
@@ -157,23 +149,23 @@ template <Communicator C>
       " ", y_owner.sizes());
   TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
   const at::NoGradGuard no_grad;
-  const auto all_x = detail::rows_of_all(communicator, x);
-  const auto all_y = detail::rows_of_all(communicator, y);
-  const auto all_owners = detail::rows_of_all(communicator, y_owner.to(x.device()));
+  const auto all_x = gather_rows(ranks, x);
+  const auto all_y = gather_rows(ranks, y);
+  const auto all_owners = gather_rows(ranks, y_owner.to(x.device()));
   const auto owner = detail::global_owners(all_owners, all_x);  // [M of all ranks]
   const auto own = owner.narrow(0, all_y.offset, y.size(0));
 
   const auto y_ranks = detail::ranks_of_owners(y, own, all_x.rows, chunk);
   const auto x_ranks = detail::ranks_of_best(x, all_x.offset, all_y.rows, owner, chunk);
-  return {detail::summarise_ranks(detail::rows_of_all(communicator, x_ranks).rows),
-          detail::summarise_ranks(detail::rows_of_all(communicator, y_ranks).rows)};
+  return {detail::summarise_ranks(gather_rows(ranks, x_ranks).rows),
+          detail::summarise_ranks(gather_rows(ranks, y_ranks).rows)};
 }
 
 /// The same in one process.
 [[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
                                                         const at::Tensor& y_owner,
                                                         std::int64_t chunk = 512) {
-  return retrieval_metrics(x, y, y_owner, SingleProcess(), chunk);
+  return retrieval_metrics(x, y, y_owner, Ranks(), chunk);
 }
 
 }  // namespace contrapunto

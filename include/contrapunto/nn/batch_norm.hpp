@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "contrapunto/autograd/recompute_scope.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/nn/detail/batch_norm_over_ranks.hpp"
 
 namespace contrapunto {
@@ -38,9 +39,9 @@ class BatchNormImpl : public torch::nn::Module {
     const bool again = learn && is_recomputing();
     if (learn && !again) num_batches_tracked.add_(1);
     const auto kind = running_mean.scalar_type();
-    if (learn && exchange_) {
+    if (learn && ranks_.size() > 1) {
       const auto batch =
-          detail::normalize_over_ranks(x, weight.to(kind), bias.to(kind), kEps, exchange_);
+          detail::normalize_over_ranks(x, weight.to(kind), bias.to(kind), kEps, ranks_);
       if (!again) {
         running_mean.lerp_(batch.mean.to(kind), kMomentum);
         running_var.lerp_(batch.unbiased_variance.to(kind), kMomentum);
@@ -57,7 +58,7 @@ class BatchNormImpl : public torch::nn::Module {
   [[nodiscard]] bool frozen() const { return frozen_; }
 
   /// The batch's statistics are from now on those of all ranks (see synchronize_batch_norm).
-  void exchange_statistics(detail::StatisticsExchange exchange) { exchange_ = std::move(exchange); }
+  void synchronize(Ranks ranks) { ranks_ = std::move(ranks); }
 
   using torch::nn::Module::to;
   void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override {
@@ -82,7 +83,7 @@ class BatchNormImpl : public torch::nn::Module {
   static constexpr double kMomentum = 0.1;
 
   bool frozen_ = false;
-  detail::StatisticsExchange exchange_;
+  Ranks ranks_;
 };
 TORCH_MODULE(BatchNorm);
 
