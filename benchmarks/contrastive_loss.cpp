@@ -82,9 +82,9 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
   const auto scale = torch::tensor(14.3F, device).requires_grad_(true);
   const auto bias = torch::tensor(-10.0F, device).requires_grad_(true);
   const cp::TileOptions tiles{
-      .rows = s.rows, .columns = s.columns, .keep_bytes = s.keep_bytes, .products = products};
-  const cp::TiledInfoNce<> info_nce({.tiles = tiles});
-  const cp::TiledSigmoidLoss<> sigmoid({.tiles = tiles});
+      .rows = s.rows, .columns = s.columns, .keep_bytes = s.keep_bytes, .matmul_dtype = products};
+  const cp::TiledInfoNce info_nce({.tiles = tiles});
+  const cp::TiledSigmoidLoss sigmoid({.tiles = tiles});
   const bool softmax = s.loss == "info_nce";
   double value = 0.0;
   const auto step = [&] {

@@ -111,25 +111,25 @@ int main(int argc, char** argv) {
     return torch::nn::functional::normalize(features.tensors.front());
   };
   const cp::Batch batch{{{"anchor", inputs.at("anchor")}, {"positive", inputs.at("positive")}}, {}};
-  cp::StepModel model;
+  cp::StepModel<> model;
   if (batch.at("anchor").is_floating_point())
     model.encoders.push_back({"anchor", [](const at::Tensor& x) -> cp::Features { return x; }});
   else
     model.encoders.push_back({"anchor", encode, true});
   model.encoders.push_back({"positive", encode, true});
-  model.embed = [unit](const std::vector<cp::Features>& features, const cp::Batch&) {
+  model.head = [unit](const std::vector<cp::Features>& features, const cp::Batch&) {
     return cp::Embeddings{unit(features[0]), unit(features[1]), torch::tensor(20.0)};
   };
   model.parameters = tower->parameters();
 
-  const cp::TiledInfoNce<> loss({.symmetric = false});
+  const cp::TiledInfoNce loss({.symmetric = false});
   Timing timing;
   if (s.strategy == "direct") {
-    cp::FullBatch<cp::TiledInfoNce<>> step(model, loss);
+    cp::FullBatch<cp::TiledInfoNce> step(model, loss);
     timing = time_steps(step, batch, model.parameters, s.steps);
   } else {
-    cp::GradCache<cp::TiledInfoNce<>> step(model, loss,
-                                           {.chunk_size = s.chunk, .keep_bytes = s.keep_bytes});
+    cp::GradCache<cp::TiledInfoNce> step(model, loss,
+                                         {.chunk_size = s.chunk, .keep_bytes = s.keep_bytes});
     timing = time_steps(step, batch, model.parameters, s.steps);
   }
   std::cout << nlohmann::json{{"step_seconds", timing.seconds},

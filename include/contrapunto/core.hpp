@@ -8,7 +8,7 @@
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/gates.hpp"
-#include "contrapunto/core/gradient_sync_handle.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/keeps_float32.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/random.hpp"

@@ -5,6 +5,7 @@
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/local_info_nce.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
+#include "contrapunto/loss/pairwise_logsumexp.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
 #include "contrapunto/loss/tile_options.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"

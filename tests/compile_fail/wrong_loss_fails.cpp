@@ -9,5 +9,5 @@ struct TwoTensors {
 };
 
 int main() {
-  const contrapunto::FullBatch step(contrapunto::StepModel{}, TwoTensors{});
+  const contrapunto::FullBatch step(contrapunto::StepModel<>{}, TwoTensors{});
 }

@@ -13,6 +13,6 @@ struct WithParts {
 };
 
 int main() {
-  const contrapunto::FullBatch one(contrapunto::StepModel{}, MyLoss{});
-  const contrapunto::FullBatch other(contrapunto::StepModel{}, WithParts{});
+  const contrapunto::FullBatch one(contrapunto::StepModel<>{}, MyLoss{});
+  const contrapunto::FullBatch other(contrapunto::StepModel<>{}, WithParts{});
 }

@@ -79,7 +79,7 @@ void run(const std::string& scenario, Ranks& ranks) {
       auto x = at::ones({4, 8});
       if (step == kFaultStep && last) x[2][3] = std::numeric_limits<float>::quiet_NaN();
       try {
-        (void)TiledInfoNce<Ranks>({}, ranks)({x, x, at::ones({})});
+        (void)TiledInfoNce({}, ranks)({x, x, at::ones({})});
       } catch (const std::exception& error) {
         // All ranks raise in this step, so each says it before one of them is gone.
         say("RAISED " + error_text(error));

@@ -103,11 +103,11 @@ TEST_CASE("Gradients are sent in the order in which backward comes by them, whil
     std::size_t sent_before_first = 99;
     const auto first = a * 2;
     first.register_hook([&](const at::Tensor&) { sent_before_first = world.sent->size(); });
-    sync.arm();
+    sync.begin_overlap();
     ((first + b).repeat({2}) * c).sum().backward();
     REQUIRE(sent_before_first == 1);
     REQUIRE(*world.sent == std::vector<std::int64_t>{256 + 1, 2 * 128 + 2});
-    sync.finish();
+    sync.wait();
     REQUIRE(world.sent->size() == 2);
     REQUIRE(a.grad().equal(torch::full({100}, 8.0)));
     REQUIRE(b.grad().equal(torch::full({100}, 4.0)));
@@ -123,14 +123,14 @@ TEST_CASE("A bucket that is complete early waits for those before it", "[distrib
   const auto inner = late * 2;
   std::size_t sent = 99;
   inner.register_hook([&](const at::Tensor&) { sent = world.sent->size(); });
-  sync.arm();
+  sync.begin_overlap();
   (inner.sum() * early).sum().backward();  // the gradient of `early` comes first
   REQUIRE(sent == 0);
   REQUIRE(*world.sent == std::vector<std::int64_t>{257, 129});
-  sync.finish();
+  sync.wait();
 }
 
-TEST_CASE("Nothing is sent before arm(), and a gradient after its bucket is an error",
+TEST_CASE("Nothing is sent before begin_overlap(), and a gradient after its bucket is an error",
           "[distributed][cpu]") {
   const TwinRanks world;
   const Model model;
@@ -138,20 +138,21 @@ TEST_CASE("Nothing is sent before arm(), and a gradient after its bucket is an e
   model.loss(0, 0).backward();
   model.loss(0, 1).backward();
   REQUIRE(world.sent->empty());
-  sync.arm();
-  REQUIRE_THROWS_WITH(sync.arm(), Contains("arm() was called twice"));
+  sync.begin_overlap();
+  REQUIRE_THROWS_WITH(sync.begin_overlap(), Contains("begin_overlap() was called twice"));
   model.loss(0, 2, true).backward();
   REQUIRE(world.sent->empty());  // `never` comes first of all buckets and gets no gradient
-  sync.finish();
+  sync.wait();
   REQUIRE(world.sent->size() == static_cast<std::size_t>(sync.bucket_count()));
 
   const auto weight = torch::ones({100}, torch::requires_grad());
   GradientSync one({weight}, world, {.bucket_megabytes = kSmallBucket});
-  one.arm();
+  one.begin_overlap();
   weight.sum().backward();
-  REQUIRE_THROWS_WITH(weight.sum().backward(), Contains("parameter #0 of shape [100]") &&
-                                                   Contains("arrived after it was sent") &&
-                                                   Contains("call arm() before the last backward"));
+  REQUIRE_THROWS_WITH(weight.sum().backward(),
+                      Contains("parameter #0 of shape [100]") &&
+                          Contains("arrived after it was sent") &&
+                          Contains("call begin_overlap() before the last backward"));
 }
 
 TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end with the sync",
@@ -174,7 +175,7 @@ TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end w
     const auto before = model.first.grad().clone();
     model.loss(0, 0).backward();
     REQUIRE(close(model.first.grad(), before * 1.5));
-    sync.arm();
+    sync.begin_overlap();
   }
   world.sent->clear();
   model.loss(0, 0).backward();
@@ -189,7 +190,7 @@ TEST_CASE("Parameters of several dtypes travel apart", "[distributed][cpu]") {
   GradientSync sync({wide, narrow, also_wide}, world);
   REQUIRE(sync.bucket_count() == 2);
   (wide + narrow + also_wide.sum()).sum().backward();
-  sync.finish();  // without arm(): everything at once
+  sync.wait();  // without begin_overlap(): everything at once
   REQUIRE(wide.grad().equal(torch::full({3}, 2.0)));
   REQUIRE(narrow.grad().equal(torch::full({3}, 2.0, torch::kBFloat16)));
   REQUIRE(also_wide.grad().sizes() == at::IntArrayRef{0, 3});
@@ -200,12 +201,12 @@ TEST_CASE("One rank has nothing to sum", "[distributed][cpu]") {
   GradientSync sync(model.parameters(), SingleProcess{});
   REQUIRE(sync.bucket_count() == 0);
   REQUIRE_FALSE(static_cast<bool>(sync.handle()));
-  sync.arm();
+  sync.begin_overlap();
   model.loss(0, 0).backward();
   const auto* before = model.first.grad().data_ptr();
   const auto values = model.first.grad().clone();
-  sync.arm();
-  sync.finish();
+  sync.begin_overlap();
+  sync.wait();
   REQUIRE(model.first.grad().data_ptr() == before);
   REQUIRE(model.first.grad().equal(values));
   REQUIRE_THROWS_WITH(GradientSync({}, SingleProcess{}, {.bucket_megabytes = 0.0}),
@@ -240,10 +241,10 @@ TEST_CASE("On a CUDA device gradients are sent from autograd's own thread", "[di
     alone.push_back(weight.grad().clone());
     weight.mutable_grad().reset();
   }
-  sync.arm();
+  sync.begin_overlap();
   backward();
   REQUIRE(world.sent->size() == 2);
-  sync.finish();
+  sync.wait();
   for (std::size_t i = 0; i < weights.size(); ++i) REQUIRE(close(weights[i].grad(), alone[i] * 2));
 }
 
@@ -276,10 +277,10 @@ void sums_like_one_process(const ProcessGroupCommunicator& world, GradientSyncOp
   for (const bool arm : {true, true, false}) {
     model.zero_grad();
     for (std::int64_t micro = 0; micro < 3; ++micro) {
-      if (arm && micro == 2) sync.arm();
+      if (arm && micro == 2) sync.begin_overlap();
       model.loss(world.rank(), micro, world.rank() == 1 && micro == 0).backward();
     }
-    sync.finish();
+    sync.wait();
     REQUIRE(same(model.gradients(), expected, dtype == at::kFloat ? 4.0 : 1.0));
     REQUIRE(model.sometimes.grad().defined());  // rank 1 alone has it
     REQUIRE_FALSE(model.never.grad().defined());
@@ -289,9 +290,9 @@ void sums_like_one_process(const ProcessGroupCommunicator& world, GradientSyncOp
 void rounds_to_bf16(const ProcessGroupCommunicator& world) {
   const Model model(at::kFloat);
   GradientSync sync(model.parameters(), world, {.bucket_megabytes = kSmallBucket, .bf16 = true});
-  sync.arm();
+  sync.begin_overlap();
   model.loss(world.rank(), 0, world.rank() == 1).backward();
-  sync.finish();
+  sync.wait();
   std::vector<at::Tensor> expected(model.parameters().size());
   for (std::int64_t rank = 0; rank < 2; ++rank) {
     const Model one(at::kFloat);
@@ -342,9 +343,9 @@ void agrees_with_reducer(const test::LocalWorld& local) {
     const auto loss = theirs.loss(world.rank(), step);
     reducer.prepare_for_backward({});
     loss.backward();
-    sync.arm();
+    sync.begin_overlap();
     ours.loss(world.rank(), step).backward();
-    sync.finish();
+    sync.wait();
     const auto result = ours.gradients();
     const auto mean = theirs.gradients();
     for (std::size_t i = 0; i < result.size(); ++i) {

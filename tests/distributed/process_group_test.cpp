@@ -126,9 +126,9 @@ void check_training(const ProcessGroupCommunicator& world) {
     CHECK(test::close(own[2], expected[2].narrow(0, begin, 3)));
   };
   using Ranks = ProcessGroupCommunicator;
-  check(TiledInfoNce<Ranks>({.ring = false}, world));
-  check(TiledInfoNce<Ranks>({.ring = true}, world));
-  check(LocalInfoNce<Ranks>({.gradient_through_gather = true}, world));
+  check(TiledInfoNce({.ring = false}, world));
+  check(TiledInfoNce({.ring = true}, world));
+  check(LocalInfoNce({.gradient_through_gather = true}, world));
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   };
   const cp::StepContext context{.precision = cp::precision_policy("bf16"), .device = device};
   cp::FullBatch compute_gradients(cp::pair_step_model(model, device, {.prepare_x = to_images}),
-                                  cp::TiledInfoNce<>(), context);
+                                  cp::TiledInfoNce(), context);
 
   while (const auto batch = loader.next()) {
     optimizer.zero_grad();
@@ -317,10 +317,10 @@ TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]")
   cp::Batch batch;
   batch.tensors = {{"image", torch::rand({8, 3, 32, 32})}, {"text", torch::randint(300, {8, 5})}};
   // snippet: step strategy
-  const cp::StepModel parts = cp::pair_step_model(model, device);
-  cp::FullBatch whole(parts, cp::TiledInfoNce<>());
-  cp::GradCache cached(parts, cp::TiledInfoNce<>(), {.chunk_size = 2});
-  cp::Accumulator accumulated(parts, cp::TiledInfoNce<>(), {.micro_batch = 2});
+  const cp::StepModel<> parts = cp::pair_step_model(model, device);
+  cp::FullBatch whole(parts, cp::TiledInfoNce());
+  cp::GradCache cached(parts, cp::TiledInfoNce(), {.chunk_size = 2});
+  cp::Accumulator accumulated(parts, cp::TiledInfoNce(), {.micro_batch = 2});
 
   const cp::LossTerms loss = cached(batch);  // gradients are in the parameters
   // snippet end

@@ -22,8 +22,8 @@ Embeddings pairs(std::int64_t n, double scale) {
 Embeddings with_negatives(Embeddings e) {
   const auto n = e.x.size(0);
   e.negatives = test::unit_rows(2 * n + 1, e.x.size(1));
-  e.keys = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
-  e.negative_keys = torch::arange(2 * n + 1) % (3 * n);
+  e.group_ids = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
+  e.negative_group_ids = torch::arange(2 * n + 1) % (3 * n);
   return e;
 }
 
@@ -33,7 +33,7 @@ at::Tensor dense_with_constant_candidates(const Embeddings& e) {
   Embeddings for_x = e;
   for_x.y = e.y.detach();
   if (e.negatives) for_x.negatives = e.negatives->detach();
-  const Embeddings for_y{e.y, e.x.detach(), e.scale, {}, {}, e.keys, {}};
+  const Embeddings for_y{e.y, e.x.detach(), e.scale, {}, {}, e.group_ids, {}};
   return (test::dense_rows(for_x) + test::dense_rows(for_y)) / 2;
 }
 
@@ -41,8 +41,8 @@ const TileOptions kSmallTiles{.rows = 37, .columns = 50};
 
 auto local(bool gradient_through_gather) {
   return [=](const test::ThreadRank& rank) {
-    return LocalInfoNce<test::ThreadRank>(
-        {.tiles = kSmallTiles, .gradient_through_gather = gradient_through_gather}, rank);
+    return LocalInfoNce({.tiles = kSmallTiles, .gradient_through_gather = gradient_through_gather},
+                        rank);
   };
 }
 
@@ -83,7 +83,7 @@ TEST_CASE("Constant candidates give the loss of the whole batch but other gradie
 
 TEST_CASE("With one rank candidates are never constant", "[loss][cpu]") {
   const auto e = pairs(30, 10.0);
-  const LocalInfoNce<> loss({.gradient_through_gather = false});
+  const LocalInfoNce loss({.gradient_through_gather = false});
   CHECK(loss.inexact().empty());
   CHECK(test::worst_error(test::evaluate(loss, e, torch::kDouble),
                           test::evaluate(test::dense_symmetric, e, torch::kDouble), 1e-3) < 1e-12);
@@ -105,8 +105,8 @@ TEST_CASE("Local InfoNCE in float32 and 16 bit is as exact as the tiled loss", "
   for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
     const auto e = test::leaves(pairs(127, 100.0), dtype);
     const auto expected = test::evaluate(test::dense_symmetric, e, torch::kDouble);
-    const auto tiled = test::evaluate_on_ranks(
-        [](const auto& rank) { return TiledInfoNce<test::ThreadRank>({}, rank); }, e, 3);
+    const auto tiled =
+        test::evaluate_on_ranks([](const auto& rank) { return TiledInfoNce({}, rank); }, e, 3);
     CHECK(test::worst_error(test::evaluate_on_ranks(local(true), e, 3), expected, 1.0) <=
           1.2 * test::worst_error(tiled, expected, 1.0) + 1e-5);
   }

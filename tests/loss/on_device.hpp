@@ -19,8 +19,8 @@ inline Embeddings trained_pairs(std::int64_t n, double scale, std::int64_t width
 inline Embeddings with_candidates(Embeddings e) {
   const auto n = e.x.size(0);
   e.negatives = unit_rows(2 * n + 1, e.x.size(1));
-  e.keys = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
-  e.negative_keys = torch::arange(2 * n + 1) % (3 * n);
+  e.group_ids = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
+  e.negative_group_ids = torch::arange(2 * n + 1) % (3 * n);
   return e;
 }
 
@@ -32,7 +32,7 @@ inline Embeddings without_bias(Embeddings e) {
 /// `e` on `device`.
 inline Embeddings moved(Embeddings e, torch::Device device) {
   for (auto* tensor : {&e.x, &e.y, &e.scale}) *tensor = tensor->to(device);
-  for (auto* tensor : {&e.bias, &e.negatives, &e.keys, &e.negative_keys})
+  for (auto* tensor : {&e.bias, &e.negatives, &e.group_ids, &e.negative_group_ids})
     if (*tensor) *tensor = (*tensor)->to(device);
   return e;
 }

@@ -22,9 +22,10 @@ inline at::Tensor excluded(const Embeddings& e) {
   const auto n = e.x.size(0);
   const auto m = n + (e.negatives ? e.negatives->size(0) : 0);
   auto mask = torch::zeros({n, m}, torch::kBool);
-  if (!e.keys) return mask;
-  const auto columns = e.negatives ? torch::cat({*e.keys, *e.negative_keys}) : *e.keys;
-  mask = e.keys->unsqueeze(1) == columns.unsqueeze(0);
+  if (!e.group_ids) return mask;
+  const auto columns =
+      e.negatives ? torch::cat({*e.group_ids, *e.negative_group_ids}) : *e.group_ids;
+  mask = e.group_ids->unsqueeze(1) == columns.unsqueeze(0);
   mask.diagonal().fill_(false);
   return mask;
 }
@@ -71,7 +72,8 @@ inline at::Tensor dense_views(const Embeddings& e) {
   const auto self = torch::eye(2 * b, torch::kBool);
   const auto z = (e.scale * rows.mm(rows.t()));
   const auto log_p = z - torch::logsumexp(z.masked_fill(self, none), {1}, true);
-  const auto keys = e.keys ? torch::cat({*e.keys, *e.keys}) : torch::arange(b).repeat({2});
+  const auto keys =
+      e.group_ids ? torch::cat({*e.group_ids, *e.group_ids}) : torch::arange(b).repeat({2});
   const auto positive =
       (keys.unsqueeze(1) == keys.unsqueeze(0)).logical_and(self.logical_not()).to(z.scalar_type());
   return -((log_p * positive).sum(1) / positive.sum(1)).mean();
@@ -93,8 +95,8 @@ inline Embeddings leaves(const Embeddings& e, at::ScalarType dtype) {
   Embeddings copy{leaf(e.x), leaf(e.y), leaf(e.scale)};
   if (e.bias) copy.bias = leaf(*e.bias);
   if (e.negatives) copy.negatives = leaf(*e.negatives);
-  copy.keys = e.keys;
-  copy.negative_keys = e.negative_keys;
+  copy.group_ids = e.group_ids;
+  copy.negative_group_ids = e.negative_group_ids;
   return copy;
 }
 
@@ -133,8 +135,8 @@ LossResult evaluate_on_ranks(const MakeLoss& make_loss, const Embeddings& e, std
     };
     Embeddings own{part(e.x), part(e.y), e.scale, e.bias};
     if (e.negatives) own.negatives = part(*e.negatives);
-    if (e.keys) own.keys = part(*e.keys);
-    if (e.negative_keys) own.negative_keys = part(*e.negative_keys);
+    if (e.group_ids) own.group_ids = part(*e.group_ids);
+    if (e.negative_group_ids) own.negative_group_ids = part(*e.negative_group_ids);
     results[static_cast<std::size_t>(rank.rank())] =
         evaluate(make_loss(rank), own, e.x.scalar_type());
   });

@@ -10,8 +10,9 @@
 
 using namespace contrapunto;
 
-// What CUDA computes, products of 16 bit included; on the CPU with TileOptions::as_on_cuda, so that
-// all of it but the kernels themselves is tested where there is no GPU.
+// What CUDA computes, products of 16 bit included; on the CPU with
+// TileTesting::emulate_cuda_rounding, so that all of it but the kernels themselves is tested where
+// there is no GPU.
 
 namespace {
 
@@ -20,25 +21,25 @@ TileOptions tiles_of(at::ScalarType products, double keep = 0.0, std::int64_t ro
   return {.rows = rows,
           .columns = columns,
           .keep_bytes = keep,
-          .products = products,
-          .as_on_cuda = true};
+          .matmul_dtype = products,
+          .testing = {.emulate_cuda_rounding = true}};
 }
 
 /// Calls `check(loss, dense, plain, e)` for every loss: tiled, dense in float64, and plain in
 /// `products`.
 template <class Check>
 void for_each_loss(const TileOptions& tiles, const Embeddings& e, const Check& check) {
-  const auto products = tiles.products;
+  const auto products = tiles.matmul_dtype;
   check(
-      TiledInfoNce<>({.tiles = tiles}), test::dense_symmetric,
+      TiledInfoNce({.tiles = tiles}), test::dense_symmetric,
       [=](const Embeddings& d) { return test::autocast_info_nce(d, products, true); },
       test::without_bias(e));
   check(
-      TiledInfoNce<>({.tiles = tiles, .symmetric = false}), test::dense_rows,
+      TiledInfoNce({.tiles = tiles, .symmetric = false}), test::dense_rows,
       [=](const Embeddings& d) { return test::autocast_info_nce(d, products, false); },
       test::without_bias(e));
   check(
-      TiledSigmoidLoss<>({.tiles = tiles}), test::dense_sigmoid,
+      TiledSigmoidLoss({.tiles = tiles}), test::dense_sigmoid,
       [=](const Embeddings& d) { return test::autocast_sigmoid(d, products); }, e);
   if (!e.negatives)
     check(
@@ -51,21 +52,21 @@ void for_each_loss(const TileOptions& tiles, const Embeddings& e, const Check& c
 void check_accuracy(torch::Device device, const TileOptions& tiles, const Embeddings& e) {
   const auto rounded = test::leaves(e, torch::kFloat);
   const double floor = e.scale.item<double>() / static_cast<double>(e.x.size(0));
-  for_each_loss(
-      tiles, rounded,
-      [&](const auto& loss, const auto& dense, const auto& plain, const Embeddings& d) {
-        const auto expected = test::evaluate(dense, d, torch::kDouble);
-        const double naive =
-            test::worst_error(test::evaluate(plain, d, torch::kFloat), expected, floor);
-        const double error =
-            test::worst_error(test::evaluate_on(device, loss, d, torch::kFloat), expected, floor);
-        INFO("n " << e.x.size(0) << ", scale " << e.scale.item<double>() << ", " << tiles.products
-                  << ", kept " << tiles.keep_bytes << ": error " << error << ", plain " << naive);
-        // Plain code may be lucky; a logit's rounding grows with the scale.
-        const double tolerance = test::tolerance(tiles.products);
-        CHECK(error <=
-              naive + 0.25 * tolerance + std::max(1e-7, 1e-3 * tolerance) * e.scale.item<double>());
-      });
+  for_each_loss(tiles, rounded,
+                [&](const auto& loss, const auto& dense, const auto& plain, const Embeddings& d) {
+                  const auto expected = test::evaluate(dense, d, torch::kDouble);
+                  const double naive =
+                      test::worst_error(test::evaluate(plain, d, torch::kFloat), expected, floor);
+                  const double error = test::worst_error(
+                      test::evaluate_on(device, loss, d, torch::kFloat), expected, floor);
+                  INFO("n " << e.x.size(0) << ", scale " << e.scale.item<double>() << ", "
+                            << tiles.matmul_dtype << ", kept " << tiles.keep_bytes << ": error "
+                            << error << ", plain " << naive);
+                  // Plain code may be lucky; a logit's rounding grows with the scale.
+                  const double tolerance = test::tolerance(tiles.matmul_dtype);
+                  CHECK(error <= naive + 0.25 * tolerance +
+                                     std::max(1e-7, 1e-3 * tolerance) * e.scale.item<double>());
+                });
 }
 
 void check_all_sizes(torch::Device device) {
@@ -147,8 +148,8 @@ void check_memory(torch::Device device, std::int64_t n) {
     CHECK(10 * features + 2e6 < 0.5 * static_cast<double>(n * n) * 4);
   };
   const auto tiles = tiles_of(torch::kBFloat16, 0.0, 256, 256);
-  check(TiledInfoNce<>({.tiles = tiles}));
-  check(TiledSigmoidLoss<>({.tiles = tiles}));
+  check(TiledInfoNce({.tiles = tiles}));
+  check(TiledSigmoidLoss({.tiles = tiles}));
   check(NtXent(tiles));
 }
 
@@ -175,13 +176,13 @@ TEST_CASE("The CPU ignores the dtype of the products unless it is told to go the
           "[loss][cpu]") {
   const auto e = test::without_bias(test::trained_pairs(40, 14.3));
   const auto value = [&](TileOptions tiles) {
-    return test::evaluate(TiledInfoNce<>({.tiles = tiles}), e, torch::kFloat).value;
+    return test::evaluate(TiledInfoNce({.tiles = tiles}), e, torch::kFloat).value;
   };
-  CHECK(value({.products = torch::kBFloat16}) == value({}));
+  CHECK(value({.matmul_dtype = torch::kBFloat16}) == value({}));
   CHECK(value(tiles_of(torch::kBFloat16)) != value(tiles_of(torch::kFloat)));
   // float64 is never rounded.
   const auto exact = test::evaluate(test::dense_symmetric, e, torch::kDouble);
-  const TiledInfoNce<> rounded({.tiles = tiles_of(torch::kBFloat16)});
+  const TiledInfoNce rounded({.tiles = tiles_of(torch::kBFloat16)});
   CHECK(test::worst_error(test::evaluate(rounded, e, torch::kDouble), exact, 1e-3) < 1e-12);
 }
 
@@ -202,16 +203,11 @@ TEST_CASE("Ranks that go the way of CUDA give the gradients of the whole batch",
         CHECK(test::worst_error(test::evaluate_on_ranks(make_loss, d, 3), whole, 0.1) < limit);
       };
       const auto tiles = tiles_of(products);
+      check([&](const auto& rank) { return TiledInfoNce({.tiles = tiles, .ring = ring}, rank); },
+            TiledInfoNce({.tiles = tiles}), test::without_bias(e));
       check(
-          [&](const auto& rank) {
-            return TiledInfoNce<test::ThreadRank>({.tiles = tiles, .ring = ring}, rank);
-          },
-          TiledInfoNce<>({.tiles = tiles}), test::without_bias(e));
-      check(
-          [&](const auto& rank) {
-            return TiledSigmoidLoss<test::ThreadRank>({.tiles = tiles, .ring = ring}, rank);
-          },
-          TiledSigmoidLoss<>({.tiles = tiles}), e);
+          [&](const auto& rank) { return TiledSigmoidLoss({.tiles = tiles, .ring = ring}, rank); },
+          TiledSigmoidLoss({.tiles = tiles}), e);
     }
 }
 
@@ -227,7 +223,7 @@ TEST_CASE("Tiled losses on CUDA agree with float64 in every dtype of products", 
   // With the tiles that suit the device, one row of a strip left over.
   const auto e = test::trained_pairs(1001, 14.3);
   for (const auto products : {torch::kFloat, torch::kBFloat16, torch::kHalf}) {
-    check_accuracy(torch::kCUDA, {.products = products}, e);
+    check_accuracy(torch::kCUDA, {.matmul_dtype = products}, e);
     check_accuracy(torch::kCUDA, tiles_of(products, 0.0, 500, 1000), e);
     check_accuracy(torch::kCUDA, tiles_of(products, 1e9, 250, 250), e);
   }

@@ -35,8 +35,8 @@ Embeddings with_bias(Embeddings e) {
 Embeddings with_negatives(Embeddings e) {
   const auto n = e.x.size(0);
   e.negatives = test::unit_rows(2 * n + 1, e.x.size(1));
-  e.keys = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
-  e.negative_keys = torch::arange(2 * n + 1) % (3 * n);
+  e.group_ids = torch::arange(n) % std::max<std::int64_t>(1, n - n / 4);
+  e.negative_group_ids = torch::arange(2 * n + 1) % (3 * n);
   return e;
 }
 
@@ -69,11 +69,10 @@ TEST_CASE("Tiled losses equal the dense ones at every size, scale and dtype", "[
       for (const auto dtype : {torch::kDouble, torch::kFloat, torch::kBFloat16, torch::kHalf}) {
         if (n == 1000 && dtype == torch::kDouble) continue;
         const auto e = pairs(n, scale);
-        check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles}), test::dense_symmetric, e,
-                            dtype);
-        check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles, .symmetric = false}),
+        check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e, dtype);
+        check_against_dense(TiledInfoNce({.tiles = kSmallTiles, .symmetric = false}),
                             test::dense_rows, e, dtype);
-        check_against_dense(TiledSigmoidLoss<>({.tiles = kSmallTiles}), test::dense_sigmoid,
+        check_against_dense(TiledSigmoidLoss({.tiles = kSmallTiles}), test::dense_sigmoid,
                             with_bias(e), dtype);
         check_against_dense(NtXent(kSmallTiles), test::dense_views, e, dtype);
       }
@@ -83,10 +82,10 @@ TEST_CASE("Negatives and keys change a tiled loss as they change the dense one",
   for (const auto n : {1, 2, 127})
     for (const auto dtype : {torch::kDouble, torch::kFloat}) {
       const auto e = with_negatives(pairs(n, 20.0));
-      check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles}), test::dense_symmetric, e, dtype);
-      check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles, .symmetric = false}),
+      check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e, dtype);
+      check_against_dense(TiledInfoNce({.tiles = kSmallTiles, .symmetric = false}),
                           test::dense_rows, e, dtype);
-      check_against_dense(TiledSigmoidLoss<>({.tiles = kSmallTiles}), test::dense_sigmoid,
+      check_against_dense(TiledSigmoidLoss({.tiles = kSmallTiles}), test::dense_sigmoid,
                           with_bias(e), dtype);
     }
 }
@@ -94,12 +93,12 @@ TEST_CASE("Negatives and keys change a tiled loss as they change the dense one",
 TEST_CASE("SupCon equals the dense one, and NT-Xent with a key per pair", "[loss][cpu]") {
   for (const auto n : {1, 2, 127}) {
     auto e = pairs(n, 10.0);
-    e.keys = torch::arange(n) % 7;
+    e.group_ids = torch::arange(n) % 7;
     check_against_dense(SupCon(kSmallTiles), test::dense_views, e, torch::kDouble);
     check_against_dense(SupCon(kSmallTiles), test::dense_views, e, torch::kFloat);
-    e.keys = torch::arange(n);
+    e.group_ids = torch::arange(n);
     const auto a = test::evaluate(SupCon(kSmallTiles), e, torch::kDouble);
-    e.keys.reset();
+    e.group_ids.reset();
     CHECK(test::worst_error(a, test::evaluate(NtXent(kSmallTiles), e, torch::kDouble), 1e-3) <
           1e-12);
   }
@@ -107,9 +106,9 @@ TEST_CASE("SupCon equals the dense one, and NT-Xent with a key per pair", "[loss
 
 TEST_CASE("The size of tiles and kept exponentials do not change the result", "[loss][cpu]") {
   const auto e = with_bias(pairs(130, 14.3));
-  const auto expected = test::evaluate(TiledInfoNce<>(), e, torch::kDouble);
+  const auto expected = test::evaluate(TiledInfoNce(), e, torch::kDouble);
   const auto views = test::evaluate(NtXent(), e, torch::kDouble);
-  const auto sigmoid = test::evaluate(TiledSigmoidLoss<>(), e, torch::kDouble);
+  const auto sigmoid = test::evaluate(TiledSigmoidLoss(), e, torch::kDouble);
   for (const auto rows : {1, 32, 130, 500})
     for (const auto columns : {1, 64, 999})
       for (const double keep : {0.0, 20e3, 1e9}) {
@@ -118,16 +117,16 @@ TEST_CASE("The size of tiles and kept exponentials do not change the result", "[
         const auto check = [&](const auto& loss, const test::LossResult& whole) {
           CHECK(test::worst_error(test::evaluate(loss, e, torch::kDouble), whole, 1e-6) < 1e-12);
         };
-        check(TiledInfoNce<>({.tiles = tiles}), expected);
+        check(TiledInfoNce({.tiles = tiles}), expected);
         check(NtXent(tiles), views);
-        check(TiledSigmoidLoss<>({.tiles = tiles}), sigmoid);
+        check(TiledSigmoidLoss({.tiles = tiles}), sigmoid);
       }
 }
 
 TEST_CASE("Kept exponentials are used and equal those that are recomputed", "[loss][cpu]") {
   const auto e = test::leaves(pairs(60, 14.3), torch::kFloat);
   const auto gradient = [&](double keep) {
-    const auto loss = TiledInfoNce<>({.tiles = {.rows = 16, .columns = 16, .keep_bytes = keep}})(e);
+    const auto loss = TiledInfoNce({.tiles = {.rows = 16, .columns = 16, .keep_bytes = keep}})(e);
     return torch::autograd::grad({loss}, {e.x}).front();
   };
   CHECK(gradient(1e9).equal(gradient(0.0)));
@@ -142,11 +141,11 @@ TEST_CASE("Rows whose every similarity is low do not underflow", "[loss][cpu]") 
   e.y = e.y / e.y.norm(2, {1}, true);
   e.x[0] = opposite / opposite.norm();
   REQUIRE((e.x[0].unsqueeze(0).mm(e.y.t()).max() < -0.65).item<bool>());
-  check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles}), test::dense_symmetric, e,
+  check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
                       torch::kFloat);
   // Columns too.
   std::swap(e.x, e.y);
-  check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles}), test::dense_symmetric, e,
+  check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
                       torch::kFloat);
   // And both views of one sample against the rest.
   e.y[0] = e.x[0] = -e.x.mean(0) / e.x.mean(0).norm();
@@ -154,7 +153,7 @@ TEST_CASE("Rows whose every similarity is low do not underflow", "[loss][cpu]") 
   // Logits beyond what exp can hold, from features that are no unit rows.
   e = pairs(20, 100.0);
   e.x = e.x * 5;
-  check_against_dense(TiledInfoNce<>({.tiles = kSmallTiles}), test::dense_symmetric, e,
+  check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
                       torch::kFloat);
 }
 
@@ -174,7 +173,7 @@ TEST_CASE("Ranks give the loss and the gradients of the whole batch", "[loss][cp
             };
             check(
                 [&](const auto& rank) {
-                  return TiledInfoNce<test::ThreadRank>({.tiles = kSmallTiles, .ring = ring}, rank);
+                  return TiledInfoNce({.tiles = kSmallTiles, .ring = ring}, rank);
                 },
                 [](Embeddings d) {
                   d.bias.reset();
@@ -182,8 +181,7 @@ TEST_CASE("Ranks give the loss and the gradients of the whole batch", "[loss][cp
                 });
             check(
                 [&](const auto& rank) {
-                  return TiledSigmoidLoss<test::ThreadRank>({.tiles = kSmallTiles, .ring = ring},
-                                                            rank);
+                  return TiledSigmoidLoss({.tiles = kSmallTiles, .ring = ring}, rank);
                 },
                 test::dense_sigmoid);
           }
@@ -201,7 +199,7 @@ TEST_CASE("Views over ranks find each other and their classes among all rows", "
                                   scale / static_cast<double>(n)) < 1e-11);
         };
         check([](const auto& rank) { return NtXent(kSmallTiles, rank); });
-        e.keys = torch::arange(n) % 7;
+        e.group_ids = torch::arange(n) % 7;
         check([](const auto& rank) { return SupCon(kSmallTiles, rank); });
       }
 }
@@ -216,8 +214,7 @@ TEST_CASE("Ranks fall back to running maxima together", "[loss][cpu]") {
   for (const bool ring : {false, true})
     CHECK(test::worst_error(test::evaluate_on_ranks(
                                 [&](const auto& rank) {
-                                  return TiledInfoNce<test::ThreadRank>(
-                                      {.tiles = kSmallTiles, .ring = ring}, rank);
+                                  return TiledInfoNce({.tiles = kSmallTiles, .ring = ring}, rank);
                                 },
                                 single, 3),
                             expected, 1.0) < 2e-5);
@@ -229,7 +226,7 @@ TEST_CASE("A rank whose features are not finite is named on all ranks", "[loss][
     auto e = pairs(4, 10.0);
     if (rank.rank() == 1) e.y[2][5] = std::numeric_limits<double>::quiet_NaN();
     try {
-      static_cast<void>(TiledInfoNce<test::ThreadRank>({}, rank)(e));
+      static_cast<void>(TiledInfoNce({}, rank)(e));
     } catch (const c10::Error& error) {
       said[static_cast<std::size_t>(rank.rank())] = error.what_without_backtrace();
     }
@@ -240,7 +237,7 @@ TEST_CASE("A rank whose features are not finite is named on all ranks", "[loss][
 
 TEST_CASE("A tiled loss keeps the identities of the loss", "[loss][cpu]") {
   const auto e = pairs(50, 14.3);
-  const TiledInfoNce<> loss({.tiles = kSmallTiles});
+  const TiledInfoNce loss({.tiles = kSmallTiles});
   const auto whole = test::evaluate(loss, e, torch::kDouble);
 
   SECTION("the scale's gradient is <dX, X> / scale and <dY, Y> / scale") {
@@ -297,8 +294,8 @@ TEST_CASE("The memory of tiled losses grows with N, not with its square", "[loss
     // A handful of copies of the features and of vectors, and a tile.
     CHECK(large < 4000.0 * 4 * (8 * 16 + 30) + 8 * 64 * 64 * 4);
   };
-  check(TiledInfoNce<>({.tiles = tiles}), false);
-  check(TiledSigmoidLoss<>({.tiles = tiles}), true);
+  check(TiledInfoNce({.tiles = tiles}), false);
+  check(TiledSigmoidLoss({.tiles = tiles}), true);
   check(NtXent(tiles), false);
   CHECK(peak(InfoNce{}, 4000, false) > 4000.0 * 4000.0 * 4);
 }
@@ -311,9 +308,8 @@ TEST_CASE("In the ring a rank's memory does not grow with the number of ranks", 
       auto e = test::leaves(with_bias(pairs(300, 10.0)), torch::kFloat);
       const TileOptions tiles{.rows = 64, .columns = 64};
       const MemoryMeter meter;
-      const at::Tensor value =
-          sigmoid ? TiledSigmoidLoss<test::ThreadRank>({tiles, ring}, rank)(e)
-                  : TiledInfoNce<test::ThreadRank>({.tiles = tiles, .ring = ring}, rank)(e);
+      const at::Tensor value = sigmoid ? TiledSigmoidLoss({tiles, ring}, rank)(e)
+                                       : TiledInfoNce({.tiles = tiles, .ring = ring}, rank)(e);
       value.backward();
       const std::lock_guard lock(mutex);
       most = std::max(most, static_cast<double>(meter.peak_bytes()));
@@ -330,7 +326,7 @@ TEST_CASE("In the ring a rank's memory does not grow with the number of ranks", 
 TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {
   const auto a = test::leaves(pairs(20, 10.0), torch::kDouble);
   const auto b = test::leaves(pairs(21, 30.0), torch::kDouble);
-  const TiledInfoNce<> loss({.tiles = {.rows = 8, .columns = 8, .keep_bytes = 1e6}});
+  const TiledInfoNce loss({.tiles = {.rows = 8, .columns = 8, .keep_bytes = 1e6}});
   const auto first = loss(a);
   const auto second = loss(b);
   first.backward();
@@ -346,7 +342,7 @@ TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {
 TEST_CASE("Features changed in place between forward and backward are noticed", "[loss][cpu]") {
   const auto e = test::leaves(pairs(5, 10.0), torch::kDouble);
   const auto x = e.x * 1.0;
-  const auto loss = TiledInfoNce<>()(Embeddings{x, e.y, e.scale});
+  const auto loss = TiledInfoNce()(Embeddings{x, e.y, e.scale});
   x.mul_(2.0);
   CHECK_THROWS_WITH(loss.backward(), Contains("modified by an inplace operation"));
 }
@@ -354,18 +350,18 @@ TEST_CASE("Features changed in place between forward and backward are noticed", 
 TEST_CASE("Tiled losses refuse what does not fit", "[loss][cpu]") {
   auto e = pairs(4, 10.0);
   e.negatives = torch::zeros({3, 5});
-  CHECK_THROWS_WITH(TiledInfoNce<>()(e), Contains("negatives [3, 5] must be [M, D]"));
+  CHECK_THROWS_WITH(TiledInfoNce()(e), Contains("negatives [3, 5] must be [M, D]"));
   e.negatives = torch::zeros({3, 24});
-  e.keys = torch::arange(4);
-  CHECK_THROWS_WITH(TiledInfoNce<>()(e), Contains("set negative_keys"));
-  e.keys = torch::arange(3);
-  CHECK_THROWS_WITH(TiledInfoNce<>()(e), Contains("must be int64 [B]"));
-  CHECK_THROWS_WITH(TiledSigmoidLoss<>()(pairs(4, 1.0)), Contains("need a bias"));
-  CHECK_THROWS_WITH(SupCon()(pairs(4, 1.0)), Contains("set keys"));
-  CHECK_THROWS_WITH(InfoNce{}(e), Contains("InfoNce: keys"));
-  e.keys.reset();
+  e.group_ids = torch::arange(4);
+  CHECK_THROWS_WITH(TiledInfoNce()(e), Contains("set negative_group_ids"));
+  e.group_ids = torch::arange(3);
+  CHECK_THROWS_WITH(TiledInfoNce()(e), Contains("must be int64 [B]"));
+  CHECK_THROWS_WITH(TiledSigmoidLoss()(pairs(4, 1.0)), Contains("need a bias"));
+  CHECK_THROWS_WITH(SupCon()(pairs(4, 1.0)), Contains("set group_ids"));
+  CHECK_THROWS_WITH(InfoNce{}(e), Contains("InfoNce: group_ids"));
+  e.group_ids.reset();
   CHECK_THROWS_WITH(InfoNce{}(e), Contains("takes no negatives"));
-  CHECK_THROWS_WITH(TiledInfoNce<>({.tiles = {.rows = -1}})(pairs(4, 1.0)), Contains("rows (-1)"));
-  CHECK_THROWS_WITH(TiledInfoNce<>({.tiles = {.products = torch::kDouble}})(pairs(4, 1.0)),
-                    Contains("products is Double"));
+  CHECK_THROWS_WITH(TiledInfoNce({.tiles = {.rows = -1}})(pairs(4, 1.0)), Contains("rows (-1)"));
+  CHECK_THROWS_WITH(TiledInfoNce({.tiles = {.matmul_dtype = torch::kDouble}})(pairs(4, 1.0)),
+                    Contains("matmul_dtype is Double"));
 }

@@ -130,7 +130,7 @@ TEST_CASE("Sharded AdamW follows gradients summed over the ranks", "[optim][cpu]
     for (int step = 0; step < 4; ++step) {
       optimizer.zero_grad();
       set_gradients(parameters, step, static_cast<double>(rank.rank() + 1));
-      sync.finish();
+      sync.wait();
       for (std::size_t i = 0; i < parameters.size(); ++i)
         whole.parameters[i].mutable_grad() =
             parameters[i].grad().defined() ? parameters[i].grad().clone() : at::Tensor();

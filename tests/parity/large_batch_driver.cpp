@@ -54,9 +54,9 @@ void ranks(const Strings& arguments) {
   for (const bool ring : {false, true}) {
     const std::string way = ring ? "ring" : "gather";
     report("InfoNce_" + way,
-           TiledInfoNce<Group>(TiledInfoNceOptions{.tiles = tiles, .ring = ring}, group));
+           TiledInfoNce(TiledInfoNceOptions{.tiles = tiles, .ring = ring}, group));
     report("Sigmoid_" + way,
-           TiledSigmoidLoss<Group>(TiledSigmoidLossOptions{.tiles = tiles, .ring = ring}, group));
+           TiledSigmoidLoss(TiledSigmoidLossOptions{.tiles = tiles, .ring = ring}, group));
   }
   group.barrier();  // rank 0 hosts the store
 }
@@ -94,10 +94,10 @@ void cached(const Strings& arguments) {
   const auto unit = [](const Features& features) {
     return torch::nn::functional::normalize(features.tensors.front());
   };
-  StepModel model;
+  StepModel<> model;
   for (const char* input : {"anchor", "positive", "negatives"})
     model.encoders.push_back({input, encode});
-  model.embed = [&](const std::vector<Features>& features, const Batch&) {
+  model.head = [&](const std::vector<Features>& features, const Batch&) {
     const auto x = unit(features[0]);
     return Embeddings{.x = x,
                       .y = unit(features[1]),
@@ -107,8 +107,8 @@ void cached(const Strings& arguments) {
   model.parameters = encoder->parameters();
   const LossScaler scaler(PrecisionPolicy{.loss_scaler = true}, torch::kCPU,
                           {.initial_scale = loss_scale});
-  GradCache<TiledInfoNce<>> step(std::move(model), TiledInfoNce<>({.symmetric = false}),
-                                 {.chunk_size = std::stoll(arguments.at(2))}, {.scaler = &scaler});
+  GradCache<TiledInfoNce> step(std::move(model), TiledInfoNce({.symmetric = false}),
+                               {.chunk_size = std::stoll(arguments.at(2))}, {.scaler = &scaler});
   const auto terms = step(Batch{{{"anchor", data.at("anchor")},
                                  {"positive", data.at("positive")},
                                  {"negatives", data.at("negatives")}},

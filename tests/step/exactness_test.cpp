@@ -42,16 +42,16 @@ struct TwoMlpsImpl : torch::nn::Module {
 };
 TORCH_MODULE(TwoMlps);
 
-StepModel step_of(TwoMlps model) {
+StepModel<> step_of(TwoMlps model) {
   const auto encode = [](torch::nn::Sequential tower) {
     return [tower](const at::Tensor& in) mutable -> Features {
       return torch::nn::functional::normalize(
           tower->forward(in).to(tower->parameters().front().scalar_type()));
     };
   };
-  StepModel step;
+  StepModel<> step;
   step.encoders = {{"x", encode(model->x)}, {"y", encode(model->y)}};
-  step.embed = [model](const std::vector<Features>& f, const Batch&) {
+  step.head = [model](const std::vector<Features>& f, const Batch&) {
     return Embeddings{f[0].tensors[0], f[1].tensors[0], model->scale * 1.0, model->bias * 1.0};
   };
   step.parameters = model->parameters();
@@ -140,7 +140,7 @@ double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
     const auto r = static_cast<std::size_t>(rank.rank());
     const auto begin = bound(rank.rank());
     const auto part = test::part_of(batch, begin, bound(rank.rank() + 1) - begin);
-    GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
+    GradientSync sync(models[r]->parameters(), rank);
     results[r] = run(strategy, models[r], make_loss(rank), part, precision, sync.handle());
   });
   std::vector<double> distances;
@@ -187,13 +187,13 @@ TEST_CASE(
         }
   };
   const auto tiles = [](const PrecisionPolicy& precision) {
-    return TileOptions{.rows = 300, .columns = 300, .products = precision.product_dtype()};
+    return TileOptions{.rows = 300, .columns = 300, .matmul_dtype = precision.product_dtype()};
   };
   check("InfoNCE", NaiveInfoNce{}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
-    return TiledInfoNce<test::ThreadRank>({.tiles = tiles(p), .ring = rank.size() == 4}, rank);
+    return TiledInfoNce({.tiles = tiles(p), .ring = rank.size() == 4}, rank);
   });
   check("sigmoid", NaiveSigmoid{}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
-    return TiledSigmoidLoss<test::ThreadRank>({.tiles = tiles(p)}, rank);
+    return TiledSigmoidLoss({.tiles = tiles(p)}, rank);
   });
   CHECK(checked == 648);
 }
@@ -238,7 +238,7 @@ TEST_CASE("32,768 pairs on two ranks give the gradient of the full batch", "[ste
 
   const double error = worst_on_ranks(
       2, Strategy::kGradCache, kScale,
-      [](const test::ThreadRank& rank) { return TiledInfoNce<test::ThreadRank>({}, rank); },
+      [](const test::ThreadRank& rank) { return TiledInfoNce({}, rank); },
       batch_of(kPairs, torch::kFloat), precision, expected);
   CHECK(error < test::tolerance(torch::kFloat));
 }

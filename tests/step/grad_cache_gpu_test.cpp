@@ -12,7 +12,7 @@ using namespace contrapunto;
 
 namespace {
 
-StepModel step_on(const DualEncoder& model, torch::Device device) {
+StepModel<> step_on(const DualEncoder& model, torch::Device device) {
   return pair_step_model(model, device);
 }
 
@@ -56,8 +56,10 @@ void check_rounded_products(torch::Device device) {
   const StepContext context{.device = device};
   const auto batch = test::small_batch(127);
   for (const auto products : {torch::kFloat, torch::kBFloat16}) {
-    const TiledInfoNce<> loss(
-        {.tiles = {.rows = 64, .columns = 64, .products = products, .as_on_cuda = true}});
+    const TiledInfoNce loss({.tiles = {.rows = 64,
+                                       .columns = 64,
+                                       .matmul_dtype = products,
+                                       .testing = {.emulate_cuda_rounding = true}}});
     auto model = test::small_model();
     model->to(device);
     FullBatch direct(step_on(model, device), loss, context);
@@ -82,11 +84,11 @@ TEST_CASE("GradCache on CUDA equals the whole batch, dropout replayed", "[step][
     return;
   }
   const TileOptions tiles{.rows = 16, .columns = 16};
-  check_device(torch::kCUDA, TiledInfoNce<>({.tiles = tiles}), false);
-  check_device(torch::kCUDA, TiledSigmoidLoss<>({.tiles = tiles}), true);
+  check_device(torch::kCUDA, TiledInfoNce({.tiles = tiles}), false);
+  check_device(torch::kCUDA, TiledSigmoidLoss({.tiles = tiles}), true);
   check_rounded_products(torch::kCUDA);
 }
 
 TEST_CASE("The checks of GradCache on CUDA hold on the CPU too", "[step][cpu]") {
-  check_device(torch::kCPU, TiledInfoNce<>({.tiles = {.rows = 16, .columns = 16}}), false);
+  check_device(torch::kCPU, TiledInfoNce({.tiles = {.rows = 16, .columns = 16}}), false);
 }

@@ -135,7 +135,7 @@ Gradients gradients_of(Step& step, const Batch& batch, torch::nn::Module& module
 /// The function whose gradient GradCache promises, with all graphs kept: chunk after chunk in its
 /// order, then the loss over everything.
 template <class Loss>
-Gradients all_graphs_kept(const StepModel& step, const Loss& loss, const Batch& batch,
+Gradients all_graphs_kept(const StepModel<>& step, const Loss& loss, const Batch& batch,
                           std::int64_t chunk, torch::nn::Module& module) {
   torch::manual_seed(77);
   std::vector<Features> features;
@@ -150,7 +150,7 @@ Gradients all_graphs_kept(const StepModel& step, const Loss& loss, const Batch& 
       whole = whole.index_select(0, chunking.order.argsort().to(whole.device()));
     features.emplace_back(whole);
   }
-  LossTerms(loss(step.embed(features, batch))).total.backward();
+  LossTerms(loss(step.head(features, batch))).total.backward();
   return take_gradients(module);
 }
 

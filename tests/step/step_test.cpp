@@ -35,7 +35,7 @@ namespace {
 
 const TileOptions kTiles{.rows = 16, .columns = 16};
 
-StepModel step_of(const DualEncoder& model, PairStepOptions options = {}) {
+StepModel<> step_of(const DualEncoder& model, PairStepOptions options = {}) {
   options.trim_y = true;
   return pair_step_model(model, torch::kCPU, std::move(options));
 }
@@ -82,19 +82,19 @@ TEST_CASE("Any chunk size gives the gradients of the whole batch", "[step][cpu]"
       }
   };
   check_loss_of(InfoNce{}, false);
-  check_loss_of(TiledInfoNce<>({.tiles = kTiles}), false);
+  check_loss_of(TiledInfoNce({.tiles = kTiles}), false);
   check_loss_of(SigmoidLoss{}, true);
-  check_loss_of(TiledSigmoidLoss<>({.tiles = kTiles}), true);
+  check_loss_of(TiledSigmoidLoss({.tiles = kTiles}), true);
   check_loss_of(NtXent(kTiles), false);
 }
 
 TEST_CASE("In float32 the gradients of chunks are those of the batch to rounding", "[step][cpu]") {
   auto model = small_model();
   const auto batch = small_batch(127);
-  FullBatch direct(step_of(model), TiledInfoNce<>());
+  FullBatch direct(step_of(model), TiledInfoNce());
   const auto expected = gradients_of(direct, batch, *model);
   for (const auto chunk : {16, 50}) {
-    GradCache cached(step_of(model), TiledInfoNce<>(), {.chunk_size = chunk});
+    GradCache cached(step_of(model), TiledInfoNce(), {.chunk_size = chunk});
     CHECK(gradient_error(gradients_of(cached, batch, *model), expected, 0.1) <
           5 * test::tolerance(torch::kFloat));
   }
@@ -159,13 +159,13 @@ TEST_CASE("Towers may share weights, and one tower may make both features", "[st
   auto tower = test::small_vit(0.0);
   tower->to(torch::kDouble);
   const auto scale = torch::tensor(7.0, torch::kDouble).requires_grad_(true);
-  StepModel step;
+  StepModel<> step;
   const auto encode = [tower](const at::Tensor& x) mutable -> Features {
     const auto y = tower(x);
     return y / y.norm(2, {1}, true);
   };
   step.encoders = {{"image", encode}, {"other", encode}};
-  step.embed = [scale](const std::vector<Features>& f, const Batch&) {
+  step.head = [scale](const std::vector<Features>& f, const Batch&) {
     return Embeddings{f[0].tensors[0], f[1].tensors[0], scale * 1.0};
   };
   step.parameters = tower->parameters();
@@ -190,14 +190,14 @@ TEST_CASE("An encoder may return several outputs", "[step][cpu]") {
     const auto y = model->encode_text(tokens);
     return std::vector<at::Tensor>{y, y.flip({1})};
   };
-  step.embed = [model](const std::vector<Features>& f, const Batch&) mutable {
+  step.head = [model](const std::vector<Features>& f, const Batch&) mutable {
     Embeddings e{f[0].tensors[0], f[1].tensors[0], model->scale()};
     e.negatives = f[1].tensors[1];
     return e;
   };
-  FullBatch direct(step, TiledInfoNce<>());
+  FullBatch direct(step, TiledInfoNce());
   const auto expected = gradients_of(direct, batch, *model);
-  GradCache cached(step, TiledInfoNce<>(), {.chunk_size = 3});
+  GradCache cached(step, TiledInfoNce(), {.chunk_size = 3});
   CHECK(gradient_error(gradients_of(cached, batch, *model), expected) < 1e-10);
 }
 
@@ -207,18 +207,18 @@ TEST_CASE("Hard negatives and keys of the batch reach the loss", "[step][cpu]") 
   auto batch = small_batch(9, torch::kDouble);
   batch.tensors["negatives"] = small_batch(18).at("text").view({9, 2, 12});
   const PairStepOptions options{.negatives_input = "negatives"};
-  FullBatch direct(step_of(model, options), TiledInfoNce<>());
+  FullBatch direct(step_of(model, options), TiledInfoNce());
   double with = 0.0, without = 0.0, result = 0.0;
   const auto expected = gradients_of(direct, batch, *model, &with);
-  GradCache cached(step_of(model, options), TiledInfoNce<>(), {.chunk_size = 4});
+  GradCache cached(step_of(model, options), TiledInfoNce(), {.chunk_size = 4});
   CHECK(gradient_error(gradients_of(cached, batch, *model, &result), expected) < 1e-10);
   CHECK(result == Approx(with));
-  FullBatch plain(step_of(model), TiledInfoNce<>());
+  FullBatch plain(step_of(model), TiledInfoNce());
   gradients_of(plain, batch, *model, &without);
   CHECK(with > without);
 
   batch.keys[4] = batch.keys[2];
-  FullBatch keyed(step_of(model, {.use_keys = true}), TiledInfoNce<>());
+  FullBatch keyed(step_of(model, {.group_by_key = true}), TiledInfoNce());
   double masked = 0.0;
   gradients_of(keyed, batch, *model, &masked);
   CHECK(masked < without);
@@ -274,7 +274,7 @@ TEST_CASE("The peak is one chunk's activations and features, not the batch's", "
   auto model = small_model();
   const auto peak = [&](std::int64_t samples, std::int64_t chunk) {
     const auto batch = small_batch(samples);
-    GradCache cached(step_of(model), TiledInfoNce<>({.tiles = kTiles}), {.chunk_size = chunk});
+    GradCache cached(step_of(model), TiledInfoNce({.tiles = kTiles}), {.chunk_size = chunk});
     cached(batch);  // gradients are there from now on
     const MemoryMeter meter;
     cached(batch);
@@ -307,7 +307,7 @@ TEST_CASE("bf16 and fp16 chunks are as exact as the whole batch in the same prec
     CHECK(whole > 1e-5);  // 16 bit it is
     for (const auto chunk : {9, 64})
       for (const double keep : {0.0, 1e12})
-        CHECK(error(GradCache(step_of(model), TiledInfoNce<>(),
+        CHECK(error(GradCache(step_of(model), TiledInfoNce(),
                               {.chunk_size = chunk, .keep_bytes = keep}, context)) < 1.5 * whole);
   }
 }
@@ -418,8 +418,8 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
         const auto count = 21 * (rank.rank() + 1) / ranks - begin;
         const auto part = test::part_of(batch, begin, count);
         auto& model = models[r];
-        GradientSync<test::ThreadRank> sync(model->parameters(), rank);
-        const TiledInfoNce<test::ThreadRank> loss({.ring = true}, rank);
+        GradientSync sync(model->parameters(), rank);
+        const TiledInfoNce loss({.ring = true}, rank);
         const StepContext context{.sync = sync.handle()};
         std::optional<LossTerms> terms;
         if (cached)
@@ -468,9 +468,8 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
         if (fails && r == 1 && ++forwards > 2 && x.size(0) > 3) throw std::bad_alloc();
         return forward(x);
       };
-      GradientSync<test::ThreadRank> sync(models[r]->parameters(), rank);
-      GradCache cached(step, TiledInfoNce<test::ThreadRank>({}, rank),
-                       {.chunk_size = fails ? 6 : 3},
+      GradientSync sync(models[r]->parameters(), rank);
+      GradCache cached(step, TiledInfoNce({}, rank), {.chunk_size = fails ? 6 : 3},
                        {.sync = sync.handle(), .smallest = all_reduce_min(rank)});
       cached(part);
       sizes[r] = cached.chunk_size();
@@ -485,7 +484,7 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
 }
 
 TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
-  CHECK_THROWS_WITH(FullBatch<InfoNce>(StepModel{}), Contains("pair_step_model()"));
+  CHECK_THROWS_WITH(FullBatch<InfoNce>(StepModel<>{}), Contains("pair_step_model()"));
   const auto model = small_model();
   CHECK_THROWS_WITH(GradCache(step_of(model), InfoNce{}, {.chunk_size = -1}),
                     Contains("chunk_size (-1)"));

@@ -6,7 +6,7 @@ namespace contrapunto {
 
 namespace detail {
 
-inline thread_local int recompute_depth = 0;  ///< ReplayScopes that live on this thread.
+inline thread_local int recompute_depth = 0;  ///< RecomputeScopes that live on this thread.
 
 }  // namespace detail
 
@@ -15,7 +15,7 @@ inline thread_local int recompute_depth = 0;  ///< ReplayScopes that live on thi
 /// alone.
 class RecomputeScope {
  public:
-  RecomputeScope() { ++detail::recompute_depth; }
+  [[nodiscard]] RecomputeScope() { ++detail::recompute_depth; }
   ~RecomputeScope() { --detail::recompute_depth; }
   RecomputeScope(const RecomputeScope&) = delete;
   RecomputeScope& operator=(const RecomputeScope&) = delete;

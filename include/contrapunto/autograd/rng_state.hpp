@@ -69,7 +69,9 @@ class RngState {
 /// before, as if nothing had been drawn in between.
 class RngScope {
  public:
-  explicit RngScope(const RngState& state) : before_(state.recapture()) { state.restore(); }
+  [[nodiscard]] explicit RngScope(const RngState& state) : before_(state.recapture()) {
+    state.restore();
+  }
   ~RngScope() { before_.restore(); }
   RngScope(const RngScope&) = delete;
   RngScope& operator=(const RngScope&) = delete;

@@ -21,12 +21,25 @@ template <class T> concept Tower = requires(T& tower, const at::Tensor& input) {
   tower->parameters();
 };
 
-/// Maps the embeddings of a batch to a scalar, or to a scalar with named parts.
-template <class L> concept ContrastiveLoss = requires(const L& loss, const Embeddings& e) {
-  { loss(e) } -> std::convertible_to<LossTerms>;
+/// Maps what the head of a step model returns, `Inputs`, to a scalar or to a scalar with named
+/// parts; it may take the batch as a second argument.
+template <class L, class Inputs> concept LossOf = requires(const L& loss, const Inputs& inputs) {
+  { loss(inputs) } -> std::convertible_to<LossTerms>;
+}
+|| requires(const L& loss, const Inputs& inputs, const Batch& batch) {
+  { loss(inputs, batch) } -> std::convertible_to<LossTerms>;
 };
 
-/// A pure function of the optimiser step, so that resuming needs no state.
+/// A loss over pairs of embeddings.
+template <class L> concept ContrastiveLoss = LossOf<L, Embeddings>;
+
+/// A loss that is a mean over samples, in which no sample meets another, says so by a static member
+/// `kSeparable` that is true. Step strategies average it over all samples of all ranks.
+template <class L> concept SeparableLoss = requires {
+  requires L::kSeparable;
+};
+
+/// A pure function of the optimizer step, so that resuming needs no state.
 template <class S> concept Schedule = requires(const S& schedule, std::int64_t step) {
   { schedule(step) } -> std::convertible_to<double>;
 };

@@ -18,9 +18,11 @@ struct Embeddings {
   /// [M, D], unit rows: further candidates that no row belongs to, such as mined hard negatives or
   /// a queue of earlier batches.
   std::optional<at::Tensor> negatives = {};
-  /// int64 [B]: what the pairs are about. Two pairs of one key are no negatives of each other.
-  std::optional<at::Tensor> keys = {};
-  std::optional<at::Tensor> negative_keys = {};  ///< int64 [M]; set with `negatives` and `keys`.
+  /// int64 [B]: what the pairs are about, such as a class or a hash of the caption. Two pairs with
+  /// one group id are not negatives of each other.
+  std::optional<at::Tensor> group_ids = {};
+  /// int64 [M]; set it where `negatives` and `group_ids` are set.
+  std::optional<at::Tensor> negative_group_ids = {};
 };
 
 }  // namespace contrapunto

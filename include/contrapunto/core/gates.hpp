@@ -6,16 +6,18 @@
 
 namespace contrapunto {
 
-/// Stops the compiler with one readable sentence when `Loss` is no ContrastiveLoss. For templates
+/// Stops the compiler with one readable sentence when `Loss` does not take `Inputs`. For templates
 /// that take a loss: call it first in the constructor.
-template <class Loss>
+template <class Loss, class Inputs = Embeddings>
 consteval void check_loss() {
-  static_assert(ContrastiveLoss<Loss>,
-                "Loss must be callable as `Tensor loss(const Embeddings&) const`, or return "
-                "LossTerms; see docs/extending.md, Losses");
+  static_assert(LossOf<Loss, Inputs>,
+                "Loss must be callable as `Tensor loss(const Inputs&) const` or `Tensor loss(const "
+                "Inputs&, const Batch&) const`, or return LossTerms; Inputs is what the head of "
+                "the StepModel returns, Embeddings from pair_step_model(); see docs/extending.md, "
+                "Losses");
 }
 
-/// The same for a type that is no Schedule.
+/// The same for a type that is not a Schedule.
 template <class S>
 consteval void check_schedule() {
   static_assert(Schedule<S>,

@@ -5,18 +5,22 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
-namespace contrapunto::detail {
+namespace contrapunto {
 
-/// `share` [] with the value of the sum over the ranks: every rank reports the loss of the whole
-/// batch, and differentiates its share of it.
-template <Communicator C>
-[[nodiscard]] at::Tensor all_reduce_value(const at::Tensor& share, const C& communicator) {
-  if (communicator.size() == 1) return share;
+/// Turns this rank's share of a loss into what a loss over ranks must return: a scalar whose value
+/// is the sum of `share` [] over the ranks, with the same bits on every rank, and whose gradient is
+/// that of this rank's `share` alone. Summed over the ranks, as the step strategies do, gradients
+/// are then those of the loss of the whole batch.
+///
+/// For a mean over N samples of all ranks the share is this rank's sum divided by N. With one rank
+/// `share` comes back as it is. Collective; waits for nothing.
+[[nodiscard]] inline at::Tensor all_reduce_value(const at::Tensor& share, const Ranks& ranks) {
+  if (ranks.size() == 1) return share;
   auto sum = share.detach().clone();
-  communicator.all_reduce_sum_(sum);
-  return share - share.detach() + sum;  // zero plus the sum: the same bits on every rank
+  ranks.all_reduce_sum_(sum);
+  return share - share.detach() + sum;  // Zero plus the sum: the same bits on every rank.
 }
 
-}  // namespace contrapunto::detail
+}  // namespace contrapunto

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
@@ -33,24 +33,24 @@ inline std::string describe_tensors(const std::vector<at::Tensor>& tensors) {
 
 }  // namespace detail
 
-/// Overwrites `tensors` with those of rank `root`. Raises on every rank when number, shapes or
-/// dtypes differ between ranks. Collective.
-template <Communicator C>
-void broadcast_tensors_(std::vector<at::Tensor> tensors, const C& communicator,
-                        std::int64_t root = 0) {
-  if (communicator.size() == 1) return;
-  check_same_on_all_ranks(communicator, "broadcast_tensors_: the list of tensors",
+/// Overwrites `tensors`, such as a model's parameters and buffers, with those of rank `root`: how a
+/// run with several ranks starts from one model. Raises on every rank when number, shapes or dtypes
+/// differ between ranks. Collective.
+inline void broadcast_tensors_(std::vector<at::Tensor> tensors, const Ranks& ranks,
+                               std::int64_t root = 0) {
+  if (ranks.size() == 1) return;
+  check_same_on_all_ranks(ranks, "broadcast_tensors_: the list of tensors",
                           detail::describe_tensors(tensors));
-  for (auto& tensor : tensors) communicator.broadcast_(tensor, root);
+  for (auto& tensor : tensors) ranks.broadcast_(tensor, root);
 }
 
 /// Overwrites all parameters and buffers of `module` with those of rank `root`: how a run with
 /// several ranks starts from one model. `module` is a torch::nn::Module or has the same
 /// named_parameters() and named_buffers(). Raises on every rank when the names, shapes or dtypes
 /// differ between ranks, and names the tensors that do. Collective.
-template <class Module, Communicator C>
-void broadcast_module_(const Module& module, const C& communicator, std::int64_t root = 0) {
-  if (communicator.size() == 1) return;
+template <class Module>
+void broadcast_module_(const Module& module, const Ranks& ranks, std::int64_t root = 0) {
+  if (ranks.size() == 1) return;
   std::vector<at::Tensor> tensors;
   std::vector<std::pair<std::string, std::string>> described;
   for (const auto& named : {module.named_parameters(), module.named_buffers()})
@@ -59,8 +59,8 @@ void broadcast_module_(const Module& module, const C& communicator, std::int64_t
       tensors.push_back(entry.value());
       described.emplace_back(entry.key(), detail::describe_tensor(entry.value()));
     }
-  check_same_on_all_ranks(communicator, "broadcast_module_: parameters and buffers", described);
-  for (auto& tensor : tensors) communicator.broadcast_(tensor, root);
+  check_same_on_all_ranks(ranks, "broadcast_module_: parameters and buffers", described);
+  for (auto& tensor : tensors) ranks.broadcast_(tensor, root);
 }
 
 }  // namespace contrapunto

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
@@ -27,34 +27,34 @@ struct GatheredRows {
 /// Concatenates `tensor` [b_r, ...] of all ranks; b_r may differ and be 0. Raises on every rank
 /// when the rows of two ranks do not have the same number of elements. The dtype must be the same
 /// everywhere. Costs one exchange of sizes, which the host waits for; when they differ, also
-/// padding to the largest and a copy.
-template <Communicator C>
-[[nodiscard]] GatheredRows gather_rows(const C& communicator, const at::Tensor& tensor) {
+/// padding to the largest and a copy. With one rank `rows` shares the memory of `tensor`.
+[[nodiscard]] inline GatheredRows gather_rows(const Ranks& ranks, const at::Tensor& tensor) {
   TORCH_CHECK(tensor.dim() >= 1, "gather_rows: the tensor has no rows, its shape is []");
   const auto ours = tensor.detach();
+  if (ranks.size() == 1) return {ours.contiguous(), {ours.size(0)}, 0};
   std::int64_t row_elements = 1;
   for (std::int64_t d = 1; d < ours.dim(); ++d) row_elements *= ours.size(d);
   auto shape = at::empty({2}, at::kLong);
   shape.data_ptr<std::int64_t>()[0] = ours.size(0);
   shape.data_ptr<std::int64_t>()[1] = row_elements;
-  const auto shapes = communicator.all_gather(shape.to(communicator.device())).cpu();  // [W, 2]
+  const auto shapes = ranks.all_gather(shape.to(ranks.device())).cpu();  // [W, 2]
 
   GatheredRows gathered;
   std::int64_t largest = 0;
   bool even = true;
-  for (std::int64_t r = 0; r < communicator.size(); ++r) {
-    const auto* numbers = shapes.template data_ptr<std::int64_t>() + 2 * r;
-    TORCH_CHECK(numbers[1] == shapes.template data_ptr<std::int64_t>()[1],
+  for (std::int64_t r = 0; r < ranks.size(); ++r) {
+    const auto* numbers = shapes.data_ptr<std::int64_t>() + 2 * r;
+    TORCH_CHECK(numbers[1] == shapes.data_ptr<std::int64_t>()[1],
                 "gather_rows: rows differ: those of rank ", r, " have ", numbers[1],
-                " elements, those of rank 0 ", shapes.template data_ptr<std::int64_t>()[1]);
-    if (r == communicator.rank())
+                " elements, those of rank 0 ", shapes.data_ptr<std::int64_t>()[1]);
+    if (r == ranks.rank())
       for (const auto size : gathered.sizes) gathered.offset += size;
     gathered.sizes.push_back(numbers[0]);
     largest = std::max(largest, numbers[0]);
     even = even && numbers[0] == gathered.sizes.front();
   }
   if (even) {
-    gathered.rows = communicator.all_gather(ours).flatten(0, 1);
+    gathered.rows = ranks.all_gather(ours).flatten(0, 1);
     return gathered;
   }
 
@@ -62,9 +62,9 @@ template <Communicator C>
   padded_shape.front() = largest;
   auto padded = at::zeros(padded_shape, ours.options());
   padded.narrow(0, 0, ours.size(0)).copy_(ours);
-  const auto all = communicator.all_gather(padded);  // [W, largest, ...]
+  const auto all = ranks.all_gather(padded);  // [W, largest, ...]
   std::vector<at::Tensor> parts;
-  for (std::int64_t r = 0; r < communicator.size(); ++r)
+  for (std::int64_t r = 0; r < ranks.size(); ++r)
     parts.push_back(all[r].narrow(0, 0, gathered.sizes[static_cast<std::size_t>(r)]));
   gathered.rows = at::cat(parts);
   return gathered;

@@ -12,25 +12,29 @@
 #include <vector>
 
 #include "contrapunto/autograd/custom_gradient.hpp"
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
 /// `gather_rows` whose `rows` are a function of `tensor` [b_r, ...] of every rank: backward sums
 /// over the ranks what they make of a row, and hands it to the rank the row came from. The backward
 /// is collective too, so all ranks must record and run the same graph. Raises as `gather_rows`.
-template <Communicator C>
-[[nodiscard]] GatheredRows gather_with_gradient(const C& communicator, const at::Tensor& tensor) {
-  auto gathered = gather_rows(communicator, tensor);
+[[nodiscard]] inline GatheredRows gather_with_gradient(const Ranks& ranks,
+                                                       const at::Tensor& tensor) {
+  auto gathered = gather_rows(ranks, tensor);
+  if (ranks.size() == 1) {
+    gathered.rows = tensor;
+    return gathered;
+  }
   const auto longest = *std::max_element(gathered.sizes.begin(), gathered.sizes.end());
-  auto gradient = [communicator, longest, sizes = gathered.sizes,
-                   shape = gathered.rows.sizes().vec(), options = gathered.rows.options()](
+  auto gradient = [ranks, longest, sizes = gathered.sizes, shape = gathered.rows.sizes().vec(),
+                   options = gathered.rows.options()](
                       const std::vector<at::Tensor>&,
                       const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
     auto rows_shape = shape;
     rows_shape.front() = longest;
-    rows_shape.insert(rows_shape.begin(), communicator.size());
+    rows_shape.insert(rows_shape.begin(), ranks.size());
     auto rows = at::zeros(rows_shape, options);  // [W, longest, ...]
     std::int64_t begin = 0;
     for (std::size_t r = 0; r < sizes.size(); begin += sizes[r++])
@@ -38,8 +42,8 @@ template <Communicator C>
         rows[static_cast<std::int64_t>(r)]
             .narrow(0, 0, sizes[r])
             .copy_(gradients[0].narrow(0, begin, sizes[r]));
-    const auto own = sizes[static_cast<std::size_t>(communicator.rank())];
-    return {communicator.reduce_scatter_sum(rows).narrow(0, 0, own)};
+    const auto own = sizes[static_cast<std::size_t>(ranks.rank())];
+    return {ranks.reduce_scatter_sum(rows).narrow(0, 0, own)};
   };
   gathered.rows = with_gradient({tensor}, {gathered.rows}, std::move(gradient)).front();
   return gathered;

@@ -24,10 +24,9 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/gradient_sync_handle.hpp"
 #include "contrapunto/distributed/broadcast_tensors.hpp"
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
@@ -57,35 +56,35 @@ class CallAfterNode : public torch::autograd::FunctionPostHook {
 }  // namespace detail
 
 /// Sums gradients over the ranks while backward is still computing others. Sums, not means: the
-/// loss of a rank is to be its share of the loss of the whole batch.
+/// loss of a rank is to be its share of the loss of the whole batch. The step strategies own one;
+/// make one yourself for a loop without them.
 ///
-///   sync.arm();              // before the last backward of a step
+///   sync.begin_overlap();    // before the last backward of a step
 ///   loss.backward();         // earlier backwards of the step only accumulate
-///   sync.finish();           // .grad now holds the sum over ranks
+///   sync.wait();             // .grad now holds the sum over the ranks
 ///
 /// Gradients travel in buckets, filled from the last parameter to the first because backward comes
 /// by them in this order; a bucket leaves when all its gradients are there, and buckets leave in
 /// the same order on all ranks. A parameter without a gradient on this rank counts as zeros if
-/// another rank has one, and stays without when none has. finish() without arm() sends everything
-/// at once.
+/// another rank has one, and stays without when none has. wait() without begin_overlap()
+/// sends everything at once.
 ///
 /// Where the backward itself exchanges tensors, all ranks must run the same graph. Gradients of one
 /// device must come from one CUDA stream. Afterwards float gradients of a bucket are views of one
 /// piece of memory.
-template <Communicator C>
 class GradientSync {
  public:
   /// Takes those of `parameters` that require a gradient, each once. Make it when the model has its
   /// device and dtype. Collective: raises on every rank when the ranks' parameters differ. With one
   /// rank nothing is done, now or later.
-  GradientSync(const std::vector<at::Tensor>& parameters, C communicator,
-               GradientSyncOptions options = {})
-      : communicator_(std::move(communicator)), o_(options) {
+  [[nodiscard]] GradientSync(const std::vector<at::Tensor>& parameters, Ranks ranks,
+                             GradientSyncOptions options = {})
+      : ranks_(std::move(ranks)), o_(options) {
     TORCH_CHECK(o_.bucket_megabytes > 0.0, "GradientSync: bucket_megabytes is ",
                 o_.bucket_megabytes, ", expected more than 0");
-    if (communicator_.size() == 1) return;
+    if (ranks_.size() == 1) return;
     take(parameters);
-    check_same_on_all_ranks(communicator_, "GradientSync: the list of parameters",
+    check_same_on_all_ranks(ranks_, "GradientSync: the list of parameters",
                             detail::describe_tensors(parameters_));
     fill_buckets();
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
@@ -104,19 +103,19 @@ class GradientSync {
     for (const auto& [node, key] : hooks_) node->del_post_hook(key);
   }
 
-  /// From now on gradients leave as they arrive. Raises when finish() has not been called since the
+  /// From now on gradients leave as they arrive. Raises when wait() has not been called since the
   /// last time. A gradient that arrives after its bucket left makes the backward raise.
-  void arm() {
+  void begin_overlap() {
     const std::scoped_lock lock(mutex_);
-    TORCH_CHECK(!armed_,
-                "GradientSync: arm() was called twice; call finish() after each backward "
-                "that was armed");
-    armed_ = communicator_.size() > 1;
+    TORCH_CHECK(!overlapping_,
+                "GradientSync: begin_overlap() was called twice; call wait() after the backward "
+                "that follows it");
+    overlapping_ = ranks_.size() > 1;
   }
 
   /// Sends what has not left, waits for everything and writes the sums to the gradients.
-  void finish() {
-    if (communicator_.size() == 1) return;
+  void wait() {
+    if (ranks_.size() == 1) return;
     const at::NoGradGuard no_grad;
     const std::scoped_lock lock(mutex_);
     for (; next_ < buckets_.size(); ++next_) launch(buckets_[next_]);
@@ -124,13 +123,7 @@ class GradientSync {
     for (auto& bucket : buckets_) bucket.missing = bucket.members.size();
     std::fill(has_arrived_.begin(), has_arrived_.end(), false);
     next_ = 0;
-    armed_ = false;
-  }
-
-  /// For step strategies; empty with one rank.
-  [[nodiscard]] GradientSyncHandle handle() {
-    if (communicator_.size() == 1) return {};
-    return {[this] { arm(); }, [this] { finish(); }};
+    overlapping_ = false;
   }
 
   [[nodiscard]] std::int64_t bucket_count() const {
@@ -194,11 +187,11 @@ class GradientSync {
   // Called by autograd, on a CUDA device from a thread of its own.
   void arrived(std::size_t p) {
     const std::scoped_lock lock(mutex_);
-    if (!armed_) return;
+    if (!overlapping_) return;
     TORCH_CHECK(bucket_of_[p] >= next_, "GradientSync: a gradient of parameter #", numbers_[p],
                 " of shape ", parameters_[p].sizes(),
-                " arrived after it was sent; call arm() before the last backward of a step only, "
-                "and finish() after it");
+                " arrived after it was sent; call begin_overlap() before the last backward of a "
+                "step only, and wait() after it");
     if (has_arrived_[p]) return;
     has_arrived_[p] = true;
     --buckets_[bucket_of_[p]].missing;
@@ -245,7 +238,7 @@ class GradientSync {
         auto& gradient = parameters_[bucket.members[m]].mutable_grad();
         if (gradient.defined()) gradient = bucket.views[m];
       }
-    bucket.pending = communicator_.all_reduce_sum_async(bucket.flat);
+    bucket.pending = ranks_.all_reduce_sum_async(bucket.flat);
   }
 
   void write_back(Bucket& bucket) {
@@ -262,7 +255,7 @@ class GradientSync {
         // Only a rank that lacks a gradient has to ask, and to wait for the answer.
         if (!flags.defined())
           flags = bucket.flat.narrow(0, bucket.elements, count).to(at::kCPU, at::kFloat);
-        if (flags.template data_ptr<float>()[m] == 0.0f) continue;
+        if (flags.data_ptr<float>()[m] == 0.0f) continue;
         gradient = narrow ? at::empty_like(parameter.detach()) : bucket.views[m];
       }
       if (!narrow) continue;  // the gradient is the view
@@ -275,7 +268,7 @@ class GradientSync {
     bucket.views.clear();
   }
 
-  C communicator_;
+  Ranks ranks_;
   GradientSyncOptions o_;
   std::vector<at::Tensor> parameters_;  // that require a gradient, each once
   std::vector<std::size_t> numbers_;    // their places in what the caller gave
@@ -287,7 +280,7 @@ class GradientSync {
   std::vector<std::pair<NodePointer, std::uintptr_t>> hooks_;
 
   std::mutex mutex_;  // for what follows, and for the buckets
-  bool armed_ = false;
+  bool overlapping_ = false;
   std::vector<bool> has_arrived_;
   std::size_t next_ = 0;  // bucket that leaves next
 };

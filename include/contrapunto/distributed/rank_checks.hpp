@@ -8,31 +8,28 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto {
 
 namespace detail {
 
 /// One number from each rank.
-template <Communicator C>
-std::vector<std::int64_t> gather_numbers(const C& communicator, std::int64_t number) {
-  const auto gathered =
-      communicator.all_gather(at::full({1}, number, at::kLong).to(communicator.device())).cpu();
-  const auto* first = gathered.template data_ptr<std::int64_t>();
-  return {first, first + communicator.size()};
+inline std::vector<std::int64_t> gather_numbers(const Ranks& ranks, std::int64_t number) {
+  const auto gathered = ranks.all_gather(at::full({1}, number, at::kLong).to(ranks.device())).cpu();
+  const auto* first = gathered.data_ptr<std::int64_t>();
+  return {first, first + ranks.size()};
 }
 
 /// Which ranks have another text than rank 0: "rank 1 has a, rank 0 has b"; empty when none has.
@@ -77,18 +74,15 @@ inline std::size_t first_difference(const std::vector<std::string>& texts) {
 
 /// The texts of all ranks when they differ, and nothing when they are all the same. Ranks compare
 /// hashes, and exchange the texts only when those differ.
-template <Communicator C>
-std::vector<std::string> gather_different_texts(const C& communicator, std::string_view text) {
-  std::uint64_t hash = 0xCBF29CE484222325;  // FNV-1a
-  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-  const auto hashes = gather_numbers(communicator, std::bit_cast<std::int64_t>(hash));
+inline std::vector<std::string> gather_different_texts(const Ranks& ranks, std::string_view text) {
+  const auto hashes = gather_numbers(ranks, hash_of(text));
   const auto differs = [&](std::int64_t other) { return other != hashes.front(); };
   if (std::none_of(hashes.begin(), hashes.end(), differs)) return {};
 
   const auto size = static_cast<std::int64_t>(text.size());
   auto bytes = at::empty({size}, at::kByte);
   if (size > 0) std::memcpy(bytes.data_ptr(), text.data(), text.size());
-  const auto gathered = gather_rows(communicator, bytes.to(communicator.device()));
+  const auto gathered = gather_rows(ranks, bytes.to(ranks.device()));
   const auto rows = gathered.rows.cpu();
   const auto* next = static_cast<const char*>(rows.data_ptr());
   std::vector<std::string> texts;
@@ -127,39 +121,27 @@ inline NamedValues unpack_named_values(std::string_view text) {
 }  // namespace detail
 
 /// The ranks on which `condition` holds, ascending, the same list on every rank. Collective.
-template <Communicator C>
-[[nodiscard]] std::vector<std::int64_t> ranks_where(const C& communicator, bool condition) {
-  const auto holds = detail::gather_numbers(communicator, condition ? 1 : 0);
-  std::vector<std::int64_t> ranks;
+[[nodiscard]] inline std::vector<std::int64_t> ranks_where(const Ranks& ranks, bool condition) {
+  const auto holds = detail::gather_numbers(ranks, condition ? 1 : 0);
+  std::vector<std::int64_t> found;
   for (std::size_t r = 0; r < holds.size(); ++r)
-    if (holds[r] != 0) ranks.push_back(static_cast<std::int64_t>(r));
-  return ranks;
-}
-
-/// A function that all ranks must call together and that returns the smallest of their values, for
-/// decisions that all must share, such as StepContext::smallest.
-template <Communicator C>
-[[nodiscard]] std::function<std::int64_t(std::int64_t)> all_reduce_min(C communicator) {
-  return [communicator](std::int64_t value) {
-    const auto values = detail::gather_numbers(communicator, value);
-    return *std::min_element(values.begin(), values.end());
-  };
+    if (holds[r] != 0) found.push_back(static_cast<std::int64_t>(r));
+  return found;
 }
 
 /// Raises on every rank when `value` is not the same on all, and names the ranks that differ from
 /// rank 0 with their values: "batch size differs: rank 1 has 512, rank 0 has 256". Collective.
-template <Communicator C>
-void check_same_on_all_ranks(const C& communicator, std::string_view name, std::int64_t value) {
+inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name, std::int64_t value) {
   std::vector<std::string> shown;
-  for (const auto number : detail::gather_numbers(communicator, value))
+  for (const auto number : detail::gather_numbers(ranks, value))
     shown.push_back(std::to_string(number));
   detail::refuse_difference(name, shown);
 }
 
 /// The same for a text. Of long texts the message shows where they begin to differ.
-template <Communicator C>
-void check_same_on_all_ranks(const C& communicator, std::string_view name, std::string_view value) {
-  const auto texts = detail::gather_different_texts(communicator, value);
+inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name,
+                                    std::string_view value) {
+  const auto texts = detail::gather_different_texts(ranks, value);
   if (texts.empty()) return;
   const auto position = detail::first_difference(texts);
   std::vector<std::string> shown;
@@ -172,11 +154,10 @@ void check_same_on_all_ranks(const C& communicator, std::string_view name, std::
 /// The same for a list of names with their values, such as the settings of a run. The message names
 /// exactly the entries that differ, at most 10: "the settings differ: batch_size: rank 1 has '512',
 /// rank 0 has '256'". An entry that is missing on a rank differs too. Names occur once in a list.
-template <Communicator C>
-void check_same_on_all_ranks(const C& communicator, std::string_view what,
-                             const std::vector<std::pair<std::string, std::string>>& entries) {
-  const auto texts =
-      detail::gather_different_texts(communicator, detail::pack_named_values(entries));
+inline void check_same_on_all_ranks(
+    const Ranks& ranks, std::string_view what,
+    const std::vector<std::pair<std::string, std::string>>& entries) {
+  const auto texts = detail::gather_different_texts(ranks, detail::pack_named_values(entries));
   if (texts.empty()) return;
   std::vector<std::map<std::string, std::string>> of_rank;
   std::vector<std::string> names;  // in the order of the first rank that has them

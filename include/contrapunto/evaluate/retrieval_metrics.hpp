@@ -71,12 +71,6 @@ inline at::Tensor in_chunks(std::int64_t rows, std::int64_t chunk,
   return at::cat(parts);
 }
 
-/// gather_rows without its copy where there is one rank.
-inline GatheredRows rows_of_all(const Ranks& ranks, const at::Tensor& rows) {
-  if (ranks.size() == 1) return {rows, {rows.size(0)}, 0};
-  return gather_rows(ranks, rows);
-}
-
 /// Owners counted over the rows of x of all ranks instead of each rank's own. Raises for owners
 /// that do not exist, and when nothing can be searched for.
 inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& x) {
@@ -152,9 +146,9 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
       " ", y_owner.sizes());
   TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
   const at::NoGradGuard no_grad;
-  const auto all_x = detail::rows_of_all(ranks, x);
-  const auto all_y = detail::rows_of_all(ranks, y);
-  const auto all_owners = detail::rows_of_all(ranks, y_owner.to(x.device()));
+  const auto all_x = gather_rows(ranks, x);
+  const auto all_y = gather_rows(ranks, y);
+  const auto all_owners = gather_rows(ranks, y_owner.to(x.device()));
   const auto owner = detail::global_owners(all_owners, all_x);  // [M of all ranks]
   const auto own = owner.narrow(0, all_y.offset, y.size(0));
 
@@ -163,8 +157,8 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
   const auto row = owned.narrow(0, all_x.offset, x.size(0)).nonzero().squeeze(1);  // with a y
   const auto x_ranks =
       detail::ranks_of_best(x.index_select(0, row), row + all_x.offset, all_y.rows, owner, chunk);
-  return {detail::summarize_ranks(detail::rows_of_all(ranks, x_ranks).rows),
-          detail::summarize_ranks(detail::rows_of_all(ranks, y_ranks).rows)};
+  return {detail::summarize_ranks(gather_rows(ranks, x_ranks).rows),
+          detail::summarize_ranks(gather_rows(ranks, y_ranks).rows)};
 }
 
 /// The same in one process.

@@ -12,7 +12,7 @@
 
 #include <cstdint>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
 #include "contrapunto/evaluate/zero_shot_result.hpp"
 
@@ -53,15 +53,12 @@ class ZeroShotAccuracy {
     samples_ += labels.size(0);
   }
 
-  /// All batches so far; waits for the device. Zeros when there was none.
-  [[nodiscard]] ZeroShotResult result() const { return of(counts()); }
-
-  /// The same over the batches of all ranks, which need not be as many on each; the same on every
-  /// rank. Collective.
-  template <Communicator C>
-  [[nodiscard]] ZeroShotResult result(const C& communicator) const {
-    auto all = counts().to(communicator.device());
-    communicator.all_reduce_sum_(all);
+  /// Accuracy over all batches so far, those of all `ranks` together, which need not have as many
+  /// each; the same on every rank. Zeros when there was no batch. Waits for the device. Collective.
+  [[nodiscard]] ZeroShotResult result(const Ranks& ranks = {}) const {
+    auto all = counts();
+    if (ranks.size() > 1) all = all.to(ranks.device());
+    ranks.all_reduce_sum_(all);
     return of(all);
   }
 

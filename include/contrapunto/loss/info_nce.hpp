@@ -21,9 +21,9 @@ namespace contrapunto {
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 struct InfoNce {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_embeddings(e, "InfoNce");
-    const detail::NoAutocast no_autocast;
-    const auto logits = detail::similarity_logits(e);                                     // [B, B]
+    const detail::LossInputs in(e, "InfoNce");
+    detail::check_plain(e, "InfoNce");
+    const auto logits = detail::similarity_logits(in);                                    // [B, B]
     const auto diagonal = at::arange(logits.size(0), logits.options().dtype(at::kLong));  // [B]
     return (at::cross_entropy_loss(logits, diagonal) +
             at::cross_entropy_loss(logits.t(), diagonal)) /

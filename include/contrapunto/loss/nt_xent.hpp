@@ -16,12 +16,10 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
-#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/all_reduce_value.hpp"
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/gather_with_gradient.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/loss_inputs.hpp"
 #include "contrapunto/loss/detail/tiled_logsumexp.hpp"
 
@@ -36,29 +34,26 @@ struct ViewLogSums {
 };
 
 /// In one process the matrix of all rows with themselves is symmetric, and half of its tiles made.
-template <Communicator C>
-[[nodiscard]] ViewLogSums view_log_sums(const at::Tensor& x, const at::Tensor& y,
-                                        const at::Tensor& scale, const TileOptions& tiles,
-                                        const C& communicator) {
-  if (communicator.size() == 1)
-    return {tiled_self_logsumexp(at::cat({x, y}), scale, tiles), x.size(0)};
+[[nodiscard]] inline ViewLogSums view_log_sums(const LossInputs& in, const TileOptions& tiles,
+                                               const Ranks& ranks) {
+  const auto& [x, y, scale] = std::tie(in.x, in.y, in.scale);
+  if (ranks.size() == 1) return {tiled_self_logsumexp(at::cat({x, y}), scale, tiles), x.size(0)};
   // A row and itself are one sample, so a key for each keeps them apart.
-  const auto first = communicator.rank() << 40;
+  const auto first = ranks.rank() << 40;
   const auto keys = at::arange(first, first + x.size(0), x.options().dtype(at::kLong));
   const LogSumExpRequest request{
       .row_keys = keys, .column_keys = at::cat({keys, keys}), .columns = false};
-  const auto of_x = tiled_logsumexp(x, at::cat({y, x}), scale, request, tiles, communicator);
-  const auto of_y = tiled_logsumexp(y, at::cat({x, y}), scale, request, tiles, communicator);
+  const auto of_x = tiled_logsumexp(x, at::cat({y, x}), scale, request, tiles, ranks);
+  const auto of_y = tiled_logsumexp(y, at::cat({x, y}), scale, request, tiles, ranks);
   return {at::cat({of_x.rows, of_y.rows}), of_x.pairs};
 }
 
 /// Mean over the 2 B rows of all ranks of logarithm minus similarity, each [2 B].
-template <Communicator C>
-[[nodiscard]] at::Tensor mean_of_views(const ViewLogSums& logs, const at::Tensor& similarity,
-                                       const C& communicator) {
+[[nodiscard]] inline at::Tensor mean_of_views(const ViewLogSums& logs, const at::Tensor& similarity,
+                                              const Ranks& ranks) {
   const auto share =
       (logs.rows.sum() - similarity.to(at::kDouble).sum()) / static_cast<double>(2 * logs.pairs);
-  return all_reduce_value(share, communicator);
+  return all_reduce_value(share, ranks);
 }
 
 }  // namespace detail
@@ -69,75 +64,71 @@ template <Communicator C>
 ///
 /// Over ranks B is the batch of all; every rank returns the loss of the whole and differentiates
 /// its part, so gradients of parameters are to be summed over ranks. Result [] in float32
-/// (float64). With B == 1 the value is 0. Raises for shapes that do not fit, keys and negatives.
-/// Reference: Chen et al. 2020, https://arxiv.org/abs/2002.05709
-template <Communicator C = SingleProcess>
+/// (float64). With B == 1 the value is 0. Raises for shapes that do not fit, group ids and
+/// negatives. Reference: Chen et al. 2020, https://arxiv.org/abs/2002.05709
 class NtXent {
  public:
-  explicit NtXent(TileOptions tiles = {}, C communicator = {})
-      : tiles_(tiles), communicator_(std::move(communicator)) {}
+  explicit NtXent(TileOptions tiles = {}, Ranks ranks = {})
+      : tiles_(tiles), ranks_(std::move(ranks)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_pairs(e, "NtXent");
-    TORCH_CHECK(communicator_.size() > 1 || e.x.size(0) > 0, "NtXent: the batch is empty, x is ",
+    const detail::LossInputs in(e, "NtXent");
+    TORCH_CHECK(ranks_.size() > 1 || e.x.size(0) > 0, "NtXent: the batch is empty, x is ",
                 e.x.sizes());
-    TORCH_CHECK(!e.keys && !e.negatives, "NtXent takes neither keys nor negatives; use SupCon");
-    const detail::NoAutocast no_autocast;
-    const auto x = at_least_float32(e.x);
-    const auto y = e.y.to(x.scalar_type());
-    const auto scale = e.scale.to(x.scalar_type());
-    const auto logs = detail::view_log_sums(x, y, scale, tiles_, communicator_);
-    const auto positives = (x * y).sum(1) * scale;
-    return detail::mean_of_views(logs, at::cat({positives, positives}), communicator_)
-        .to(x.scalar_type());
+    TORCH_CHECK(!e.group_ids && !e.negatives,
+                "NtXent takes neither group_ids nor negatives; use SupCon");
+    const auto logs = detail::view_log_sums(in, tiles_, ranks_);
+    const auto positives = (in.x * in.y).sum(1) * in.scale;
+    return detail::mean_of_views(logs, at::cat({positives, positives}), ranks_)
+        .to(in.x.scalar_type());
   }
+
+  [[nodiscard]] const Ranks& ranks() const { return ranks_; }
 
  private:
   TileOptions tiles_;
-  C communicator_;
+  Ranks ranks_;
 };
-static_assert(ContrastiveLoss<NtXent<>>);
+static_assert(ContrastiveLoss<NtXent>);
 
 /// Supervised contrastive loss of two views x and y: each of the 2 B rows must find all others of
-/// its key, the mean over them outside of the logarithm, then the mean over rows. Tiles and ranks
-/// as in NtXent, of which it is the generalisation: with a key per sample both agree.
-/// Result [] in float32 (float64). Raises without keys and for shapes that do not fit.
+/// its group, the mean over them outside of the logarithm, then the mean over rows. Tiles and ranks
+/// as in NtXent, of which it is the generalisation: with a group per sample both agree.
+/// Result [] in float32 (float64). Raises without group ids and for shapes that do not fit.
 /// Reference: Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2
-template <Communicator C = SingleProcess>
 class SupCon {
  public:
-  explicit SupCon(TileOptions tiles = {}, C communicator = {})
-      : tiles_(tiles), communicator_(std::move(communicator)) {}
+  explicit SupCon(TileOptions tiles = {}, Ranks ranks = {})
+      : tiles_(tiles), ranks_(std::move(ranks)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_pairs(e, "SupCon");
-    TORCH_CHECK(communicator_.size() > 1 || e.x.size(0) > 0, "SupCon: the batch is empty, x is ",
+    const detail::LossInputs in(e, "SupCon");
+    TORCH_CHECK(ranks_.size() > 1 || e.x.size(0) > 0, "SupCon: the batch is empty, x is ",
                 e.x.sizes());
-    TORCH_CHECK(e.keys && !e.negatives,
-                "SupCon: set keys, int64 [B], to the class of each pair; it takes no negatives");
-    const detail::NoAutocast no_autocast;
-    const auto x = at_least_float32(e.x);
-    const auto y = e.y.to(x.scalar_type());
-    const auto scale = e.scale.to(x.scalar_type());
-    const auto logs = detail::view_log_sums(x, y, scale, tiles_, communicator_);
+    TORCH_CHECK(
+        e.group_ids && !e.negatives,
+        "SupCon: set group_ids, int64 [B], to the class of each pair; it takes no negatives");
+    const auto logs = detail::view_log_sums(in, tiles_, ranks_);
 
     // Similarities to all rows of a class are one product with their sum, so no pair is visited.
-    const auto rows = at::cat({x, y});  // [2 B, D]
-    const auto all = gather_with_gradient(communicator_, rows);
-    const auto keys = gather_rows(communicator_, at::cat({*e.keys, *e.keys})).rows;
+    const auto rows = at::cat({in.x, in.y});  // [2 B, D]
+    const auto all = gather_with_gradient(ranks_, rows);
+    const auto keys = gather_rows(ranks_, at::cat({in.row_groups, in.row_groups})).rows;
     const auto classes = std::get<1>(at::_unique(keys, false, true));
     const auto sums = at::zeros_like(all.rows).index_add(0, classes, all.rows);
     const auto counts = classes.bincount({}, keys.size(0)).to(rows.scalar_type());
     const auto own = classes.narrow(0, all.offset, rows.size(0));
     const auto others = counts.index_select(0, own) - 1;  // positives of each row, 1 at least
     const auto similarity = (rows * (sums.index_select(0, own) - rows)).sum(1) / others;
-    return detail::mean_of_views(logs, similarity * scale, communicator_).to(x.scalar_type());
+    return detail::mean_of_views(logs, similarity * in.scale, ranks_).to(in.x.scalar_type());
   }
+
+  [[nodiscard]] const Ranks& ranks() const { return ranks_; }
 
  private:
   TileOptions tiles_;
-  C communicator_;
+  Ranks ranks_;
 };
-static_assert(ContrastiveLoss<SupCon<>>);
+static_assert(ContrastiveLoss<SupCon>);
 
 }  // namespace contrapunto

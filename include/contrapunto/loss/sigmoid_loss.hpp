@@ -21,13 +21,13 @@ namespace contrapunto {
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
 struct SigmoidLoss {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_embeddings(e, "SigmoidLoss");
+    const detail::LossInputs in(e, "SigmoidLoss");
+    detail::check_plain(e, "SigmoidLoss");
     TORCH_CHECK(e.bias.has_value(),
                 "SigmoidLoss: the embeddings carry no bias; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
     TORCH_CHECK(e.bias->numel() == 1, "SigmoidLoss: bias ", e.bias->sizes(), " must be one number");
-    const detail::NoAutocast no_autocast;
-    const auto similarity = detail::similarity_logits(e);
+    const auto similarity = detail::similarity_logits(in);
     const auto logits = similarity + e.bias->to(similarity.scalar_type());  // [B, B]
     const auto signs = at::eye(logits.size(0), logits.options().requires_grad(false)) * 2 - 1;
     return -at::log_sigmoid(signs * logits).sum() / logits.size(0);

@@ -2,189 +2,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
+#include <c10/core/ScalarType.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
 
-#include "contrapunto/kernels/detail/pair_tiles.hpp"
-#include "contrapunto/loss/detail/wide_product.hpp"
+#include "contrapunto/loss/detail/tile_testing.hpp"
 
 namespace contrapunto {
 
 /// How a loss over all pairs is cut into tiles, and in which dtype it multiplies. The cut does not
 /// change the result.
 struct TileOptions {
-  /// Rows of a tile; 0: suited to the device, 512 on the CPU, 8192 on CUDA, whose matrix products
-  /// want long sides.
+  /// Rows of a tile. 0 takes what suits the device: 512 on the CPU, 8192 on CUDA, whose matrix
+  /// products want long sides.
   std::int64_t rows = 0;
-  /// Columns of a tile; 0: 4096 on the CPU, 8192 on CUDA. A tile holds 4 bytes per pair, and 2 more
-  /// with products of 16 bit: on CUDA 384 MiB.
+  /// Columns of a tile. 0 takes 4096 on the CPU and 8192 on CUDA. A tile holds 4 bytes per pair,
+  /// and 2 more with 16-bit products: on CUDA 384 MiB.
   std::int64_t columns = 0;
   /// Bytes of exponentials that the forward may leave for the backward, which then multiplies three
   /// times instead of four; 4 bytes per pair, 2 with bf16 products. Worth it where GradCache has
   /// freed the memory: at N = 65,536 all of them are 16 GiB, or 8.
   double keep_bytes = 0.0;
-  /// Bound on |logit| up to which a row or column cannot underflow; above it the sums are looked
-  /// at, for which the host waits. Tests set it; there is no other reason to.
-  double safe_bound = 80.0;
-  /// Dtype that features are rounded to before products on CUDA: float32 (TF32 if the process
-  /// allows), bf16 or fp16. Logits, sums, exponentials and gradients stay float32, and so do the
-  /// pairs that belong together. The CPU always multiplies in float32, float64 features always in
-  /// float64.
-  at::ScalarType products = at::kFloat;
-  /// Compute on the CPU what CUDA would, rounding included. Tests set it; it only costs time.
-  bool as_on_cuda = false;
+  /// Dtype that features are rounded to before matrix products on CUDA: float32 (TF32 if the
+  /// process allows), bf16 or fp16. Logits, sums, exponentials and gradients stay float32, and so
+  /// do the pairs that belong together. The CPU always multiplies in float32, float64 features
+  /// always in float64.
+  at::ScalarType matmul_dtype = at::kFloat;
+  detail::TileTesting testing = {};  ///< For the library's own tests.
 };
 
-namespace detail {
-
-/// What a block of columns is to the rows: where its positives are, and which pairs do not count.
-struct PairBlock {
-  static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min() / 4;
-
-  std::int64_t positive = kNone;    ///< Row i belongs to column i + positive; kNone: none does.
-  bool drop_positive = false;       ///< Those pairs do not count: each row's own copy.
-  at::Tensor row_keys = {};         ///< int64 [n]; pairs of one key count only as positives.
-  at::Tensor column_keys = {};      ///< int64 [m]; both or none.
-  at::Tensor positive_logits = {};  ///< [n], in place of what the product gives; may be undefined.
-};
-
-/// float32, or float64 where the features are.
-[[nodiscard]] inline at::ScalarType sum_dtype(const at::Tensor& features) {
-  return features.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-/// Whether the losses go the way of CUDA: products of features as they are, multiplied by the scale
-/// afterwards, and positives that are computed apart.
-///
-/// The scale comes afterwards because features that a tower made in 16 bit then need no rounding at
-/// all, where `scale * x` would be rounded once more; and the kernels that read the tile anyway
-/// multiply for nothing. On the CPU, which rounds nothing, it is cheaper on D columns than on all
-/// pairs.
-[[nodiscard]] inline bool as_on_cuda(const at::Tensor& features, const TileOptions& options) {
-  return features.is_cuda() || options.as_on_cuda;
-}
-
-/// What the factors of the products are rounded to.
-[[nodiscard]] inline at::ScalarType product_dtype(const at::Tensor& features,
-                                                  const TileOptions& options) {
-  const auto kind = sum_dtype(features);
-  return kind == at::kFloat && as_on_cuda(features, options) ? options.products : kind;
-}
-
-/// What gradients of logits that are at most 2 are multiplied with, so that 16 bit hold the small
-/// ones: fp16 ends at 65504, and below 6e-8 it has nothing. bf16 has the exponents of float32.
-[[nodiscard]] inline double gradient_factor(at::ScalarType products) {
-  return products == at::kHalf ? 16384.0 : 1.0;
-}
-
-/// <x_i, y_i> for each row, [n], in the dtype of x, without a product matrix or a copy of both.
-[[nodiscard]] inline at::Tensor row_products(const at::Tensor& x, const at::Tensor& y) {
-  constexpr std::int64_t kRows = 8192;
-  auto products = at::empty({x.size(0)}, x.options().requires_grad(false));
-  for (std::int64_t i = 0; i < x.size(0); i += kRows) {
-    const auto rows = std::min(kRows, x.size(0) - i);
-    products.narrow(0, i, rows).copy_((x.narrow(0, i, rows) * y.narrow(0, i, rows)).sum(1));
-  }
-  return products;
-}
-
-/// A rectangle of pairs, and the memory its logits are in.
-struct Tile {
-  std::int64_t row, rows, column, columns;
-  at::Tensor products;      ///< [rows, columns]; `multiply` fills it, visitors may overwrite it.
-  at::Tensor scale;         ///< logits = scale * products; undefined: the products are the logits.
-  at::Tensor row_block;     ///< [rows, D], factor of the products: x, or scale * x.
-  at::Tensor column_block;  ///< [columns, D], the other one: y.
-  TilePairs pairs;
-  std::int64_t first;  ///< Row of the first of the positives within the block.
-};
-
-/// Calls `visit(tile)` for all tiles of x [n, D] against y [m, D], strip of rows after strip. With
-/// `upper`, for those only that touch or lie above the diagonal: x and y are one.
-template <class Visit>
-void for_each_tile(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
-                   const PairBlock& block, const TileOptions& options, bool upper,
-                   const Visit& visit) {
-  TORCH_CHECK(options.rows >= 0 && options.columns >= 0, "TileOptions: rows (", options.rows,
-              ") and columns (", options.columns,
-              ") must be positive, or 0 for what suits the device");
-  TORCH_CHECK(options.products == at::kFloat || options.products == at::kBFloat16 ||
-                  options.products == at::kHalf,
-              "TileOptions: products is ", options.products, ", expected Float, BFloat16 or Half");
-  const auto n = x.size(0);
-  const auto m = y.size(0);
-  if (n == 0 || m == 0) return;
-  const auto kind = sum_dtype(x);
-  const auto factor_kind = product_dtype(x, options);
-  const bool late_scale = as_on_cuda(x, options);
-  const auto rows = options.rows > 0 ? options.rows : x.is_cuda() ? 8192 : 512;
-  const auto columns = options.columns > 0 ? options.columns : x.is_cuda() ? 8192 : 4096;
-  const auto height = std::min(rows, n);
-  const auto width = std::min(upper ? rows : columns, m);
-  const auto workspace = at::empty({height * width}, x.options().dtype(kind).requires_grad(false));
-  const auto factor = scale.to(kind);
-  const auto all_columns = late_scale ? y.to(factor_kind) : y;
-  for (std::int64_t i = 0; i < n; i += height) {
-    Tile tile{};
-    tile.row = i;
-    tile.rows = std::min(height, n - i);
-    const auto strip = x.narrow(0, i, tile.rows);
-    tile.row_block = late_scale ? strip.to(factor_kind) : strip.to(kind) * factor;
-    if (late_scale) tile.scale = factor;
-    for (std::int64_t j = upper ? i : 0; j < m; j += width) {
-      tile.column = j;
-      tile.columns = std::min(width, m - j);
-      tile.column_block = all_columns.narrow(0, j, tile.columns).to(factor_kind);
-      tile.products =
-          workspace.narrow(0, 0, tile.rows * tile.columns).view({tile.rows, tile.columns});
-      const auto offset = i + block.positive - j;
-      const auto start = std::max<std::int64_t>(0, -offset);
-      auto& pairs = tile.pairs;
-      pairs.diagonal = offset;
-      pairs.positives =
-          block.positive == PairBlock::kNone
-              ? 0
-              : std::max<std::int64_t>(0, std::min(tile.rows, tile.columns - offset) - start);
-      pairs.drop_positives = block.drop_positive;
-      tile.first = i + start;
-      pairs.positive_logits = block.positive_logits.defined() && pairs.positives > 0
-                                  ? block.positive_logits.narrow(0, tile.first, pairs.positives)
-                                  : at::Tensor();
-      if (block.row_keys.defined()) {
-        pairs.row_keys = block.row_keys.narrow(0, i, tile.rows);
-        pairs.column_keys = block.column_keys.narrow(0, j, tile.columns);
-      }
-      visit(tile);
-    }
-  }
-}
-
-/// Fills in the products of a tile.
-inline void multiply(Tile& tile) {
-  wide_mm_out(tile.products, tile.row_block, tile.column_block.t());
-}
-
-/// Where gradients of the logits of tiles are put: in place of the products, or, for products of 16
-/// bit, in memory of their own.
-class GradientTiles {
- public:
-  [[nodiscard]] at::Tensor of(const Tile& tile) {
-    const auto kind = tile.column_block.scalar_type();
-    if (kind == tile.products.scalar_type()) return tile.products;
-    if (!workspace_.defined() || workspace_.numel() < tile.products.numel())
-      workspace_ = at::empty({tile.products.numel()}, tile.products.options().dtype(kind));
-    return workspace_.narrow(0, 0, tile.products.numel()).view(tile.products.sizes());
-  }
-
- private:
-  at::Tensor workspace_;
-};
-
-}  // namespace detail
 }  // namespace contrapunto

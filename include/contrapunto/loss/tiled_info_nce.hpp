@@ -11,9 +11,8 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
-#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/all_reduce_value.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/loss_inputs.hpp"
 #include "contrapunto/loss/detail/tiled_logsumexp.hpp"
 
@@ -31,7 +30,7 @@ struct TiledInfoNceOptions {
 
 /// InfoNCE of the batch of all ranks, tile by tile: the value and the gradients of `InfoNce` over
 /// the global batch, in memory O(B D) beyond the features. `negatives` are candidates for x only;
-/// pairs and negatives of one key are no negatives of each other.
+/// pairs and negatives with one group id are not negatives of each other.
 ///
 /// Ranks may hold batches of different sizes. Every rank returns the loss of the whole batch; its
 /// gradients are that rank's part, so gradients of parameters are to be summed over ranks, not
@@ -39,35 +38,31 @@ struct TiledInfoNceOptions {
 /// value is NaN. Raises for shapes that do not fit.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020; one direction: Henderson et
 /// al. 2017, https://arxiv.org/abs/1705.00652
-template <Communicator C = SingleProcess>
 class TiledInfoNce {
  public:
-  explicit TiledInfoNce(TiledInfoNceOptions options = {}, C communicator = {})
-      : o_(options), communicator_(std::move(communicator)) {}
+  explicit TiledInfoNce(TiledInfoNceOptions options = {}, Ranks ranks = {})
+      : o_(options), ranks_(std::move(ranks)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_pairs(e, "TiledInfoNce");
-    const detail::NoAutocast no_autocast;
-    const auto x = at_least_float32(e.x);
-    const auto kind = x.scalar_type();
-    const auto y = e.y.to(kind);
-    const auto candidates = detail::candidates_of(e, y);
-    const detail::LogSumExpRequest request{.row_keys = e.keys.value_or(at::Tensor()),
-                                           .column_keys = candidates.keys,
+    const detail::LossInputs in(e, "TiledInfoNce");
+    const detail::LogSumExpRequest request{.row_keys = in.row_groups,
+                                           .column_keys = in.candidate_groups,
                                            .columns = o_.symmetric,
                                            .ring = o_.ring};
-    const auto sums = detail::tiled_logsumexp(x, candidates.rows, e.scale.to(kind), request,
-                                              o_.tiles, communicator_);
+    const auto sums =
+        detail::tiled_logsumexp(in.x, in.candidates, in.scale, request, o_.tiles, ranks_);
     auto share = sums.rows - sums.positives;  // [B], float64
     if (o_.symmetric) share = (share + sums.columns - sums.positives) / 2;
     const auto mean = share.sum() / static_cast<double>(sums.pairs);
-    return detail::all_reduce_value(mean, communicator_).to(kind);
+    return all_reduce_value(mean, ranks_).to(in.x.scalar_type());
   }
+
+  [[nodiscard]] const Ranks& ranks() const { return ranks_; }
 
  private:
   TiledInfoNceOptions o_;
-  C communicator_;
+  Ranks ranks_;
 };
-static_assert(ContrastiveLoss<TiledInfoNce<>>);
+static_assert(ContrastiveLoss<TiledInfoNce>);
 
 }  // namespace contrapunto

@@ -15,11 +15,11 @@
 #include "contrapunto/autograd/custom_gradient.hpp"
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/embeddings.hpp"
-#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/all_reduce_value.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/column_blocks.hpp"
 #include "contrapunto/loss/detail/loss_inputs.hpp"
+#include "contrapunto/loss/detail/tiles.hpp"
 #include "contrapunto/loss/tile_options.hpp"
 
 namespace contrapunto {
@@ -33,28 +33,25 @@ struct TiledSigmoidLossOptions {
 
 /// `SigmoidLoss` of the batch of all ranks, tile by tile: the same value and gradients over the
 /// global batch, in memory O(B D) beyond the features. It needs no normaliser, so the forward makes
-/// the gradients in the same sweep, with three products instead of four. Negatives, keys and ranks
-/// as in `TiledInfoNce`. Raises without a bias and for shapes that do not fit.
+/// the gradients in the same sweep, with three products instead of four. Negatives, group ids and
+/// ranks as in `TiledInfoNce`. Raises without a bias and for shapes that do not fit.
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
-template <Communicator C = SingleProcess>
 class TiledSigmoidLoss {
  public:
-  explicit TiledSigmoidLoss(TiledSigmoidLossOptions options = {}, C communicator = {})
-      : o_(options), communicator_(std::move(communicator)) {}
+  explicit TiledSigmoidLoss(TiledSigmoidLossOptions options = {}, Ranks ranks = {})
+      : o_(options), ranks_(std::move(ranks)) {}
 
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
-    detail::check_pairs(e, "TiledSigmoidLoss");
+    const detail::LossInputs in(e, "TiledSigmoidLoss");
     TORCH_CHECK(e.bias.has_value() && e.bias->numel() == 1,
                 "TiledSigmoidLoss: the embeddings need a bias of one number; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
-    const detail::NoAutocast no_autocast;
-    const auto x = at_least_float32(e.x);
-    const auto y = e.y.to(x.scalar_type());
-    const auto candidates = detail::candidates_of(e, y);
-    const auto share = sweep({x, candidates.rows, e.scale, *e.bias}, e.keys.value_or(at::Tensor()),
-                             candidates.keys);
-    return detail::all_reduce_value(share, communicator_);
+    const auto share =
+        sweep({in.x, in.candidates, e.scale, *e.bias}, in.row_groups, in.candidate_groups);
+    return all_reduce_value(share, ranks_);
   }
+
+  [[nodiscard]] const Ranks& ranks() const { return ranks_; }
 
  private:
   [[nodiscard]] at::Tensor sweep(const std::vector<at::Tensor>& inputs, const at::Tensor& row_keys,
@@ -68,14 +65,14 @@ class TiledSigmoidLoss {
       const auto where = x.options();
       const auto scale = inputs[2].detach().to(x.device(), x.scalar_type()).squeeze();
       const auto bias = inputs[3].detach().to(x.device(), x.scalar_type()).squeeze();
-      const detail::ColumnBlocks<C> blocks(communicator_, x, y, o_.ring);
-      const auto rank = communicator_.rank();
+      const detail::ColumnBlocks blocks(ranks_, x, y, o_.ring);
+      const auto rank = ranks_.rank();
       const at::Tensor keys = row_keys.defined() ? blocks.gather(column_keys) : at::Tensor();
       const auto share = 1.0 / static_cast<double>(blocks.all_rows());
       loss = at::zeros({}, where.dtype(at::kDouble));
       dbias = at::zeros({}, where.dtype(at::kDouble));
       const auto n = x.size(0);
-      const bool on_cuda = detail::as_on_cuda(x, o_.tiles);
+      const bool on_cuda = detail::goes_the_way_of_cuda(x, o_.tiles);
       const double factor = detail::gradient_factor(detail::product_dtype(x, o_.tiles));
       at::Tensor positives, at_positives;  // logits and gradients of the pairs
       if (on_cuda) positives = detail::row_products(x, y.narrow(0, 0, n)) * scale + bias;
@@ -92,8 +89,7 @@ class TiledSigmoidLoss {
         }
         if (keys.defined()) {
           block.row_keys = row_keys;
-          block.column_keys =
-              keys[communicator_.size() == 1 ? 0 : owner].narrow(0, 0, columns.size(0));
+          block.column_keys = keys[ranks_.size() == 1 ? 0 : owner].narrow(0, 0, columns.size(0));
         }
         detail::GradientTiles gradients;
         detail::for_each_tile(x, columns, scale, block, o_.tiles, false, [&](detail::Tile& tile) {
@@ -141,8 +137,8 @@ class TiledSigmoidLoss {
   }
 
   TiledSigmoidLossOptions o_;
-  C communicator_;
+  Ranks ranks_;
 };
-static_assert(ContrastiveLoss<TiledSigmoidLoss<>>);
+static_assert(ContrastiveLoss<TiledSigmoidLoss>);
 
 }  // namespace contrapunto

@@ -13,6 +13,7 @@
 
 #include "contrapunto/autograd/recompute_scope.hpp"
 #include "contrapunto/core/keeps_float32.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/nn/detail/batch_norm_over_ranks.hpp"
 
 namespace contrapunto {
@@ -39,9 +40,9 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
     const bool again = learn && is_recomputing();
     if (learn && !again) num_batches_tracked.add_(1);
     const auto dtype = running_mean.scalar_type();
-    if (learn && exchange_) {
+    if (learn && ranks_.size() > 1) {
       const auto batch =
-          detail::normalize_over_ranks(x, weight.to(dtype), bias.to(dtype), kEps, exchange_);
+          detail::normalize_over_ranks(x, weight.to(dtype), bias.to(dtype), kEps, ranks_);
       if (!again) {
         running_mean.lerp_(batch.mean.to(dtype), kMomentum);
         running_var.lerp_(batch.unbiased_variance.to(dtype), kMomentum);
@@ -58,8 +59,8 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
   [[nodiscard]] bool frozen() const { return frozen_; }
 
   /// The batch's statistics are from now on those of all ranks (see synchronize_batch_norm).
-  void exchange_statistics(detail::StatisticsExchange exchange) { exchange_ = std::move(exchange); }
-  [[nodiscard]] bool synchronized() const { return static_cast<bool>(exchange_); }
+  void synchronize(Ranks ranks) { ranks_ = std::move(ranks); }
+  [[nodiscard]] bool synchronized() const { return ranks_.size() > 1; }
 
   using torch::nn::Module::to;
   void to(at::Device device, at::ScalarType dtype, bool non_blocking = false) override {
@@ -84,7 +85,7 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
   static constexpr double kMomentum = 0.1;
 
   bool frozen_ = false;
-  detail::StatisticsExchange exchange_;
+  Ranks ranks_;
 };
 TORCH_MODULE(BatchNorm);
 

@@ -6,7 +6,7 @@
 #include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
 
 namespace contrapunto {
@@ -17,20 +17,16 @@ namespace contrapunto {
 /// are the same bits on every rank. Batches may be uneven, and empty on some ranks.
 ///
 /// From now on each forward in training exchanges 1 + 2 C numbers per norm and each backward 2 C,
-/// so all ranks must run the same model; evaluated and frozen norms exchange nothing. The
-/// communicator is copied and kept. Raises when `model` has no BatchNorm; with one rank nothing
-/// changes. Reference: Zhang et al. 2018, https://arxiv.org/abs/1803.08904
-template <Communicator C>
-void synchronize_batch_norm(torch::nn::Module& model, const C& communicator) {
+/// so all ranks must run the same model; evaluated and frozen norms exchange nothing. Raises when
+/// `model` has no BatchNorm; with one rank nothing changes. Reference: Zhang et al. 2018,
+/// https://arxiv.org/abs/1803.08904
+inline void synchronize_batch_norm(torch::nn::Module& model, const Ranks& ranks) {
   bool found = false;
   model.apply([&](torch::nn::Module& module) {
     auto* norm = module.as<BatchNormImpl>();
     if (norm == nullptr) return;
     found = true;
-    if (communicator.size() == 1) return;
-    norm->exchange_statistics(
-        {[communicator](const at::Tensor& tensor) { return communicator.all_gather(tensor); },
-         [communicator](at::Tensor& tensor) { communicator.all_reduce_sum_(tensor); }});
+    norm->synchronize(ranks);
   });
   TORCH_CHECK(found,
               "synchronize_batch_norm: the model has no BatchNorm; there is nothing to "

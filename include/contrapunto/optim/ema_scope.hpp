@@ -19,7 +19,7 @@ namespace contrapunto {
 /// at a time for each Ema, which must outlive it.
 class EmaScope {
  public:
-  explicit EmaScope(Ema& ema) : ema_(ema) {
+  [[nodiscard]] explicit EmaScope(Ema& ema) : ema_(ema) {
     TORCH_CHECK(!ema.swapped_, "EmaScope: the averages are in the module already");
     const at::NoGradGuard no_grad;
     ema.check_module();

@@ -23,12 +23,11 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/distributed/communicator.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
-#include "contrapunto/distributed/single_process.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/optim/adamw.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 
@@ -69,30 +68,27 @@ namespace detail {
 /// float32 masters of some whole parameters, updates these and hands them to the others. Per
 /// rank the state is about 1 / W of AdamW's, at worst that plus the state of the largest parameter.
 ///
-///   ShardedAdamW optimizer(groups, communicator, {.beta2 = 0.98});
-///   sync.finish();       // gradients must be summed over the ranks before: GradientSync
-///   optimizer.step(lr);  // collective
+///   ShardedAdamW optimizer(groups, ranks, {.beta2 = 0.98});
+///   compute_gradients(batch);  // a step strategy, which sums the gradients over the ranks
+///   optimizer.step(lr);        // collective
 ///
 /// Parameters become, to the bit, what AdamW makes of the same gradients, and are the same on all
 /// ranks whatever they were there before. Its state is that of AdamW: a run may go on with either,
 /// and with any number of ranks. Reference: Rajbhandari et al. 2019,
 /// https://arxiv.org/abs/1910.02054
-template <Communicator C = SingleProcess>
 class ShardedAdamW {
  public:
   /// Collective: raises on every rank when the ranks' parameters or groups differ, and what AdamW
   /// refuses. Parameters must be on one device and have no gaps in memory.
-  explicit ShardedAdamW(const std::vector<ParameterGroup>& groups, C communicator = {},
+  explicit ShardedAdamW(const std::vector<ParameterGroup>& groups, Ranks ranks = {},
                         AdamWOptions options = {}, ShardedAdamWOptions sharding = {})
-      : communicator_(std::move(communicator)),
-        sharding_(sharding),
-        local_(take(groups), options) {}
+      : ranks_(std::move(ranks)), sharding_(sharding), local_(take(groups), options) {}
 
   /// One update with the rate `lr`, as AdamW's. Collective. With `grad_scale` only the gradients of
   /// this rank's share are left divided.
   void step(double lr, const StepScaling& scaling = {}) {
     local_.step(lr, scaling);
-    if (communicator_.size() > 1) exchange_weights();
+    if (ranks_.size() > 1) exchange_weights();
   }
 
   /// Drops all gradients, also of parameters that other ranks update.
@@ -119,17 +115,16 @@ class ShardedAdamW {
   /// get an empty state and need no memory for it. Tensors of this rank's share are the optimiser's
   /// own, the others copies in host memory. Collective.
   [[nodiscard]] State save_state(std::optional<std::int64_t> root = std::nullopt) const {
-    if (communicator_.size() == 1) return local_.save_state();
+    if (ranks_.size() == 1) return local_.save_state();
     const at::NoGradGuard no_grad;
     const auto own = local_.save_state();
-    const bool keep = !root || *root == communicator_.rank();
+    const bool keep = !root || *root == ranks_.rank();
     auto counts = at::zeros({static_cast<std::int64_t>(members_.size())}, at::kLong);
     for (std::size_t i = 0; i < members_.size(); ++i)
       if (is_own(members_[i]))
-        counts.template data_ptr<std::int64_t>()[i] =
-            own.template scalar<std::int64_t>("step." + members_[i].name);
-    counts = counts.to(communicator_.device());
-    communicator_.all_reduce_sum_(counts);
+        counts.data_ptr<std::int64_t>()[i] = own.scalar<std::int64_t>("step." + members_[i].name);
+    counts = counts.to(ranks_.device());
+    ranks_.all_reduce_sum_(counts);
     counts = counts.cpu();
 
     State state;
@@ -143,10 +138,10 @@ class ShardedAdamW {
                                 : at::empty_strided(p.sizes(), p.strides(),
                                                     p.options().dtype(kind).requires_grad(false));
         auto flat = detail::in_memory_order(tensor);
-        if (flat.numel() > 0) communicator_.broadcast_(flat, member.owner);
+        if (flat.numel() > 0) ranks_.broadcast_(flat, member.owner);
         if (keep) state.tensors[name] = is_own(member) ? tensor : tensor.cpu();
       }
-      if (keep) state.scalars["step." + member.name] = counts.template data_ptr<std::int64_t>()[i];
+      if (keep) state.scalars["step." + member.name] = counts.data_ptr<std::int64_t>()[i];
     }
     return state;
   }
@@ -210,9 +205,7 @@ class ShardedAdamW {
 
   static constexpr std::int64_t kAlignment = 64;  // bytes; copies are fast from such places
 
-  [[nodiscard]] bool is_own(const Member& member) const {
-    return member.owner == communicator_.rank();
-  }
+  [[nodiscard]] bool is_own(const Member& member) const { return member.owner == ranks_.rank(); }
 
   static std::vector<std::string> state_names(const Member& member) {
     std::vector<std::string> names{"exp_avg." + member.name, "exp_avg_sq." + member.name};
@@ -247,7 +240,7 @@ class ShardedAdamW {
       }
       shown << "\n";
     }
-    check_same_on_all_ranks(communicator_, "ShardedAdamW: the list of parameters", shown.str());
+    check_same_on_all_ranks(ranks_, "ShardedAdamW: the list of parameters", shown.str());
     return share(groups);
   }
 
@@ -266,8 +259,8 @@ class ShardedAdamW {
   std::vector<ParameterGroup> share(std::vector<ParameterGroup> groups) {
     std::vector<std::int64_t> sizes;
     for (const auto& member : members_) sizes.push_back(member.state_bytes);
-    const auto owners = detail::partition(sizes, communicator_.size());
-    std::vector<std::int64_t> lengths(static_cast<std::size_t>(communicator_.size()), 0);
+    const auto owners = detail::partition(sizes, ranks_.size());
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(ranks_.size()), 0);
     for (std::size_t i = 0; i < members_.size(); ++i) {
       auto& length = lengths[static_cast<std::size_t>(owners[i])];
       members_[i].owner = owners[i];
@@ -291,14 +284,13 @@ class ShardedAdamW {
   /// Each rank's share, byte after byte, in pieces that are gathered one at a time.
   void exchange_weights() const {
     const at::NoGradGuard no_grad;
-    const auto ranks = communicator_.size();
     const auto limit = static_cast<std::int64_t>(sharding_.gather_megabytes * 1024 * 1024);
-    const auto piece = std::max(kAlignment, limit / ranks / kAlignment * kAlignment);
+    const auto piece = std::max(kAlignment, limit / ranks_.size() / kAlignment * kAlignment);
     for (std::int64_t begin = 0; begin < longest_; begin += piece) {
       const auto length = std::min(piece, longest_ - begin);
       auto own = at::empty({length}, members_.front().parameter.options().dtype(at::kByte));
       copy_pieces(begin, length, own.unsqueeze(0), /*out=*/true);
-      copy_pieces(begin, length, communicator_.all_gather(own), /*out=*/false);
+      copy_pieces(begin, length, ranks_.all_gather(own), /*out=*/false);
     }
   }
 
@@ -320,12 +312,12 @@ class ShardedAdamW {
     at::_foreach_copy_(out ? rows : weights, out ? weights : rows);
   }
 
-  C communicator_;
+  Ranks ranks_;
   ShardedAdamWOptions sharding_;
   std::vector<Member> members_;
   std::int64_t longest_ = 0;  // bytes that the rank with the most sends
   AdamW local_;
 };
-static_assert(Stateful<ShardedAdamW<>>);
+static_assert(Stateful<ShardedAdamW>);
 
 }  // namespace contrapunto

@@ -13,13 +13,15 @@
 namespace contrapunto {
 
 /// Autocast on this thread for one kind of device while it lives: on with the policy's dtype, off
-/// where it has none. Put it around the forward; the loss may lie inside. Guards nest. Backward
-/// needs none, but what it recomputes in own functions does: engine threads start without autocast.
+/// where it has none. Put it around the forward of the towers, and compute the loss outside, in
+/// float32. Guards nest. Backward needs no guard, except in a custom backward that recomputes a
+/// forward: autograd's threads start with autocast off.
 class AutocastGuard {
  public:
   /// `cache_weights` keeps the cast weights until the outermost guard ends; switch it off while a
   /// CUDA graph is captured.
-  AutocastGuard(const PrecisionPolicy& policy, at::Device device, bool cache_weights = true)
+  [[nodiscard]] AutocastGuard(const PrecisionPolicy& policy, at::Device device,
+                              bool cache_weights = true)
       : device_(device.type()),
         enabled_(at::autocast::is_autocast_enabled(device_)),
         cache_(at::autocast::is_autocast_cache_enabled()),

@@ -22,7 +22,9 @@
 #include "contrapunto/autograd/rng_state.hpp"
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/step/detail/buffer_copies.hpp"
 #include "contrapunto/step/detail/chunks.hpp"
+#include "contrapunto/step/detail/step_core.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
@@ -30,7 +32,7 @@ namespace contrapunto {
 struct ChunkSizeOptions {
   double memory_fraction = 0.8;    ///< Of the memory that is free now.
   std::int64_t first_size = 8;     ///< Samples of the first probe; the second has twice as many.
-  double saturated = 0.95;         ///< Share of the best throughput seen that is good enough.
+  double saturated = 0.95;         ///< Fraction of the best throughput seen that is good enough.
   double free_memory_bytes = 0.0;  ///< 0: as the device says.
 };
 
@@ -65,17 +67,20 @@ struct ChunkProbe {
 };
 
 /// Forward and backward of the first chunk of `size` samples through each encoder; leaves random
-/// numbers, running statistics and gradients as they were.
-[[nodiscard]] inline ChunkProbe probe_chunk(const StepModel& model, const Batch& batch,
-                                            const StepContext& context, std::int64_t size) {
+/// numbers, buffers and gradients as they were.
+template <class Inputs>
+[[nodiscard]] ChunkProbe probe_chunk(const StepModel<Inputs>& model, const Batch& batch,
+                                     const StepContext& context, std::int64_t size) {
   const RngScope random(RngState::capture(context.device));
   const RecomputeScope no_statistics;
+  const BufferCopies buffers(model.buffers);
   std::vector<at::Tensor> earlier;
   for (const auto& parameter : model.parameters)
     earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
   const auto restore = [&] {
     for (std::size_t i = 0; i < earlier.size(); ++i)
       model.parameters[i].mutable_grad() = std::exchange(earlier[i], at::Tensor());
+    buffers.restore();
   };
   ChunkProbe probe;
   try {
@@ -88,7 +93,7 @@ struct ChunkProbe {
       for (int run = 0; run < 2; ++run) {  // the first also sets things up
         const MemoryMeter meter;
         const auto begin = std::chrono::steady_clock::now();
-        const auto outputs = encoder.forward(chunking.input(input, chunk)).tensors;
+        const auto outputs = run_encoder(encoder, chunking.input(input, chunk));
         std::vector<at::Tensor> roots, gradients;
         for (const auto& output : outputs) {
           if (run == 0)
@@ -120,15 +125,14 @@ struct ChunkProbe {
 
 /// The smallest chunk that keeps the device busy: two probes of the towers on `batch` fit the peak
 /// memory as a line in the chunk size, which bounds it; sizes are then doubled until the time per
-/// sample no longer falls. The result is at most the batch and, through `context.smallest`, the
-/// same on all ranks, which must call this together. Costs a few chunks of work; nothing of the
-/// model changes. Raises when not even `first_size` samples fit.
-[[nodiscard]] inline std::int64_t choose_chunk_size(const StepModel& model, const Batch& batch,
-                                                    const StepContext& context,
-                                                    const ChunkSizeOptions& options = {}) {
-  const auto agree = [&](std::int64_t value) {
-    return context.smallest ? context.smallest(value) : value;
-  };
+/// sample no longer falls. The result is at most the batch and the same on all ranks,
+/// which must call this together. Costs a few chunks of work; nothing of the model changes. Raises
+/// when not even `first_size` samples fit.
+template <class Inputs>
+[[nodiscard]] std::int64_t choose_chunk_size(const StepModel<Inputs>& model, const Batch& batch,
+                                             const StepContext& context,
+                                             const ChunkSizeOptions& options = {}) {
+  const auto agree = [&](std::int64_t value) { return context.ranks.all_reduce_min(value); };
   const auto samples = agree(batch.size());
   TORCH_CHECK(samples > 0, "choose_chunk_size: the batch of a rank is empty");
   const auto first = std::min(options.first_size, samples);

@@ -4,34 +4,34 @@
 
 #include <utility>
 
-#include "contrapunto/core/gates.hpp"
+#include "contrapunto/step/detail/step_core.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
 
 /// The whole batch at once: one forward, one backward, the activations of all samples in memory.
-template <class Loss>
+template <class Loss, class Inputs = Embeddings>
 class FullBatch {
  public:
-  explicit FullBatch(StepModel model, Loss loss = {}, StepContext context = {})
-      : model_(std::move(model)), loss_(std::move(loss)), context_(std::move(context)) {
-    check_loss<Loss>();
-    detail::check_step_model(model_, "FullBatch");
+  explicit FullBatch(StepModel<Inputs> model, Loss loss = {}, StepContext context = {})
+      : core_(std::move(model), std::move(loss), std::move(context), "FullBatch") {}
+  template <detail::NotAStepModel Model>
+  FullBatch(const Model&, const Loss&, const StepContext& = {}) {
+    detail::refuse_model<Model>();
   }
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {
-    const auto terms = detail::loss_terms(model_, loss_, batch, context_);
-    if (context_.sync) context_.sync.arm();
-    detail::scaled(terms.total, context_).backward();
-    if (context_.sync) context_.sync.finish();
+    core_.begin(batch);
+    const auto terms = core_.loss_of(core_.encode(batch), batch);
+    core_.begin_overlap();
+    core_.backward(terms.total);
+    core_.wait();
     return detail::detached(terms);
   }
 
  private:
-  StepModel model_;
-  Loss loss_;
-  StepContext context_;
+  detail::StepCore<Loss, Inputs> core_;
 };
 
 }  // namespace contrapunto

@@ -23,11 +23,12 @@
 #include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/autograd/recompute_scope.hpp"
 #include "contrapunto/autograd/rng_state.hpp"
-#include "contrapunto/core/gates.hpp"
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/step/choose_chunk_size.hpp"
+#include "contrapunto/step/detail/buffer_copies.hpp"
 #include "contrapunto/step/detail/chunks.hpp"
+#include "contrapunto/step/detail/step_core.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
@@ -37,12 +38,12 @@ struct GradCacheOptions {
   /// `choose_chunk_size`. Memory grows with it, the result does not depend on it.
   std::int64_t chunk_size = 0;
   /// Bytes of activations to keep between the two passes from the second step on, so that the last
-  /// chunks need no second forward; negative: most of what is free at the first step. The very last
-  /// chunk is always kept: its activations are there anyway.
+  /// chunks of the first pass need no second forward; negative: most of what is free at the first
+  /// step. The very last chunk is always kept: its activations are there anyway.
   double keep_bytes = 0.0;
-  /// Halve the chunks and repeat the step when memory runs out, with the same result. With ranks
-  /// all repeat it together (they agree through StepContext::smallest); in the last backward of a
-  /// step, which sends gradients, it is an error.
+  /// Halve the chunks and repeat the step when memory runs out, with the same result. With several
+  /// ranks all repeat it together, for which the host waits once in each step; in the last backward
+  /// of a step, which sends gradients, running out of memory is an error.
   bool retry_out_of_memory = true;
 };
 
@@ -53,36 +54,38 @@ struct GradCacheOptions {
 /// which are sorted by length and cut.
 ///
 /// Exact: the second forward draws the random numbers of the first (dropout, patch dropout) and
-/// sees the same cast weights. Batch norm normalises each chunk by the chunk's own statistics, in
-/// both passes alike, and its running statistics are updated once per chunk, in the order of the
-/// chunks: the gradient is that of this function, and depends on the chunk size, unless its
-/// statistics are frozen. Modules of one's own with running state ask `is_recomputing()`.
+/// sees the same cast weights. Batch norm normalizes each chunk by the chunk's own statistics, in
+/// both passes alike: the gradient is that of this function, and depends on the chunk size, unless
+/// the statistics are frozen. Buffers, such as any module's running statistics, end as one pass
+/// over the chunks leaves them, so statistics are updated once per chunk, in the order of the
+/// chunks. List them in StepModel::buffers.
 /// Reference: Gao et al. 2021, https://arxiv.org/abs/2101.06983
-template <class Loss>
+template <class Loss, class Inputs = Embeddings>
 class GradCache {
  public:
-  explicit GradCache(StepModel model, Loss loss = {}, GradCacheOptions options = {},
+  explicit GradCache(StepModel<Inputs> model, Loss loss = {}, GradCacheOptions options = {},
                      StepContext context = {})
-      : model_(std::move(model)),
-        loss_(std::move(loss)),
+      : core_(std::move(model), std::move(loss), std::move(context), "GradCache"),
         o_(options),
-        context_(std::move(context)),
         chunk_size_(options.chunk_size) {
-    check_loss<Loss>();
-    detail::check_step_model(model_, "GradCache");
     TORCH_CHECK(o_.chunk_size >= 0, "GradCache: chunk_size (", o_.chunk_size,
                 ") must not be negative; 0 has it measured");
+  }
+  template <detail::NotAStepModel Model>
+  GradCache(const Model&, const Loss&, GradCacheOptions = {}, const StepContext& = {}) {
+    detail::refuse_model<Model>();
   }
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {
-    if (chunk_size_ == 0) chunk_size_ = choose_chunk_size(model_, batch, context_);
+    core_.begin(batch);
+    if (chunk_size_ == 0) chunk_size_ = choose_chunk_size(model(), batch, context());
     if (!o_.retry_out_of_memory) return step(batch);
-    const auto random = RngState::capture(context_.device);
-    std::vector<at::Tensor> statistics, earlier;
-    for (const auto& buffer : model_.buffers) statistics.push_back(buffer.clone());
-    // Gradients of earlier steps stand aside, so that a step can be begun again.
-    for (const auto& parameter : model_.parameters)
+    const auto random = RngState::capture(context().device);
+    const detail::BufferCopies buffers(model().buffers);
+    // Gradients of earlier steps are set aside, so that a step can be begun again.
+    std::vector<at::Tensor> earlier;
+    for (const auto& parameter : model().parameters)
       earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
     for (;;) {
       std::optional<LossTerms> terms;
@@ -91,7 +94,7 @@ class GradCache {
       if (!failure) {
         const at::NoGradGuard no_grad;
         for (std::size_t i = 0; i < earlier.size(); ++i) {
-          auto& gradient = model_.parameters[i].mutable_grad();
+          auto& gradient = model().parameters[i].mutable_grad();
           if (earlier[i].defined())
             gradient = gradient.defined() ? earlier[i].add_(gradient) : earlier[i];
         }
@@ -99,16 +102,15 @@ class GradCache {
       }
       TORCH_CHECK(chunk_size_ > 1 && may_repeat_, "GradCache: out of memory with chunks of ",
                   chunk_size_, " samples",
-                  context_.sync ? " on a rank that others wait for; set chunk_size to half"
-                                : "; the weights, one sample or the features do not fit",
+                  core_.over_ranks() ? " on a rank that others wait for; set chunk_size to half"
+                                     : "; the weights, one sample or the features do not fit",
                   ". ", *failure);
       chunk_size_ = (chunk_size_ + 1) / 2;
       chunk_bytes_.clear();
       chunks_of_.clear();
       random.restore();
-      const at::NoGradGuard no_grad;
-      for (std::size_t i = 0; i < statistics.size(); ++i) model_.buffers[i].copy_(statistics[i]);
-      for (const auto& parameter : model_.parameters) parameter.mutable_grad().reset();
+      buffers.restore();
+      for (const auto& parameter : model().parameters) parameter.mutable_grad().reset();
     }
   }
 
@@ -131,44 +133,43 @@ class GradCache {
   LossTerms step(const Batch& batch) {
     std::vector<Pass> passes;
     kept_in_step_ = 0;
-    const bool measured = chunk_bytes_.size() == model_.encoders.size();
+    const bool measured = chunk_bytes_.size() == model().encoders.size();
     {
-      const AutocastGuard autocast(context_.precision, context_.device);
+      const AutocastGuard autocast(context().precision, context().device);
       at::autocast::clear_cache();  // casts of an outer guard may be from before the last update
-      for (std::size_t i = 0; i < model_.encoders.size(); ++i) passes.push_back(encode(i, batch));
+      for (std::size_t i = 0; i < model().encoders.size(); ++i) passes.push_back(encode(i, batch));
     }
     if (!measured) {
-      keep_bytes_ = o_.keep_bytes >= 0.0 ? o_.keep_bytes : 0.8 * free_memory_bytes(context_.device);
+      keep_bytes_ =
+          o_.keep_bytes >= 0.0 ? o_.keep_bytes : 0.8 * free_memory_bytes(context().device);
       for (const auto& pass : passes)
         chunks_of_.push_back(static_cast<double>(pass.chunking.chunks.size()));
     }
-    may_repeat_ = !context_.sync;  // the others are in the loss
+    may_repeat_ = !core_.over_ranks();  // the others are in the loss
     std::vector<Features> features;
     for (const auto& pass : passes) features.emplace_back(pass.whole);
-    std::optional<LossTerms> terms;
-    {
-      const AutocastGuard autocast(context_.precision, context_.device);
-      terms.emplace(loss_(model_.embed(features, batch)));
-    }
-    detail::scaled(terms->total, context_).backward();
+    std::optional<LossTerms> terms(core_.loss_of(features, batch));
+    core_.backward(terms->total);
     const auto result = detail::detached(*terms);
     terms.reset();
     features.clear();
 
-    const auto random = RngState::capture(context_.device);
+    const auto random = RngState::capture(context().device);
+    const detail::BufferCopies buffers(model().buffers);
     {
-      const AutocastGuard autocast(context_.precision, context_.device);
+      const AutocastGuard autocast(context().precision, context().device);
       at::autocast::clear_cache();
-      replay(passes, batch);
+      recompute(passes, batch);
     }
     random.restore();
-    if (context_.sync) context_.sync.finish();
+    buffers.restore();
+    core_.wait();
     return result;
   }
 
   /// The first pass of encoder `index`.
   [[nodiscard]] Pass encode(std::size_t index, const Batch& batch) {
-    const auto& encoder = model_.encoders[index];
+    const auto& encoder = model().encoders[index];
     const auto& input = batch.at(encoder.input);
     Pass pass;
     pass.chunking = detail::chunks_of(encoder, input, chunk_size_);
@@ -177,7 +178,7 @@ class GradCache {
     pass.outputs.resize(count);
     for (std::size_t c = 0; c < count; ++c) {
       const auto& chunk = pass.chunking.chunks[c];
-      pass.random.push_back(RngState::capture(context_.device));
+      pass.random.push_back(RngState::capture(context().device));
       const bool keep = c + kept >= count;
       // The first chunk runs with a graph too, to see which features need gradients.
       const at::AutoGradMode graph(keep || c == 0);
@@ -185,9 +186,9 @@ class GradCache {
       if (keep && c > 1 && c + kept == count) at::autocast::clear_cache();
       const bool measure = c == 0 && chunk_bytes_.size() == index;
       const auto meter = measure ? std::make_optional<MemoryMeter>() : std::nullopt;
-      auto outputs = encoder.forward(pass.chunking.input(input, chunk)).tensors;
+      auto outputs = detail::run_encoder(encoder, pass.chunking.input(input, chunk));
       if (measure)
-        chunk_bytes_.push_back(static_cast<double>(meter->current_bytes(context_.device.type())));
+        chunk_bytes_.push_back(static_cast<double>(meter->current_bytes(context().device.type())));
       check(outputs, encoder, chunk);
       const at::NoGradGuard no_grad;
       for (std::size_t t = 0; t < outputs.size(); ++t) {
@@ -212,7 +213,7 @@ class GradCache {
   /// How many of the last chunks of encoder `index` keep their graphs. Memory goes to the last
   /// encoders first; before it was measured, only the very last chunk is kept.
   [[nodiscard]] std::size_t kept_chunks(std::size_t index, std::size_t count) const {
-    const auto encoders = model_.encoders.size();
+    const auto encoders = model().encoders.size();
     const std::size_t last = index + 1 == encoders ? 1 : 0;
     if (chunk_bytes_.size() < encoders || keep_bytes_ <= 0.0) return last;
     double left = keep_bytes_;
@@ -221,36 +222,37 @@ class GradCache {
     return std::max(last, static_cast<std::size_t>(std::min(fit, static_cast<double>(count))));
   }
 
-  /// Second forwards and backwards. With ranks the last chunks of all encoders go back together,
-  /// so that each gradient is complete, and on its way to the others, in that one backward.
-  void replay(std::vector<Pass>& passes, const Batch& batch) {
+  /// Second forwards and backwards. With several ranks the first chunks of all encoders go back
+  /// together at the end, so that each gradient is complete, and on its way to the others, in that
+  /// one backward.
+  void recompute(std::vector<Pass>& passes, const Batch& batch) {
     std::vector<at::Tensor> roots, gradients;
-    if (!context_.sync) return replay_chunks(passes, batch, roots, gradients);
-    if (o_.retry_out_of_memory && context_.smallest) {
+    if (!core_.over_ranks()) return recompute_chunks(passes, batch, roots, gradients);
+    if (o_.retry_out_of_memory) {
       const auto failure =
-          detail::out_of_memory_in([&] { replay_chunks(passes, batch, roots, gradients); });
-      may_repeat_ = context_.smallest(failure ? 0 : 1) == 0;
+          detail::out_of_memory_in([&] { recompute_chunks(passes, batch, roots, gradients); });
+      may_repeat_ = context().ranks.all_reduce_min(failure ? 0 : 1) == 0;
       TORCH_CHECK_WITH(OutOfMemoryError, !may_repeat_,
                        failure.value_or("another rank ran out of memory"));
     } else {
-      replay_chunks(passes, batch, roots, gradients);
+      recompute_chunks(passes, batch, roots, gradients);
     }
-    context_.sync.arm();
+    core_.begin_overlap();
     go_back(roots, gradients);
   }
 
-  /// All of it in one process; with ranks up to the backward of the first chunks, which is left in
-  /// `roots` and `gradients`.
-  void replay_chunks(std::vector<Pass>& passes, const Batch& batch, std::vector<at::Tensor>& roots,
-                     std::vector<at::Tensor>& gradients) {
+  /// All of it in one process; with several ranks up to the backward of the first chunks, which is
+  /// left in `roots` and `gradients`.
+  void recompute_chunks(std::vector<Pass>& passes, const Batch& batch,
+                        std::vector<at::Tensor>& roots, std::vector<at::Tensor>& gradients) {
     const auto back = [&](Pass& pass, std::size_t c, bool now) {
       const auto& chunk = pass.chunking.chunks[c];
       auto outputs = std::exchange(pass.outputs[c], std::nullopt);
       if (!outputs) {
-        const RecomputeScope is_recomputing;
+        const RecomputeScope scope;
         pass.random[c].restore();
-        const auto& encoder = model_.encoders[static_cast<std::size_t>(&pass - passes.data())];
-        outputs = encoder.forward(pass.chunking.input(batch.at(encoder.input), chunk)).tensors;
+        const auto& encoder = model().encoders[static_cast<std::size_t>(&pass - passes.data())];
+        outputs = detail::run_encoder(encoder, pass.chunking.input(batch.at(encoder.input), chunk));
       }
       for (std::size_t t = 0; t < outputs->size(); ++t) {
         if (!pass.trains[t] || !pass.whole[t].grad().defined()) continue;
@@ -267,7 +269,7 @@ class GradCache {
     }
     // The first chunks end the step: they hold the longest texts.
     for (auto& pass : passes)
-      if (any(pass.trains)) back(pass, 0, !context_.sync);
+      if (any(pass.trains)) back(pass, 0, !core_.over_ranks());
   }
 
   static void go_back(std::vector<at::Tensor>& roots, std::vector<at::Tensor>& gradients) {
@@ -288,10 +290,11 @@ class GradCache {
                   " samples; features must be [samples, ...]");
   }
 
-  StepModel model_;
-  Loss loss_;
+  [[nodiscard]] const StepModel<Inputs>& model() const { return core_.model(); }
+  [[nodiscard]] const StepContext& context() const { return core_.context(); }
+
+  detail::StepCore<Loss, Inputs> core_;
   GradCacheOptions o_;
-  StepContext context_;
   std::int64_t chunk_size_;
   std::vector<double> chunk_bytes_;  // of the graph of a chunk, per encoder, once measured
   std::vector<double> chunks_of_;    // number of chunks, per encoder, likewise

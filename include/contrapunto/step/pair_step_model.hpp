@@ -9,12 +9,12 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/embeddings.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
@@ -34,27 +34,23 @@ struct PairStepOptions {
   /// Tensor of the batch with K hard negatives of each pair for the second tower, [B, K, ...];
   /// empty: none.
   std::string negatives_input = {};
-  /// Pairs of one key in the batch are no negatives of each other. For batches with repeated
-  /// captions or images; the loss must look at keys.
-  bool use_keys = false;
+  /// Pairs with one key in the batch get one group id, so that they are not negatives of each
+  /// other. For batches with repeated captions or images; the loss must look at group ids.
+  bool group_by_key = false;
 };
 
-/// 64 bits of each key, so that they can be compared on the device (FNV-1a).
+/// 64 bits of each key, so that they can be compared on the device.
 [[nodiscard]] inline at::Tensor key_hashes(const std::vector<std::string>& keys) {
   std::vector<std::int64_t> hashes;
-  for (const std::string_view key : keys) {
-    std::uint64_t hash = 0xCBF29CE484222325;
-    for (const char c : key) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
-    hashes.push_back(static_cast<std::int64_t>(hash));
-  }
+  for (const auto& key : keys) hashes.push_back(hash_of(key));
   return at::tensor(hashes, at::kLong);
 }
 
 /// A DualEncoder, or anything with encode_image, encode_text, scale, logit_bias, parameters and
 /// buffers, for the step strategies.
 template <class Model>
-[[nodiscard]] StepModel pair_step_model(Model model, at::Device device,
-                                        PairStepOptions options = {}) {
+[[nodiscard]] StepModel<> pair_step_model(Model model, at::Device device,
+                                          PairStepOptions options = {}) {
   const auto prepared = [device](const std::function<at::Tensor(const at::Tensor&)>& prepare) {
     return [prepare, device](const at::Tensor& slice) {
       const auto there = slice.to(device, slice.scalar_type(), /*non_blocking=*/true);
@@ -65,7 +61,7 @@ template <class Model>
                      prepare = prepared(options.prepare_y)](const at::Tensor& slice) -> Features {
     return model->encode_text(prepare(slice));
   };
-  StepModel step;
+  StepModel<> step;
   step.encoders.push_back(
       {options.x_input,
        [model, prepare = prepared(options.prepare_x)](const at::Tensor& slice) -> Features {
@@ -81,20 +77,20 @@ template <class Model>
            return rows.view({slice.size(0), slice.size(1), rows.size(1)});
          },
          options.trim_y});
-  step.embed = [model, options, device](const std::vector<Features>& features, const Batch& batch) {
+  step.head = [model, options, device](const std::vector<Features>& features, const Batch& batch) {
     Embeddings e{features[0].tensors.front(), features[1].tensors.front(), model->scale()};
     TORCH_CHECK(e.x.sizes() == e.y.sizes(), "the towers made ", e.x.sizes(), " of '",
                 options.x_input, "' and ", e.y.sizes(), " of '", options.y_input,
                 "'; they must agree in samples and width");
     if (model->logit_bias.defined()) e.bias = model->logit_bias;
     if (features.size() > 2) e.negatives = features[2].tensors.front().flatten(0, 1);
-    if (options.use_keys) {
+    if (options.group_by_key) {
       TORCH_CHECK(static_cast<std::int64_t>(batch.keys.size()) == e.x.size(0),
-                  "pair_step_model: use_keys is on, but the batch has ", batch.keys.size(),
+                  "pair_step_model: group_by_key is on, but the batch has ", batch.keys.size(),
                   " keys for ", e.x.size(0), " pairs");
-      e.keys = key_hashes(batch.keys).to(device);
-      if (e.negatives)  // not known, so none that any pair has
-        e.negative_keys = at::full({e.negatives->size(0)}, -1, e.keys->options());
+      e.group_ids = key_hashes(batch.keys).to(device);
+      if (e.negatives)  // Theirs are unknown, so none that any pair has.
+        e.negative_group_ids = at::full({e.negatives->size(0)}, -1, e.group_ids->options());
     }
     return e;
   };

@@ -16,10 +16,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "contrapunto/distributed/communicator.hpp"
-#include "contrapunto/loss/tile_options.hpp"
+#include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/loss/detail/tiles.hpp"
 
 namespace contrapunto::detail {
 
@@ -30,22 +31,18 @@ namespace contrapunto::detail {
 }
 
 /// The blocks of columns of all ranks, one after another, this rank's own first.
-template <Communicator C>
 class ColumnBlocks {
  public:
   /// Raises on every rank, naming those whose features are not finite: their gradients would reach
   /// all others.
-  ColumnBlocks(const C& communicator, const at::Tensor& x, const at::Tensor& y, bool ring)
-      : communicator_(communicator),
-        rank_(communicator.rank()),
-        size_(communicator.size()),
-        ring_(ring) {
+  ColumnBlocks(Ranks ranks, const at::Tensor& x, const at::Tensor& y, bool ring)
+      : ranks_(std::move(ranks)), rank_(ranks_.rank()), size_(ranks_.size()), ring_(ring) {
     // Row lengths bound the logits, which fixes the offset; all ranks must take the same.
     const auto own = at::tensor({static_cast<double>(x.size(0)), static_cast<double>(y.size(0)),
                                  longest_row(x), longest_row(y)},
                                 at::TensorOptions(at::kDouble).device(x.device()));
-    const auto all = (size_ == 1 ? own.unsqueeze(0) : communicator.all_gather(own)).cpu();
-    const auto table = all.template accessor<double, 2>();
+    const auto all = (size_ == 1 ? own.unsqueeze(0) : ranks_.all_gather(own)).cpu();
+    const auto table = all.accessor<double, 2>();
     std::string broken;
     for (std::int64_t r = 0; r < size_; ++r) {
       begins_.push_back(total_);
@@ -73,7 +70,7 @@ class ColumnBlocks {
 
   /// `values` [m, ...] of all ranks, padded: [W, longest, ...].
   [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
-    return size_ == 1 ? values.unsqueeze(0) : communicator_.all_gather(pad(values));
+    return size_ == 1 ? values.unsqueeze(0) : ranks_.all_gather(pad(values));
   }
 
   /// Calls `visit(rank, block)` for the block [m, D] of every rank. In the ring form the next one
@@ -87,7 +84,7 @@ class ColumnBlocks {
       for (std::int64_t hop = 0; hop < size_; ++hop) {
         const auto owner = (rank_ + hop) % size_;
         if (hop + 1 < size_) {
-          auto next = communicator_.ring_shift(block, 1);
+          auto next = ranks_.ring_shift(block, 1);
           visit(owner, block.narrow(0, 0, columns(owner)));
           block = next.wait();
         } else {
@@ -120,15 +117,15 @@ class ColumnBlocks {
         auto sum = sums[owner].narrow(0, 0, columns(owner));
         visit(owner, block, sum);
       });
-      return communicator_.reduce_scatter_sum(sums).narrow(0, 0, y.size(0));
+      return ranks_.reduce_scatter_sum(sums).narrow(0, 0, y.size(0));
     }
-    std::optional<decltype(communicator_.ring_shift(y, 1))> travelling;
+    std::optional<PendingTensor> travelling;
     for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
       auto own = at::zeros({longest_, width}, where);
       auto sum = own.narrow(0, 0, columns(owner));
       visit(owner, block, sum);
       if (travelling) own.add_(travelling->wait());
-      travelling = communicator_.ring_shift(own, 1);
+      travelling = ranks_.ring_shift(own, 1);
     });
     return travelling->wait().narrow(0, 0, y.size(0));
   }
@@ -143,7 +140,7 @@ class ColumnBlocks {
     return at::cat({values, at::zeros(shape, values.options())});
   }
 
-  C communicator_;
+  Ranks ranks_;
   std::int64_t rank_;
   std::int64_t size_;
   bool ring_;

@@ -22,15 +22,15 @@
 #include <vector>
 
 #include "contrapunto/autograd/custom_gradient.hpp"
-#include "contrapunto/distributed/communicator.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/column_blocks.hpp"
-#include "contrapunto/loss/tile_options.hpp"
+#include "contrapunto/loss/detail/tiles.hpp"
 
 namespace contrapunto::detail {
 
 /// Sums of exp(logit) over rows and columns, filled tile by tile. With `fixed` they are taken
-/// relative to one `offset`, so that one exponential per pair serves both; else each row and column
-/// keeps its running maximum.
+/// relative to one `offset`, so that one exponential per pair serves both; otherwise each row and
+/// column keeps its running maximum.
 struct ExpSums {
   bool fixed = true;
   double offset = 0.0;
@@ -188,13 +188,13 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
                    tile.scale.defined() ? tile.row_block : of_rows(x).to(g.scalar_type()));
   });
   if (upper || !dy.defined()) return;
-  if (as_on_cuda(x, options)) dy.mul_(scale.to(dy.scalar_type()));
+  if (goes_the_way_of_cuda(x, options)) dy.mul_(scale.to(dy.scalar_type()));
   if (magnitude.defined()) dy.mul_(magnitude);
 }
 
-/// What weights of gradients are divided by before 16 bit take what is made of them, so that it is
-/// at most 2 times `gradient_factor` whatever the loss was multiplied with, and small where the
-/// pair is unlikely, not where the batch is large; [], undefined where nothing is rounded.
+/// Divisor for the row and column weights, []: max |weight| / gradient_factor. It bounds the 16-bit
+/// gradient tile by 2 * gradient_factor for any loss scale or batch size. Undefined when nothing is
+/// rounded.
 [[nodiscard]] inline at::Tensor gradient_magnitude(const at::Tensor& x, const TileOptions& options,
                                                    const at::Tensor& rows,
                                                    const at::Tensor& columns) {
@@ -202,7 +202,7 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
   if (products == rows.scalar_type()) return {};
   auto all = at::cat({rows.flatten(), at::zeros({1}, rows.options())});
   if (columns.defined()) all = at::cat({all, columns.flatten()});
-  // Not 0, by which nothing can be divided; NaN stays.
+  // Avoids division by zero; NaN passes through.
   return all.abs().max().clamp_min(1e-30).div_(gradient_factor(products));
 }
 
@@ -215,7 +215,7 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
 /// Sums below this have lost digits, or all of them.
 inline constexpr double kSmallestSum = 1e-37;
 
-/// Entries of `sums` that cannot be trusted; NaN can: it comes from the features.
+/// Counts sums that under- or overflowed. NaN is not counted: it was already in the features.
 [[nodiscard]] inline at::Tensor broken_sums(const at::Tensor& sums) {
   return (sums < kSmallestSum).logical_or_(sums == std::numeric_limits<double>::infinity()).sum();
 }
@@ -244,10 +244,10 @@ struct LogSumExp {
 /// rank's rows, and the columns are those of all ranks; the gradients that come back are those of
 /// the sum over ranks of what the ranks make of their results, the scale's to be summed over ranks
 /// still. Neither direction builds more of the matrix than a tile.
-template <Communicator C>
-[[nodiscard]] LogSumExp tiled_logsumexp(const at::Tensor& x_in, const at::Tensor& y_in,
-                                        const at::Tensor& scale_in, const LogSumExpRequest& request,
-                                        const TileOptions& tiles, const C& communicator) {
+[[nodiscard]] inline LogSumExp tiled_logsumexp(const at::Tensor& x_in, const at::Tensor& y_in,
+                                               const at::Tensor& scale_in,
+                                               const LogSumExpRequest& request,
+                                               const TileOptions& tiles, const Ranks& ranks) {
   const auto n = x_in.size(0);
   const auto m = y_in.size(0);
   TORCH_CHECK(n <= m && x_in.dim() == 2 && y_in.dim() == 2 && x_in.size(1) == y_in.size(1),
@@ -268,19 +268,20 @@ template <Communicator C>
     const auto where = at::TensorOptions(kind).device(x.device());
     const auto scale = scale_in.detach().to(x.device(), kind).squeeze();
     const bool ring = request.ring;
-    const ColumnBlocks<C> blocks(communicator, x, y, ring);
+    const ColumnBlocks blocks(ranks, x, y, ring);
     pairs = blocks.all_rows();
-    const auto rank = communicator.rank();
-    const bool ranks = communicator.size() > 1;
-    const double bound = blocks.bound() * std::abs(scale.template item<double>());
+    const auto rank = ranks.rank();
+    const bool several = ranks.size() > 1;
+    const double bound = blocks.bound() * std::abs(scale.item<double>());
     const double offset =
         safe_offset(bound, static_cast<double>(std::max(blocks.total(), blocks.all_rows())));
     const auto kept = std::make_shared<KeptTiles>();
     at::Tensor keys;  // of the columns of all ranks
     if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
     at::Tensor positives;  // where they are not left to the products
-    if (as_on_cuda(x, tiles)) positives = row_products(x, y.narrow(0, request.positive, n)) * scale;
-    const auto pair_block = [request, keys, positives, rank, size = communicator.size()](
+    if (goes_the_way_of_cuda(x, tiles))
+      positives = row_products(x, y.narrow(0, request.positive, n)) * scale;
+    const auto pair_block = [request, keys, positives, rank, size = ranks.size()](
                                 std::int64_t owner, std::int64_t columns) {
       PairBlock block;
       if (owner == rank) {
@@ -313,24 +314,24 @@ template <Communicator C>
 
     auto sums = sweep(true);
     auto broken = at::zeros({}, where);
-    const bool look = bound > tiles.safe_bound && kind == at::kFloat;
+    const bool look = bound > tiles.testing.safe_bound && kind == at::kFloat;
     if (look) broken.add_(broken_sums(sums.rows));
-    if (ranks && (look || sums.columns.defined())) {
+    if (several && (look || sums.columns.defined())) {
       auto shared = sums.columns.defined() ? at::cat({sums.columns, broken.view({1})})
                                            : broken.view({1}).clone();
-      communicator.all_reduce_sum_(shared);
+      ranks.all_reduce_sum_(shared);
       if (sums.columns.defined()) sums.columns = shared.narrow(0, 0, blocks.total());
       broken = shared.narrow(0, shared.size(0) - 1, 1);
     }
     if (look && sums.columns.defined())
-      for (std::int64_t r = 0; r < communicator.size(); ++r)  // only columns that belong to a row
+      for (std::int64_t r = 0; r < ranks.size(); ++r)  // only columns that belong to a row
         broken = broken + broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
     at::Tensor log_columns;
-    if (look && broken.template item<double>() > 0.0) {
+    if (look && broken.item<double>() > 0.0) {
       sums = sweep(false);
       if (sums.columns.defined()) {
         log_columns = sums.log_columns();
-        if (ranks) log_columns = communicator.all_gather(log_columns).logsumexp(0);
+        if (several) log_columns = ranks.all_gather(log_columns).logsumexp(0);
       }
     } else if (sums.columns.defined()) {
       log_columns = sums.log_columns();
@@ -342,7 +343,7 @@ template <Communicator C>
     if (request.columns) outputs.push_back(log_columns.narrow(0, begin, n).clone());
 
     // Constant columns of one process need no gradient; those of others are theirs to judge.
-    const bool want_dy = ranks || y_in.requires_grad();
+    const bool want_dy = several || y_in.requires_grad();
     gradient = [=, tiles_of = tiles, columns_wanted = request.columns, positive = request.positive](
                    const std::vector<at::Tensor>&,
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
@@ -371,7 +372,7 @@ template <Communicator C>
           y, where, [&](std::int64_t owner, const at::Tensor& block, at::Tensor& sum) {
             if (columns_wanted) {
               const auto count = block.size(0);
-              const auto wanted = column_gradients[ranks ? owner : 0].narrow(0, 0, count);
+              const auto wanted = column_gradients[several ? owner : 0].narrow(0, 0, count);
               const auto first = blocks.begin(owner);
               // Candidates that no row belongs to have no gradient, and any sum.
               weights.columns =
@@ -424,7 +425,7 @@ template <Communicator C>
     kept->bytes_left = records_gradient(inputs) ? tiles.keep_bytes : 0.0;
     auto sums = empty_sums(n, n, false, true, safe_offset(bound, static_cast<double>(n)), where);
     sum_exponentials(x, x, scale, block, tiles, true, sums, kept.get());
-    if (bound > tiles.safe_bound && kind == at::kFloat &&
+    if (bound > tiles.testing.safe_bound && kind == at::kFloat &&
         broken_sums(sums.rows).item<std::int64_t>() > 0) {
       kept->tiles.clear();
       sums = empty_sums(n, n, false, false, 0.0, where);

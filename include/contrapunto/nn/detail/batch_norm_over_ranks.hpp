@@ -12,21 +12,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/autograd/custom_gradient.hpp"
+#include "contrapunto/distributed/ranks.hpp"
 
 namespace contrapunto::detail {
-
-/// What a batch norm asks of a communicator, without its type.
-struct StatisticsExchange {
-  std::function<at::Tensor(const at::Tensor&)> all_gather;
-  std::function<void(at::Tensor&)> all_reduce_sum_;
-
-  explicit operator bool() const { return static_cast<bool>(all_gather); }
-};
 
 /// A batch normalized by the statistics of all ranks.
 struct NormalizedBatch {
@@ -41,7 +33,7 @@ struct NormalizedBatch {
 [[nodiscard]] inline NormalizedBatch normalize_over_ranks(const at::Tensor& x_in,
                                                           const at::Tensor& weight_in,
                                                           const at::Tensor& bias_in, double eps,
-                                                          const StatisticsExchange& exchange) {
+                                                          const Ranks& ranks) {
   const std::vector<at::Tensor> inputs{x_in, weight_in, bias_in};
   NormalizedBatch result;
   GradientFunction gradient;
@@ -65,7 +57,7 @@ struct NormalizedBatch {
     const auto own =
         at::cat({at::full({1}, count, left.options()), center + left,
                  centered.square().sum(others).to(at::kDouble) - count * left.square()});
-    const auto all = exchange.all_gather(own);  // [W, 1 + 2 C]
+    const auto all = ranks.all_gather(own);  // [W, 1 + 2 C]
     const auto counts = all.narrow(1, 0, 1);
     const auto means = all.narrow(1, 1, channels);
     const auto total = counts.sum();
@@ -93,7 +85,7 @@ struct NormalizedBatch {
       const auto dweight = (dy * centered_x).sum(others) * inverse;
       if (!want_dx) return {at::Tensor(), dweight, dbias};
       auto shared = at::cat({dbias, dweight});
-      exchange.all_reduce_sum_(shared);
+      ranks.all_reduce_sum_(shared);
       shared = shared / total.to(dtype);
       // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalized input.
       const auto along = slope * inverse * shared.narrow(0, channels, channels);
