@@ -46,7 +46,7 @@ struct Settings {
   std::uint64_t seed = 0;
   // Run
   std::string output = "runs/train_clip", resume, device;
-  std::int64_t log_every = 10, save_every = 1'000, stop_after = 0;
+  std::int64_t log_every = 10, save_every = 1'000, stop_after = 0, pretend_samples = 0;
   bool plan = false, force = false;
 };
 
@@ -100,6 +100,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("log-every", s.log_every, "steps").check(cp::at_least(1)).may_change();
   t.add("save-every", s.save_every, "steps").check(cp::at_least(1)).may_change();
   t.add("stop-after", s.stop_after, "steps; the schedule stays; 0: never").may_change();
+  t.add("pretend-samples", s.pretend_samples, "plan for a data set of this size").may_change();
   t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
   t.add("force", s.force, "train although the plan refuses the run").may_change();
   return t;
@@ -133,10 +134,11 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                                          .crop_scale = {s.crop_area, 1.0},
                                          .shift_padding = s.shift,
                                          .horizontal_flip = s.flip};
+  const bool trims = !config.text.reads_padding();  // texts are cut behind their last real token
   cp::LoaderOptions loading{.batch_size = s.batch_size / ranks.size(),
                             .threads = s.threads,
                             .seed = s.seed,
-                            .pad_text_to = config.padded_text_length(),
+                            .pad_text_to = trims ? 0 : config.text.context_length,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
                             .pin_memory = device.is_cuda(),
@@ -153,7 +155,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     classes = s.class_names.empty() ? eval_loader->source().class_names()
                                     : cp::read_lines(s.class_names);
     // Faults of the evaluation data show now, not after the first epoch.
-    cp::check_labels(eval_loader->source(), static_cast<std::int64_t>(classes.size()));
+    const auto counts = cp::check_labels(eval_loader->source(), std::ssize(classes));
+    for (const auto unseen : counts.unseen())
+      out << "eval-data has no sample of class " << unseen << "\n";
   }
 
   // ==== Model ==================================================================================
@@ -166,8 +170,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (s.checkpoint_activations) cp::checkpoint_activations(*model);
   model->to(device);
   cp::apply_precision_(*model, precision);
-  if (s.batch_norm == "frozen") cp::freeze_batch_norm(*model);
-  else cp::synchronize_batch_norm(*model, ranks);
+  if (s.batch_norm == "frozen")
+    cp::freeze_batch_norm(*model);
+  else
+    cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalized on the device
     return cp::normalize_images(bytes, config.image_mean, config.image_std, torch::kFloat32,
@@ -184,14 +190,16 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
+  cp::RunLength run{
+      .dataset_samples = s.pretend_samples > 0 ? s.pretend_samples : loader.source().size(),
+      .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
-  const auto schedule =
-      cp::make_schedule({.name = s.schedule,
-                         .peak_lr = s.lr,
-                         .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
-                         .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
-                         .total_steps = run.total_steps});
+  const cp::LearningRateSchedule schedule(
+      {.kind = s.schedule,
+       .peak_lr = s.lr,
+       .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
+       .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
+       .total_steps = run.total_steps});
   cp::ShardedAdamW optimizer(cp::decay_groups(*model, s.weight_decay),
                              s.shard_optimizer ? ranks : cp::Ranks(),
                              cp::clip_adamw_options(config));
@@ -202,20 +210,27 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Step: batch in, gradients out ==========================================================
   cp::GradCache compute_gradients(
-      cp::pair_step_model(model, device, {.prepare_x = to_images}), loss,
+      cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), loss,
       {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
-  cp::RunPlan plan(config, precision, loader, schedule, optimizer, ema, compute_gradients, ranks);
+  auto model_facts = cp::model_facts(*model, config);
+  model_facts.checkpoints_activations = s.checkpoint_activations;
+  cp::RunPlan plan(
+      model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
+      cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
+      cp::WeightsFacts{.name = s.weights}, cp::DeviceFacts{cp::free_memory_bytes(device)});
   const cp::RunFolder folder(s.output, {.resume = s.resume}, ranks);
-  if (folder.resumes())
-    for (const auto& change : cp::differences(settings, folder.resume_from().parent_path() / "config.json"))
-      plan.refuse("the run goes on with other settings: " + change);
+  if (folder.resumes()) {
+    const auto earlier = folder.resume_from().parent_path() / "config.json";
+    for (const auto& difference : cp::differences(settings, earlier))
+      plan.refuse("the run would go on with another setting: " + difference);
+  }
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
-  if (s.plan) return;
+  if (s.plan || s.pretend_samples > 0) return;
 
   // ==== Resume =================================================================================
   cp::RunProgress progress;
@@ -231,11 +246,12 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder / "config.json", settings); });
 
   // ==== Sinks of the step record ===============================================================
-  const bool terminal = ::isatty(STDOUT_FILENO) == 1;
-  cp::ProgressLine line(out, {run.total_steps, s.log_every, /*in_place=*/terminal});
-  cp::JsonLinesWriter log(folder / cp::rank_file("log", ranks, ".jsonl"), progress.step);
+  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::ThroughputMeter meter;
 
+  // ==== Evaluation =============================================================================
   const auto evaluate = [&]() -> std::optional<double> {
     if (!eval_loader) return std::nullopt;
     const auto pause = meter.pause();
@@ -285,12 +301,13 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     progress.advance(s.batch_size);
     meter.add(s.batch_size);
 
-    const bool saves = progress.step % s.save_every == 0 && progress.step != last_step;
-    if (progress.step % s.log_every == 0 || saves || progress.step == last_step) {
+    const bool last = progress.step == last_step;
+    const bool saves = progress.step % s.save_every == 0 && !last;
+    if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};  // Only here the host waits for the device.
+      cp::StepRecord record{.step = progress.step};  // only here the host waits for the device
       record.add("samples", static_cast<double>(progress.samples))
-          .add("epoch", static_cast<double>(progress.step) / static_cast<double>(run.steps_per_epoch()))
+          .add("epoch", run.epochs_at(progress.step))
           .add(terms)
           .add("lr", lr)
           .add("scale", model->scale().item<double>())
@@ -298,7 +315,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
           .add("samples_per_second", window.samples_per_second)
           .add("data_wait_fraction", window.data_wait_fraction);
       cp::notify(record, line, log);
-      cp::check_loss_is_finite(...)
+      cp::check_loss_is_finite(record, scaler.enabled());
     }
     if (saves) folder.save(progress.step, parts);
   }
@@ -310,8 +327,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "open_clip_model.safetensors",
                         cp::open_clip_state(model, config));
-  cp::try_write_curves...
-  out << "wrote ...";
+  if (const auto skipped = loader.statistics().skipped; skipped > 0)
+    out << skipped << " samples were skipped\n";
+  out << "wrote weights, log and checkpoints into " << s.output << "\n";
+  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
 }
 
 }  // namespace

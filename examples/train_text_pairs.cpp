@@ -112,7 +112,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::Tokenizer y_tokenizer = cp::make_tokenizer(s.vocabulary, s.y_context);
   const auto read_pairs = [&](const std::string& path) {
     auto read = cp::read_text_pairs(
-        path, {.x_field = s.x_field, .y_field = s.y_field, .group_field = s.group_field});
+        path, {.x = s.x_field, .y = s.y_field, .group = s.group_field});
     for (const auto& line : read.report.first) out << "left out " << line << "\n";
     return std::move(read.pairs);
   };
@@ -160,17 +160,24 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       cp::pair_step_model(model, device,
                           {.x_input = "x",
                            .y_input = "y",
+                           .trim_x = true,
+                           .trim_y = true,
                            .negatives_input = s.hard_negatives > 0 ? "negatives" : ""}),
       loss,
       {.chunk_size = cp::parse_chunk_size(s.chunk_size), .keep_bytes = 1e9 * s.keep_gigabytes},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
-  cp::RunPlan plan(cp::model_facts("two text towers", *model),
+  cp::RunPlan plan(cp::model_facts(*model, "two text towers"), precision, schedule, optimizer,
+                   compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                   precision, schedule, optimizer, compute_gradients, ranks, device);
+                   cp::DeviceFacts{cp::free_memory_bytes(device)});
   const cp::RunFolder folder(s.output, {.resume = s.resume}, ranks);
-  if (folder.resumes()) plan.refuse_changes(cp::differences(settings, folder.resume_from()));
+  if (folder.resumes()) {
+    const auto earlier = folder.resume_from().parent_path() / "config.json";
+    for (const auto& difference : cp::differences(settings, earlier))
+      plan.refuse("the run would go on with another setting: " + difference);
+  }
   const bool may_start = cp::announce_plan(plan, out, s.force);
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
   if (s.plan) return;

@@ -7,4 +7,5 @@
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
+#include "contrapunto/step/parse_chunk_size.hpp"
 #include "contrapunto/step/step_model.hpp"

@@ -7,6 +7,7 @@
 #include "contrapunto/towers/checkpoint_activations.hpp"
 #include "contrapunto/towers/clip_adamw_options.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
+#include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"

@@ -6,6 +6,8 @@
 #include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 
+#include <cstdint>
+
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/nn/batch_norm.hpp"
 
@@ -17,20 +19,18 @@ namespace contrapunto {
 /// are the same bits on every rank. Batches may be uneven, and empty on some ranks.
 ///
 /// From now on each forward in training exchanges 1 + 2 C numbers per norm and each backward 2 C,
-/// so all ranks must run the same model; evaluated and frozen norms exchange nothing. Raises when
-/// `model` has no BatchNorm; with one rank nothing changes. Reference: Zhang et al. 2018,
-/// https://arxiv.org/abs/1803.08904
-inline void synchronize_batch_norm(torch::nn::Module& model, const Ranks& ranks) {
-  bool found = false;
+/// so all ranks must run the same model; evaluated and frozen norms exchange nothing. With one rank
+/// nothing changes. Returns the number of norms, 0 for a model without BatchNorm. Reference: Zhang
+/// et al. 2018, https://arxiv.org/abs/1803.08904
+inline std::int64_t synchronize_batch_norm(torch::nn::Module& model, const Ranks& ranks) {
+  std::int64_t count = 0;
   model.apply([&](torch::nn::Module& module) {
-    auto* norm = module.as<BatchNormImpl>();
-    if (norm == nullptr) return;
-    found = true;
-    norm->synchronize(ranks);
+    if (auto* norm = module.as<BatchNormImpl>()) {
+      norm->synchronize(ranks);
+      ++count;
+    }
   });
-  TORCH_CHECK(found,
-              "synchronize_batch_norm: the model has no BatchNorm; there is nothing to "
-              "synchronize, leave the call out");
+  return count;
 }
 
 }  // namespace contrapunto

@@ -24,6 +24,11 @@ struct RunLength {
                 " samples) does not fill one batch (", batch_size, "); lower the batch size");
     return dataset_samples / batch_size;
   }
+
+  /// Passes over the data after `steps` optimizer steps, fractional.
+  [[nodiscard]] double epochs_at(std::int64_t steps) const {
+    return static_cast<double>(steps) / static_cast<double>(steps_per_epoch());
+  }
 };
 
 }  // namespace contrapunto

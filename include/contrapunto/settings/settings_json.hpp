@@ -4,11 +4,14 @@
 
 #include <c10/util/Exception.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/read_file.hpp"
 #include "contrapunto/settings/settings_table.hpp"
 
 namespace contrapunto {
@@ -61,6 +64,22 @@ namespace detail {
       lines.push_back(item.key() + " was " + detail::shown(item.value()) +
                       ", and this program has no such setting");
   return lines;
+}
+
+/// Writes to_json() of `table` into the file `path`, beside the results of a run.
+inline void write_settings(const std::filesystem::path& path, const SettingsTable& table) {
+  write_file_atomically(path, to_json(table).dump(2) + "\n");
+}
+
+/// differences() from the settings in the file `path` that write_settings() wrote. A missing file
+/// is one difference, since nothing is known then. Raises for a file that is not JSON.
+[[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
+                                                          const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path))
+    return {"'" + path.string() + "', which would name the earlier settings, is missing"};
+  const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  TORCH_CHECK(!json.is_discarded(), "differences: '", path.string(), "' is not JSON");
+  return differences(table, json);
 }
 
 }  // namespace contrapunto

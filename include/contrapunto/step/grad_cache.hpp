@@ -23,19 +23,22 @@
 #include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/autograd/recompute_scope.hpp"
 #include "contrapunto/autograd/rng_state.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/kernels/free_memory.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
 #include "contrapunto/step/choose_chunk_size.hpp"
 #include "contrapunto/step/detail/buffer_copies.hpp"
 #include "contrapunto/step/detail/chunks.hpp"
 #include "contrapunto/step/detail/step_core.hpp"
+#include "contrapunto/step/parse_chunk_size.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
 
 struct GradCacheOptions {
   /// Samples that go through a tower at once; 0: measured at the first step, see
-  /// `choose_chunk_size`. Memory grows with it, the result does not depend on it.
+  /// `choose_chunk_size`. Memory grows with it, the result does not depend on it. A chunk that
+  /// holds the whole batch, such as kWholeBatch, is one forward and one backward, as FullBatch.
   std::int64_t chunk_size = 0;
   /// Bytes of activations to keep between the two passes from the second step on, so that the last
   /// chunks of the first pass need no second forward; negative: most of what is free at the first
@@ -80,6 +83,7 @@ class GradCache {
   LossTerms operator()(const Batch& batch) {
     core_.begin(batch);
     if (chunk_size_ == 0) chunk_size_ = choose_chunk_size(model(), batch, context());
+    if (chunk_size_ == kWholeBatch) return whole_batch(batch);
     if (!o_.retry_out_of_memory) return step(batch);
     const auto random = RngState::capture(context().device);
     const detail::BufferCopies buffers(model().buffers);
@@ -117,6 +121,15 @@ class GradCache {
   /// Samples in a chunk: as given, as measured, or as memory allowed; 0 before the first step.
   [[nodiscard]] std::int64_t chunk_size() const { return chunk_size_; }
 
+  /// What a plan of the run needs to know.
+  [[nodiscard]] StepFacts facts() const {
+    if (o_.chunk_size == kWholeBatch) return {.name = "whole batch"};
+    return {.name = "GradCache",
+            .chunks = o_.chunk_size == 0 ? StepFacts::Chunks::kMeasured : StepFacts::Chunks::kFixed,
+            .chunk_size = o_.chunk_size,
+            .forward_passes = 2};
+  }
+
   /// Chunks of the last step that needed no second forward, over all encoders.
   [[nodiscard]] std::int64_t chunks_kept() const { return kept_in_step_; }
 
@@ -129,6 +142,14 @@ class GradCache {
     std::vector<at::Tensor> whole;                                // features of the batch, leaves
     std::vector<bool> trains;                                     // per tensor of the features
   };
+
+  LossTerms whole_batch(const Batch& batch) {
+    const auto terms = core_.loss_of(core_.encode(batch), batch);
+    core_.begin_overlap();
+    core_.backward(terms.total);
+    core_.wait();
+    return detail::detached(terms);
+  }
 
   LossTerms step(const Batch& batch) {
     std::vector<Pass> passes;

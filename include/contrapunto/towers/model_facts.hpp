@@ -30,7 +30,7 @@ struct CheckpointedElements {
 
 inline CheckpointedElements checkpointed_elements(std::int64_t tokens, std::int64_t width,
                                                   std::int64_t hidden, std::int64_t layers) {
-  return {static_cast<double>(tokens * width * layers), kept_elements(tokens, width, hidden, 1)};
+  return {static_cast<double>(tokens * width * layers), static_cast<double>(tokens * (8 * width + 2 * hidden))};
 }
 
 /// The patches of pixels that the patch embedding multiplies are kept as well.
@@ -42,11 +42,10 @@ inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions
   return elements;
 }
 
-/// The stem is not checkpointed: it keeps what `kept_elements` counts for it.
+/// The stem is not checkpointed: each of its three convolutions keeps its result twice.
 inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o) {
-  auto stem = o;
-  stem.layers = {0, 0, 0, 0};
-  CheckpointedElements elements{kept_elements(stem), 0.0};
+  const auto stem_side = static_cast<double>(o.image_size / 2);
+  CheckpointedElements elements{4.0 * stem_side * stem_side * static_cast<double>(o.width), 0.0};
   auto side = o.image_size / 4;
   auto in = o.width;
   for (std::size_t stage = 0; stage < o.layers.size(); ++stage) {
@@ -98,8 +97,7 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
 [[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
                                             const ModelConfig& config) {
   auto facts = model_facts(model, config.name);
-  const auto gflops = forward_gflops(config);
-  facts.forward_gflops = gflops.image + gflops.text;
+  facts.forward_gflops = forward_gflops(config).total();
   facts.text_context = config.text.context_length;
   facts.activation_elements = activation_bytes(config, /*element_bytes=*/1.0);
   const auto image =
