@@ -40,7 +40,7 @@ TEST_CASE("A text's feature equals that of the whole tower at its end token", "[
     options.causal = causal;
     TextTransformer text(options, at::dtype(at::kDouble));
     auto x = at::embedding(text->token_weight, tokens) + text->positional_embedding;
-    x = text->ln_final(text->transformer(x.flatten(0, 1), 3, causal));
+    x = text->ln_final(text->transformer(x.flatten(0, 1), TokenGrid{.batch = 3, .columns = 16}));
     const auto expected = x.index_select(0, rows).matmul(text->text_projection);
     CHECK(test::close(text(tokens), expected, 10));
   }
@@ -64,7 +64,8 @@ TEST_CASE("A tower that pools the last position takes full texts only", "[towers
   TextTransformer text(options, at::dtype(at::kDouble));
   const auto tokens = test::texts({5, 9});
   auto x = at::embedding(text->token_weight, tokens) + text->positional_embedding;
-  x = text->ln_final(text->transformer(x.flatten(0, 1), 2, false)).view({2, 16, 24});
+  x = text->ln_final(text->transformer(x.flatten(0, 1), TokenGrid{.batch = 2, .columns = 16}))
+          .view({2, 16, 24});
   CHECK(test::close(text(tokens), text->projection(x.select(1, 15)), 10));
   CHECK(test::raises([&] { static_cast<void>(text(tokens.narrow(1, 0, 10))); },
                      {"10 tokens", "context_length (16)", "pad"}));

@@ -15,7 +15,8 @@ TEST_CASE("The class token alone equals the class token of the whole tower", "[t
   const auto images = torch::randn({3, 3, 32, 32}, at::dtype(at::kDouble));
   auto x = vit->conv1(images).view({3, 16, 24});
   x = torch::cat({vit->class_embedding.expand({3, 1, 24}), x}, 1) + vit->positional_embedding;
-  x = vit->transformer(vit->ln_pre(x.flatten(0, 1)), 3, false);
+  x = vit->transformer(vit->ln_pre(x.flatten(0, 1)),
+                       TokenGrid{.batch = 3, .rows = 4, .columns = 4, .prefix = 1});
   const auto expected = vit->ln_post(x).view({3, 17, 24}).select(1, 0).matmul(vit->proj);
   CHECK(test::close(vit(images), expected, 10));
 }
@@ -31,7 +32,8 @@ TEST_CASE("Average pooling is the mean over normed patches", "[towers][cpu]") {
     auto x = vit->conv1(images).view({2, 16, 24});
     if (class_token) x = torch::cat({vit->class_embedding.expand({2, 1, 24}), x}, 1);
     x = (x + vit->positional_embedding).flatten(0, 1);
-    x = vit->ln_post(vit->transformer(vit->ln_pre(x), 2, false)).view({2, -1, 24});
+    const TokenGrid grid{.batch = 2, .rows = 4, .columns = 4, .prefix = vit->prefix()};
+    x = vit->ln_post(vit->transformer(vit->ln_pre(x), grid)).view({2, -1, 24});
     const auto expected = x.narrow(1, x.size(1) - 16, 16).mean(1).matmul(vit->proj);
     CHECK(test::close(vit(images), expected, 10));
   }
