@@ -22,7 +22,7 @@ namespace detail {
   return std::visit([](const auto* value) { return nlohmann::json(*value); }, setting.variable());
 }
 
-/// For a message: a text as it is, 'none' for an empty one, anything else as JSON.
+/// For a message: a text as it is, "empty" for an empty one, anything else as JSON.
 [[nodiscard]] inline std::string shown(const nlohmann::json& value) {
   if (!value.is_string()) return value.dump();
   const auto text = value.get<std::string>();
