@@ -125,7 +125,6 @@ void check_training(const ProcessGroupCommunicator& world) {
     CHECK(test::close(own[1], expected[1].narrow(0, begin, 3)));
     CHECK(test::close(own[2], expected[2].narrow(0, begin, 3)));
   };
-  using Ranks = ProcessGroupCommunicator;
   check(TiledInfoNce({.ring = false}, world));
   check(TiledInfoNce({.ring = true}, world));
   check(LocalInfoNce({.gradient_through_gather = true}, world));

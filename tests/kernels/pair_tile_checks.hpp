@@ -34,11 +34,11 @@ inline std::vector<TileCase> tile_cases(std::int64_t largest) {
     t.name = std::to_string(r) + " x " + std::to_string(c) + ", diagonal " +
              std::to_string(diagonal) + (replaced ? ", replaced" : "") + (keys ? ", keys" : "") +
              (drop ? ", dropped" : "") + (scaled ? "" : ", no scale");
-    t.matmul_dtype = 2 * torch::rand({r, c}) - 1;
+    t.products = 2 * torch::rand({r, c}) - 1;
     if (scaled) {
       t.scale = torch::tensor(14.3F);
     } else {
-      t.matmul_dtype = t.products * 14.3;
+      t.products = t.products * 14.3;
     }
     t.bias = torch::tensor(-3.0F);
     t.offset = 4.5;

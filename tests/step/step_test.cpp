@@ -391,8 +391,6 @@ TEST_CASE("The chunk size is measured when none is given, and changes nothing", 
   CHECK(little < 100);
   CHECK_THROWS_WITH(choose_chunk_size(step_of(model), batch, {}, {.free_memory_bytes = 1e5}),
                     Contains("not one sample fits"));
-  CHECK(choose_chunk_size(step_of(model), batch,
-                          {.smallest = [](auto v) { return std::min<std::int64_t>(v, 5); }}) <= 5);
 }
 
 TEST_CASE("Ranks with chunks have the gradients of one process with the whole batch",
@@ -418,9 +416,8 @@ TEST_CASE("Ranks with chunks have the gradients of one process with the whole ba
         const auto count = 21 * (rank.rank() + 1) / ranks - begin;
         const auto part = test::part_of(batch, begin, count);
         auto& model = models[r];
-        GradientSync sync(model->parameters(), rank);
         const TiledInfoNce loss({.ring = true}, rank);
-        const StepContext context{.sync = sync.handle()};
+        const StepContext context{.ranks = rank};
         std::optional<LossTerms> terms;
         if (cached)
           terms = GradCache(step_of(model), loss, {.chunk_size = 3}, context)(part);
@@ -441,7 +438,7 @@ TEST_CASE("Ranks agree on one measured chunk size", "[step][cpu]") {
   std::vector<DualEncoder> models{small_model(), small_model()};
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
-    const StepContext context{.smallest = all_reduce_min(rank)};
+    const StepContext context{.ranks = rank};
     // One rank has half the memory.
     sizes[r] = choose_chunk_size(step_of(models[r]), small_batch(64), context,
                                  {.memory_fraction = 1.0, .free_memory_bytes = r == 0 ? 1e9 : 1e6});
@@ -468,9 +465,8 @@ TEST_CASE("When one rank runs out of memory after the loss, all repeat the step 
         if (fails && r == 1 && ++forwards > 2 && x.size(0) > 3) throw std::bad_alloc();
         return forward(x);
       };
-      GradientSync sync(models[r]->parameters(), rank);
       GradCache cached(step, TiledInfoNce({}, rank), {.chunk_size = fails ? 6 : 3},
-                       {.sync = sync.handle(), .smallest = all_reduce_min(rank)});
+                       {.ranks = rank});
       cached(part);
       sizes[r] = cached.chunk_size();
       results[r] = test::take_gradients(*models[r]);
