@@ -7,6 +7,9 @@
 #   contrapunto::cli           settings from the command line and from TOML files (CLI11)
 #   contrapunto::cuda          CUDA devices and kernels
 #
+# contrapunto_precompile_headers(<target> [REUSE_FROM <other>]) lets a program compile LibTorch and Contrapunto once; with
+# CONTRAPUNTO_PRECOMPILE it does so and without it does nothing.
+#
 # Expects CONTRAPUNTO_INCLUDE_DIR. A component that cannot be had leaves its reason in CONTRAPUNTO_<COMPONENT>_ERROR.
 
 include("${CMAKE_CURRENT_LIST_DIR}/ContrapuntoTorch.cmake")
@@ -153,3 +156,26 @@ macro(contrapunto_add_library)
     endif()
   endif()
 endmacro()
+
+option(CONTRAPUNTO_PRECOMPILE "contrapunto_precompile_headers() precompiles LibTorch and Contrapunto" ON)
+
+# Precompiles <torch/torch.h> and the umbrella header for `target`, or takes what `other`, with the same flags and
+# components, has precompiled.
+function(contrapunto_precompile_headers target)
+  cmake_parse_arguments(PARSE_ARGV 1 _arg "" "REUSE_FROM" "")
+  if(_arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "contrapunto_precompile_headers(${target}): '${_arg_UNPARSED_ARGUMENTS}' is not known; "
+      "there is REUSE_FROM <target>")
+  endif()
+  if(NOT CONTRAPUNTO_PRECOMPILE)
+    return()
+  endif()
+  if(_arg_REUSE_FROM)
+    target_precompile_headers(${target} REUSE_FROM ${_arg_REUSE_FROM})
+  else()
+    target_precompile_headers(${target} PRIVATE <torch/torch.h> <contrapunto/contrapunto.hpp>)
+  endif()
+  target_compile_options(${target} PRIVATE
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>                # ccache needs it to see through the header
+    $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fpch-instantiate-templates>)  # once instead of in each file
+endfunction()
