@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: CC0-1.0
-// The smallest complete run: two small towers learn captioned shapes that are made up on the spot, in half a minute.
+// The smallest complete run: two small towers learn captioned shapes that are made up on the spot,
+// in half a minute.
 //
 //   quickstart [--steps 300] [--output runs/quickstart]
 //
-// Expect a loss that falls from 4.2 to about 1.6, a zero-shot accuracy above 99 % on 30 classes of coloured shapes, a
-// checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp is the same with real data.
+// Expect a loss that falls from 4.2 to about 1.6, a zero-shot accuracy above 99 % on 30 classes of
+// coloured shapes, a checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp
+// is the same with real data.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -32,21 +34,30 @@ void train(const Settings& s) {
   // Data: pictures of one coloured shape each, with captions; bytes are the tokens.
   const cp::Tokenizer tokenizer = cp::ByteTokenizer({.context_length = 48});
   const auto shapes = [](std::int64_t samples, std::uint64_t seed) {
-    return std::make_shared<cp::SyntheticShapes>(cp::SyntheticShapesOptions{samples, /*image_size=*/32, seed});
+    return std::make_shared<cp::SyntheticShapes>(
+        cp::SyntheticShapesOptions{samples, /*image_size=*/32, seed});
   };
   const auto test_shapes = shapes(1'500, 1);
-  cp::DataLoader loader(shapes(s.samples, 0), cp::ImageTransform({.image_size = 32, .train = true}), tokenizer.encode,
-                        {.batch_size = s.batch_size, .channels_last = true});
+  cp::DataLoader loader(shapes(s.samples, 0), cp::ImageTransform({.image_size = 32, .train = true}),
+                        tokenizer.encode, {.batch_size = s.batch_size, .channels_last = true});
   cp::DataLoader test_loader(test_shapes, cp::ImageTransform({.image_size = 32}), nullptr,
                              {.batch_size = 500, .train = false, .channels_last = true});
 
-  // Model: a small ResNet and a small text transformer. Any other towers would do; see docs/extending.md.
+  // Model: a small ResNet and a small text transformer. Any other towers would do; see
+  // docs/extending.md.
   cp::ModelConfig config;
   config.name = "shapes";
   config.embed_dim = 64;
-  config.image = cp::ModifiedResNetOptions{
-      .image_size = 32, .layers = {1, 1, 1, 1}, .width = 16, .heads = 8, .output_dim = config.embed_dim};
-  config.text = {.context_length = 48, .vocab_size = tokenizer.vocab_size, .width = 64, .heads = 2, .layers = 2};
+  config.image = cp::ModifiedResNetOptions{.image_size = 32,
+                                           .layers = {1, 1, 1, 1},
+                                           .width = 16,
+                                           .heads = 8,
+                                           .output_dim = config.embed_dim};
+  config.text = {.context_length = 48,
+                 .vocab_size = tokenizer.vocab_size,
+                 .width = 64,
+                 .heads = 2,
+                 .layers = 2};
   config.text.output_dim = config.embed_dim;
   cp::DualEncoder model = cp::make_dual_encoder(config);
   const auto to_images = [&](const at::Tensor& bytes) {
@@ -56,11 +67,13 @@ void train(const Settings& s) {
 
   // Optimizer and schedule.
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.1), {.beta2 = 0.98, .eps = 1e-6});
-  const cp::WarmupCosine schedule({.peak_lr = s.lr, .warmup_steps = s.steps / 10, .total_steps = s.steps});
+  const cp::WarmupCosine schedule(
+      {.peak_lr = s.lr, .warmup_steps = s.steps / 10, .total_steps = s.steps});
   const auto parameters = optimizer.parameters();
 
   // Plan: what will happen, before anything does.
-  cp::RunPlan plan(cp::model_facts(*model, config), optimizer, schedule, cp::precision_policy("fp32"));
+  cp::RunPlan plan(cp::model_facts(*model, config), optimizer, schedule,
+                   cp::precision_policy("fp32"));
   plan.add(cp::DataFacts{.samples = s.samples, .batch_size = s.batch_size});
   plan.add(cp::StepFacts{.name = "whole batch"});
   TORCH_CHECK(cp::announce_plan(plan, std::cout, /*force=*/false), "the plan was refused");
@@ -69,17 +82,15 @@ void train(const Settings& s) {
   const std::filesystem::path output = s.output;
   std::filesystem::create_directories(output);
   cp::JsonLinesWriter log(output / "log.jsonl");
-  cp::ProgressLine progress(std::cout, {s.steps, /*every=*/50, /*in_place=*/::isatty(STDOUT_FILENO) == 1});
+  cp::ProgressLine progress(std::cout,
+                            {s.steps, /*every=*/50, /*in_place=*/::isatty(STDOUT_FILENO) == 1});
   cp::ThroughputMeter meter;
 
   // The loop.
   std::int64_t epoch = 0;
   loader.start_epoch(epoch);
   for (std::int64_t step = 0; step < s.steps;) {
-    const auto batch = [&] {
-      const auto waiting = meter.wait_for_data();
-      return loader.next();
-    }();
+    const auto batch = loader.next();
     if (!batch) {
       loader.start_epoch(++epoch);
       continue;
@@ -94,17 +105,16 @@ void train(const Settings& s) {
     ++step;
     meter.add(s.batch_size);
     if (step % 10 == 0 || step == s.steps) {
-      const auto window = meter.next_window();
-      cp::StepState state{.step = step, .samples = step * s.batch_size};
-      state.epoch = static_cast<double>(state.samples) / static_cast<double>(s.samples);
-      state.loss = loss.item<double>();
-      state.lr = lr;
-      state.scale = model->scale().item<double>();
-      state.gradient_norm = norm.item<double>();
-      state.samples_per_second = window.samples_per_second;
-      state.data_wait_fraction = window.data_wait_fraction;
-      progress.on_step(state);
-      log.write(state);
+      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      cp::StepRecord record{.step = step};
+      record.add("samples", static_cast<double>(step * s.batch_size))
+          .add("loss", loss.item<double>())
+          .add("lr", lr)
+          .add("scale", model->scale().item<double>())
+          .add("gradient_norm", norm.item<double>())
+          .add("samples_per_second", window.samples_per_second)
+          .add("data_wait_fraction", window.data_wait_fraction);
+      cp::notify(record, progress, log);
     }
   }
   progress.finish();
@@ -113,29 +123,33 @@ void train(const Settings& s) {
   const torch::NoGradGuard no_grad;
   model->eval();
   const auto encode_text = [&](const at::Tensor& tokens) { return model->encode_text(tokens); };
-  const auto classifier =
-      cp::zero_shot_classifier(encode_text, tokenizer.encode_all, test_shapes->class_names(), {"a photo of a {}."});
+  const auto classifier = cp::zero_shot_classifier(
+      encode_text, tokenizer.encode_all, test_shapes->class_names(), {"a photo of a {}."});
   cp::ZeroShotAccuracy accuracy;
   test_loader.start_epoch(0);
   while (const auto batch = test_loader.next())
-    accuracy.add(model->encode_image(to_images(batch->at("image"))), batch->at("label"), classifier);
+    accuracy.add(model->encode_image(to_images(batch->at("image"))), batch->at("label"),
+                 classifier);
   const auto result = accuracy.result();
-  log.write(s.steps, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}});
-  std::cout << "zero-shot: " << cp::to_string(result) << "\n";
+  cp::notify_evaluation(
+      {s.steps, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}}}, progress, log);
 
   // What stays: a checkpoint, weights that OpenCLIP can read, and a picture.
   cp::CheckpointFolder(output).save(
-      s.steps, {{"model", cp::module_state(*model)}, {"optimizer", optimizer.save_state()}}, result.top1);
+      s.steps, {{"model", cp::module_state(*model)}, {"optimizer", optimizer.save_state()}},
+      result.top1);
   cp::write_safetensors(output / "open_clip_model.safetensors", cp::open_clip_state(model, config));
   cp::write_curves(output / "log.jsonl", output / "curves.png", {.title = "Quick start"});
-  std::cout << "wrote a checkpoint, open_clip_model.safetensors and curves.png into " << s.output << "\n";
+  std::cout << "wrote a checkpoint, open_clip_model.safetensors and curves.png into " << s.output
+            << "\n";
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app{"Trains two small towers on captioned shapes and classifies shapes it has not seen."};
+  CLI::App app{
+      "Trains two small towers on captioned shapes and classifies shapes it has not seen."};
   app.option_defaults()->always_capture_default();
   app.add_option("--steps", s.steps, "optimiser steps");
   app.add_option("--batch-size", s.batch_size, "pairs in one step");

@@ -14,7 +14,8 @@
 // OpenCLIP loads. --resume goes on, bit-equal on the CPU, also with another number of ranks.
 //
 // What to expect: recipes/cifar10.toml reaches 82 % zero-shot accuracy (loss 3.9) in 13 minutes on
-// two CPU cores; docs/cifar10.md has its curves. What the other recipes expect is in their comments.
+// two CPU cores; docs/cifar10.md has its curves. What the other recipes expect is in their
+// comments.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -100,7 +101,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("log-every", s.log_every, "steps").check(cp::at_least(1)).may_change();
   t.add("save-every", s.save_every, "steps").check(cp::at_least(1)).may_change();
   t.add("stop-after", s.stop_after, "steps; the schedule stays; 0: never").may_change();
-  t.add("pretend-samples", s.pretend_samples, "plan for a data set of this size").may_change();
+  t.add("pretend-samples", s.pretend_samples, "with plan: as if the data had this size")
+      .may_change();
   t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
   t.add("force", s.force, "train although the plan refuses the run").may_change();
   return t;
@@ -146,14 +148,16 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
   cp::DataLoader loader(open(s.train_data, 6'000, 0), cp::ImageTransform(pixels), tokenizer.encode,
                         loading);
+  cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
+                              loader.batches_per_epoch());
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
   if (const bool built_in = s.train_data == "synthetic"; built_in || !s.eval_data.empty()) {
     loading.train = false;
     eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1),
                         cp::ImageTransform(pixels.for_evaluation()), nullptr, loading);
-    classes = s.class_names.empty() ? eval_loader->source().class_names()
-                                    : cp::read_lines(s.class_names);
+    classes =
+        s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     // Faults of the evaluation data show now, not after the first epoch.
     const auto counts = cp::check_labels(eval_loader->source(), std::ssize(classes));
     for (const auto unseen : counts.unseen())
@@ -163,8 +167,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Model ==================================================================================
   if (s.loss == "sigmoid") config = cp::with_sigmoid_head(config);
   cp::DualEncoder model = cp::make_dual_encoder(config);
-  if (!s.weights.empty())
-    cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
+  if (!s.weights.empty()) cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
   if (s.lock_image) cp::lock_image_tower(model);
   if (s.lock_text) cp::lock_text_tower(model);
   if (s.checkpoint_activations) cp::checkpoint_activations(*model);
@@ -190,9 +193,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{
-      .dataset_samples = s.pretend_samples > 0 ? s.pretend_samples : loader.source().size(),
-      .batch_size = s.batch_size};
+  cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
+                                                                       : loader.source().size(),
+                    .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const cp::LearningRateSchedule schedule(
       {.kind = s.schedule,
@@ -217,11 +220,11 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Plan ===================================================================================
   auto model_facts = cp::model_facts(*model, config);
   model_facts.checkpoints_activations = s.checkpoint_activations;
-  cp::RunPlan plan(
-      model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
-      cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-      cp::WeightsFacts{.name = s.weights}, cp::DeviceFacts{cp::free_memory_bytes(device)});
-  const cp::RunFolder folder(s.output, {.resume = s.resume}, ranks);
+  cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
+                   cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
+                   cp::WeightsFacts{.name = s.weights},
+                   cp::DeviceFacts{cp::free_memory_bytes(device)});
+  const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   if (folder.resumes()) {
     const auto earlier = folder.resume_from().parent_path() / "config.json";
     for (const auto& difference : cp::differences(settings, earlier))
@@ -230,7 +233,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
-  if (s.plan || s.pretend_samples > 0) return;
+  if (s.plan) return;
 
   // ==== Resume =================================================================================
   cp::RunProgress progress;
@@ -270,8 +273,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
         cp::zero_shot_classifier(encode_text, tokenizer.encode_all, classes, s.templates);
     const auto result = cp::evaluate_zero_shot(*eval_loader, encode_image, classifier, ranks);
     model->train();
-    cp::notify_evaluation({progress.step, {{"zero_shot_top1", result.top1},
-                                           {"zero_shot_top5", result.top5}}}, line, log);
+    cp::notify_evaluation(
+        {progress.step, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}}}, line,
+        log);
     return result.top1;
   };
 
@@ -325,8 +329,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Results ================================================================================
   if (!ranks.is_first()) return;
   const cp::EmaScope averaged(ema);
-  cp::write_safetensors(folder / "open_clip_model.safetensors",
-                        cp::open_clip_state(model, config));
+  cp::write_safetensors(folder / "open_clip_model.safetensors", cp::open_clip_state(model, config));
   if (const auto skipped = loader.statistics().skipped; skipped > 0)
     out << skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints into " << s.output << "\n";

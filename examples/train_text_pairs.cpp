@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: CC0-1.0
-// Trains two text towers on pairs of texts, such as a query and the function that it describes, with
-// batches that do not fit into memory: GradCache runs the towers chunk after chunk, and the loss
-// over the whole batch never builds its matrix. Alone, or as any number of ranks.
+// Trains two text towers on pairs of texts, such as a query and the function that it describes,
+// with batches that do not fit into memory: GradCache runs the towers chunk after chunk, and the
+// loss over the whole batch never builds its matrix. Alone, or as any number of ranks.
 //
 //   train_text_pairs --config examples/recipes/text_pairs.toml --train-data train.jsonl.gz
 //   scripts/launch -n 2 train_text_pairs ...                            # or torchrun, srun, mpirun
 //
-// A plan is printed before step 0. Then come progress and, every --eval-every samples, how well each
-// query finds its text among all of --eval-data (mean reciprocal rank and recall). The output folder
-// receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume goes on.
+// A plan is printed before step 0. Then come progress and, every --eval-every samples, how well
+// each query finds its text among all of --eval-data (mean reciprocal rank and recall). The output
+// folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume goes on.
 //
 // What to expect: recipes/text_pairs.toml reaches a mean reciprocal rank of 0.39 among 1,773
 // functions in 142 seconds on two CPU cores; docs/large_batches.md compares batch sizes.
@@ -111,8 +111,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::Tokenizer x_tokenizer = cp::make_tokenizer(s.vocabulary, s.x_context);
   const cp::Tokenizer y_tokenizer = cp::make_tokenizer(s.vocabulary, s.y_context);
   const auto read_pairs = [&](const std::string& path) {
-    auto read = cp::read_text_pairs(
-        path, {.x = s.x_field, .y = s.y_field, .group = s.group_field});
+    auto read = cp::read_text_pairs(path, {.x = s.x_field, .y = s.y_field, .group = s.group_field});
     for (const auto& line : read.report.first) out << "left out " << line << "\n";
     return std::move(read.pairs);
   };
@@ -121,6 +120,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                              .hard_negatives = s.hard_negatives,
                              .seed = s.seed,
                              .ranks = ranks});
+  cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
+                              loader.batches_per_epoch());
   const auto eval_pairs =
       s.eval_data.empty() ? std::vector<cp::TextPair>() : read_pairs(s.eval_data);
 
@@ -172,7 +173,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::DeviceFacts{cp::free_memory_bytes(device)});
-  const cp::RunFolder folder(s.output, {.resume = s.resume}, ranks);
+  const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   if (folder.resumes()) {
     const auto earlier = folder.resume_from().parent_path() / "config.json";
     for (const auto& difference : cp::differences(settings, earlier))

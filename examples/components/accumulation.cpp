@@ -32,7 +32,8 @@ int main() {
   model->zero_grad();
   for (std::int64_t begin = 0; begin < 32; begin += 8) {  // what must not be done
     cp::Batch part;
-    for (const auto& [name, tensor] : batch.tensors) part.tensors[name] = tensor.narrow(0, begin, 8);
+    for (const auto& [name, tensor] : batch.tensors)
+      part.tensors[name] = tensor.narrow(0, begin, 8);
     whole(part);
   }
   const double averaged = model->logit_scale.grad().item<double>() / 4;

@@ -41,8 +41,12 @@ cp::StepModel<WithTeacher> with_teacher(cp::DualEncoder student, cp::DualEncoder
 
 cp::DualEncoder make_model(std::int64_t width) {
   cp::ModelConfig config;
-  config.image = cp::VisionTransformerOptions{.image_size = 32, .patch_size = 8, .width = width,
-                                              .layers = 2, .heads = 2, .output_dim = width};
+  config.image = cp::VisionTransformerOptions{.image_size = 32,
+                                              .patch_size = 8,
+                                              .width = width,
+                                              .layers = 2,
+                                              .heads = 2,
+                                              .output_dim = width};
   config.text = {.context_length = 16, .vocab_size = 512, .width = width, .heads = 2, .layers = 2};
   config.embed_dim = config.text.output_dim = width;
   return cp::make_dual_encoder(config);

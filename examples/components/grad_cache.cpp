@@ -21,8 +21,8 @@ int main() {
   // snippet: grad_cache
   const auto parts = cp::pair_step_model(model, torch::kCPU);
   const cp::TiledInfoNce loss;
-  cp::FullBatch whole(parts, loss);                       // activations of 64 pairs in memory
-  cp::GradCache cached(parts, loss, {.chunk_size = 8});   // of 8 pairs; 0 has it measured
+  cp::FullBatch whole(parts, loss);                      // activations of 64 pairs in memory
+  cp::GradCache cached(parts, loss, {.chunk_size = 8});  // of 8 pairs; 0 has it measured
   // snippet end
   const auto gradient_of = [&](auto& step) {
     model->zero_grad();

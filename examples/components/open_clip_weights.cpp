@@ -10,7 +10,8 @@ int main(int argc, char** argv) {
   torch::manual_seed(1);
   const auto config = cp::model_config(argc > 1 ? argv[1] : "ViT-S-32-alt");
   const auto folder = std::filesystem::temp_directory_path();
-  const std::filesystem::path out = argc > 3 ? argv[3] : (folder / "contrapunto-weights.safetensors").string();
+  const std::filesystem::path out =
+      argc > 3 ? argv[3] : (folder / "contrapunto-weights.safetensors").string();
   // snippet: open_clip_weights
   cp::DualEncoder model = cp::make_dual_encoder(config);
   if (argc > 2) cp::load_open_clip_state(model, config, cp::read_safetensors(argv[2]));
@@ -25,7 +26,8 @@ int main(int argc, char** argv) {
   again->eval();
   const auto images = torch::rand({2, 3, config.image_size(), config.image_size()});
   const bool equal = model->encode_image(images).equal(again->encode_image(images));
-  std::cout << "wrote " << out.string() << "; features " << (equal ? "are equal" : "differ") << "\n";
+  std::cout << "wrote " << out.string() << "; features " << (equal ? "are equal" : "differ")
+            << "\n";
   if (argc <= 3) std::filesystem::remove(out);
   return equal ? 0 : 1;
 }

@@ -11,7 +11,8 @@ namespace cp = contrapunto;
 struct LossBars {
   void on_step(const cp::StepRecord& record) {
     const double loss = record.find("loss").value_or(0.0);
-    std::cout << record.step << " " << std::string(static_cast<std::size_t>(20 * loss), '#') << "\n";
+    std::cout << record.step << " " << std::string(static_cast<std::size_t>(20 * loss), '#')
+              << "\n";
   }
 };
 // snippet end

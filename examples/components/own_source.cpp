@@ -32,6 +32,6 @@ int main() {
     std::cout << "images " << batch->at("image").sizes() << ", tokens " << batch->at("text").sizes()
               << ", first key " << batch->keys.front() << "\n";
   const auto statistics = loader.statistics();
-  std::cout << statistics.samples << " samples, " << statistics.skipped << " skipped: "
-            << statistics.first_skipped.front() << "\n";
+  std::cout << statistics.samples << " samples, " << statistics.skipped
+            << " skipped: " << statistics.first_skipped.front() << "\n";
 }

@@ -12,9 +12,9 @@ namespace cp = contrapunto;
 /// The mean color of an image, through two layers.
 struct ColorTowerImpl : torch::nn::Module {
   ColorTowerImpl() {
-    layers = register_module("layers", torch::nn::Sequential(torch::nn::Linear(3, 64),
-                                                             torch::nn::GELU(),
-                                                             torch::nn::Linear(64, 16)));
+    layers =
+        register_module("layers", torch::nn::Sequential(torch::nn::Linear(3, 64), torch::nn::GELU(),
+                                                        torch::nn::Linear(64, 16)));
   }
   at::Tensor forward(const at::Tensor& images) {  // [B, 3, H, W] -> [B, 16]
     return layers->forward(images.mean({2, 3}));

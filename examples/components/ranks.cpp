@@ -15,7 +15,11 @@ void train(const cp::Ranks& ranks) {
   cp::ModelConfig config;
   config.image = cp::VisionTransformerOptions{
       .image_size = 32, .patch_size = 8, .width = 64, .layers = 2, .heads = 2, .output_dim = 32};
-  config.text = {.context_length = 48, .vocab_size = tokenizer.vocab_size, .width = 64, .heads = 2, .layers = 2};
+  config.text = {.context_length = 48,
+                 .vocab_size = tokenizer.vocab_size,
+                 .width = 64,
+                 .heads = 2,
+                 .layers = 2};
   config.embed_dim = config.text.output_dim = 32;
   cp::DualEncoder model = cp::make_dual_encoder(config);
   model->to(ranks.device());

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
   fs::path folder = demo ? fs::temp_directory_path() / "contrapunto-retrieval" : fs::path(argv[1]);
   const auto config = cp::model_config(demo ? "ViT-S-32-alt" : argv[2]);
   cp::DualEncoder model = cp::make_dual_encoder(config);
-  const cp::Tokenizer tokenizer = cp::make_tokenizer(demo ? "" : argv[4], config.text.context_length);
+  const cp::Tokenizer tokenizer =
+      cp::make_tokenizer(demo ? "" : argv[4], config.text.context_length);
   if (demo) {
     fs::create_directories(folder);
     const cp::SyntheticShapes shapes({.samples = 12, .image_size = 64});

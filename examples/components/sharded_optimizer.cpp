@@ -14,7 +14,8 @@ int main() {
     ranks = cp::join_ranks();
     const auto trained = [](auto make_optimizer) {
       torch::manual_seed(1);
-      torch::nn::Sequential model(torch::nn::Linear(16, 64), torch::nn::GELU(), torch::nn::Linear(64, 4));
+      torch::nn::Sequential model(torch::nn::Linear(16, 64), torch::nn::GELU(),
+                                  torch::nn::Linear(64, 4));
       auto optimizer = make_optimizer(cp::decay_groups(*model, 0.1));
       for (int step = 0; step < 5; ++step) {
         optimizer.zero_grad();

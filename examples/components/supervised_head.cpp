@@ -20,7 +20,8 @@ struct CrossEntropy {
 
 int main() {
   torch::manual_seed(1);
-  const auto shapes = std::make_shared<cp::SyntheticShapes>(cp::SyntheticShapesOptions{4'000, 32, 0});
+  const auto shapes =
+      std::make_shared<cp::SyntheticShapes>(cp::SyntheticShapesOptions{4'000, 32, 0});
   const auto classes = static_cast<std::int64_t>(shapes->class_names().size());
   cp::DataLoader loader(shapes, cp::ImageTransform({.image_size = 32, .train = true}), nullptr,
                         {.batch_size = 64});

@@ -19,7 +19,11 @@ int main() {
   cp::ModelConfig config;
   config.image = cp::ModifiedResNetOptions{
       .image_size = 32, .layers = {1, 1, 1, 1}, .width = 16, .heads = 8, .output_dim = 64};
-  config.text = {.context_length = 48, .vocab_size = tokenizer.vocab_size, .width = 64, .heads = 2, .layers = 2};
+  config.text = {.context_length = 48,
+                 .vocab_size = tokenizer.vocab_size,
+                 .width = 64,
+                 .heads = 2,
+                 .layers = 2};
   config.embed_dim = config.text.output_dim = 64;
   cp::DualEncoder model = cp::make_dual_encoder(config);
   const auto pixels = [&](const at::Tensor& bytes) {

@@ -82,6 +82,12 @@ TEST_CASE("Two runs cannot share a folder, and the lock goes with the run", "[ch
   REQUIRE_NOTHROW(RunFolder(disk / "run"));
 }
 
+TEST_CASE("Looking at a folder writes nothing", "[checkpoint][cpu]") {
+  const TemporaryFolder disk;
+  const RunFolder folder(disk / "run", {.look_only = true});
+  REQUIRE_FALSE(std::filesystem::exists(disk / "run"));
+}
+
 TEST_CASE("A run goes on from an older checkpoint and turns away from later ones",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;

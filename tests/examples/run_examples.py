@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 
 from PIL import Image
 
@@ -63,7 +64,7 @@ def shard_samples(count, first=0):
 
 def quickstart(build, work):
     said = run(build / "quickstart", "--steps", 30, "--batch-size", 64, "--samples", 640, "--output", work)
-    check("zero-shot: top-1" in said, "the quick start prints its accuracy")
+    check("zero_shot_top1" in said, "the quick start prints its accuracy")
     losses = [line["loss"] for line in lines(work) if "loss" in line]
     check(losses[-1] < losses[0] - 0.3, f"the loss falls: {losses}")
     for name in ("open_clip_model.safetensors", "curves.png", "step-000000030/state.safetensors"):
@@ -115,7 +116,7 @@ def sources(build, work):
               "a {} square"]
     said = run(build / "train_clip", *common, "--train-data", work / "a-{000..002}.tar", "--eval-data",
                work / "a-000.tar", "--class-names", work / "classes.txt", "--output", work / "shards")
-    check("zero-shot" in said, "shards with labels are evaluated")
+    check("zero_shot_top1" in said, "shards with labels are evaluated")
     check("00050" in said and "samples were skipped" in said, "a corrupt image is named and counted")
     check("a-002.tar" in said, "a truncated shard is named")
     (work / "img").mkdir()
@@ -138,50 +139,112 @@ def close(a, b, tolerance):
 
 
 def large_batches(build, work):
-    """Chunks, micro-batches and ranks train what train_clip trains with the whole batch: the same curve of losses."""
-    def common(batch):
-        return ["--model", tiny_model(work), "--batch-size", batch, "--epochs", 1, "--lr", 1e-3, "--log-every", 1,
-                "--threads", 1, "--stop-after", 6, "--device", "cpu"]
-    run(build / "train_clip", *common(256), "--output", work / "whole")
+    """Chunks and ranks train what the whole batch trains in one process: the same curve of losses."""
+    train = build / "train_clip"
+    common = ["--model", tiny_model(work), "--batch-size", 256, "--epochs", 1, "--lr", 1e-3, "--log-every", 1,
+              "--threads", 1, "--device", "cpu"]
+    six = ["--stop-after", 6]
+    run(train, *common, *six, "--output", work / "whole")
     whole = losses(work / "whole")
     check(len(whole) == 6 and whole[-1] < whole[0], f"the loss falls: {whole}")
-    run(build / "grad_cache", *common(256), "--chunk-size", 48, "--output", work / "cached")
-    check(close(losses(work / "cached"), whole, 1e-4), f"grad_cache {losses(work / 'cached')} is train_clip {whole}")
-    run(build / "accumulate", *common(256), "--micro-batch", 100, "--output", work / "accumulated")
-    check(close(losses(work / "accumulated"), whole, 1e-4), "accumulate is train_clip")
-    said = run(build / "grad_cache", *common(256), "--keep-gigabytes", -1, "--output", work / "measured")
+    run(train, *common, *six, "--chunk-size", 48, "--output", work / "cached")
+    check(close(losses(work / "cached"), whole, 1e-4), f"GradCache {losses(work / 'cached')} is the whole batch {whole}")
+    run(train, *common, *six, "--chunk-size", "auto", "--checkpoint-activations", "--output", work / "measured")
     check(close(losses(work / "measured"), whole, 1e-4), "a measured chunk size does not change the losses")
-    check("zero-shot" in said, "grad_cache evaluates")
 
-    if not (build / "multi_rank").exists():
-        print("multi_rank was not built: no component `distributed`")
-        return
     launch = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
-    said = run(launch, "-n", 2, "--", build / "multi_rank", *common(128), "--output", work / "ranks")
+    if run(launch, "-n", 2, "--", train, "--help").count("Usage") == 0:
+        sys.exit("scripts/launch did not run train_clip")
+    said = run(launch, "-n", 2, "--", train, *common, *six, "--output", work / "ranks")
     check(close(losses(work / "ranks"), whole, 1e-4), f"two ranks {losses(work / 'ranks')} are one process {whole}")
     check(said.count("Run plan") == 1, "one rank speaks for all")
     single = next(line for line in lines(work / "whole") if "zero_shot_top1" in line)
     both = next(line for line in lines(work / "ranks") if "zero_shot_top1" in line)
     check(abs(single["zero_shot_top1"] - both["zero_shot_top1"]) < 0.01, f"{single} and {both} agree")
-    resumed = run(launch, "-n", 2, "--", build / "multi_rank", *common(128)[:-4], "--stop-after", 8, "--device", "cpu",
-                  "--output", work / "ranks", "--resume", "latest")
-    check("resumed from" in resumed and len(losses(work / "ranks")) == 8, "ranks go on from a checkpoint")
+
+    # Everything at once: ranks, chunks, ring, sharded state, averages and bf16; then on one rank.
+    together = [*common, "--chunk-size", 48, "--ring", "--shard-optimizer", "--ema", 0.9, "--precision", "bf16"]
+    run(launch, "-n", 2, "--", train, *together, "--stop-after", 3, "--output", work / "together")
+    run(train, *together, "--stop-after", 6, "--output", work / "together", "--resume", "auto")
+    check(close(losses(work / "together"), whole, 2e-2), f"{losses(work / 'together')} follows {whole}")
+
     # Ranks that were given different settings do not start.
     script = work / "differ.sh"
-    script.write_text(f'#!/bin/sh\nexec "$@" --lr 1e-$((3 + RANK))\n')
+    script.write_text('#!/bin/sh\nexec "$@" --lr 1e-$((3 + RANK))\n')
     script.chmod(0o755)
-    arguments = [x for x in common(128) if x not in ("--lr", 1e-3)]
-    said = run(launch, "-n", 2, "--", script, build / "multi_rank", *arguments, "--output", work / "differ", expect=1)
-    check("the configuration differs" in said, said)
+    arguments = [x for x in common if x not in ("--lr", 1e-3)]
+    said = run(launch, "-n", 2, "--", script, train, *arguments, "--output", work / "differ", expect=1)
+    check("the settings" in said and "lr" in said, said)
     # The same settings, but fewer samples on the disk of one rank.
     for rank, count in ((0, 512), (1, 256)):
         folder = work / f"disk{rank}"
         folder.mkdir()
         write_shard(folder / "a.tar", shard_samples(count))
     script.write_text('#!/bin/sh\ncd "disk$RANK" && exec "$@"\n')
-    said = run(launch, "-n", 2, "--", script, build / "multi_rank", *common(64), "--train-data", "a.tar", "--output",
-               work / "fewer", expect=1)
-    check("batches in an epoch differs" in said and "rank 1 has 2" in said, said)
+    arguments = [64 if x == 256 else x for x in common]
+    said = run(launch, "-n", 2, "--", script, train, *arguments, "--train-data", "a.tar", "--output", work / "fewer",
+               expect=1)
+    check("batches in an epoch" in said and "rank 1 has 4" in said, said)
+
+
+def folders(build, work):
+    """One run a folder: another run, a second process, other settings and faulty evaluation data are refused."""
+    train = build / "train_clip"
+    common = ["--model", tiny_model(work), "--batch-size", 512, "--epochs", 1, "--threads", 1, "--log-every", 1]
+    run(train, *common, "--stop-after", 2, "--output", work / "a")
+    said = run(train, *common, "--seed", 5, "--output", work / "a", expect=1)
+    check("checkpoint of an earlier run" in said and "latest" in said, said)
+    said = run(train, *common, "--lr", 1e-4, "--output", work / "a", "--resume", "latest", expect=1)
+    check("refused" in said and "lr was 0.0005, is 0.0001" in said, said)
+    run(train, *common, "--lr", 1e-4, "--output", work / "a", "--resume", "latest", "--force")
+
+    slow = subprocess.Popen([str(train), *map(str, common), "--epochs", "50", "--output", str(work / "b")],
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not (work / "b" / ".lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = run(train, *common, "--output", work / "b", expect=1)
+        check("still going on" in said and f"process {slow.pid}" in said, said)
+    finally:
+        slow.kill()
+        slow.wait()
+
+    write_shard(work / "good.tar", shard_samples(64))
+    samples = shard_samples(8)
+    del samples["00003"]["cls"]
+    write_shard(work / "unlabelled.tar", samples)
+    (work / "two.txt").write_text("red\ngreen\n")
+    (work / "three.txt").write_text("red\ngreen\nblue\n")
+    small = ["--model", tiny_model(work), "--train-data", work / "good.tar", "--batch-size", 16, "--epochs", 1]
+    for data, names, words in [("unlabelled.tar", "three.txt", ["00003", "unlabelled.tar"]),
+                               ("good.tar", "two.txt", ["is 2", "0 to 1"])]:
+        said = run(train, *small, "--eval-data", work / data, "--class-names", work / names, "--output", work / "c",
+                   expect=1)
+        for word in words:
+            check(word in said, f"'{word}' in {said}")
+        check(not (work / "c" / "log.jsonl").exists(), "nothing was trained")
+
+
+def recipes(build, work):
+    """Each recipe's plan, for the full data set that its comments name."""
+    folder = pathlib.Path(__file__).resolve().parents[2] / "examples" / "recipes"
+    vocabulary = os.environ["CONTRAPUNTO_BPE_VOCAB"]
+    # Samples of the data set, and steps of the run.
+    expected = {"rn50_cc3m": (2_905_954, 85_110), "vit_b_32_cc12m": (10_968_539, 42_816),
+                "vit_b_32_laion400m_a100": (407_332_084, 1_018_328), "vit_b_32_laion400m_h100": (407_332_084, 370_296),
+                "cifar10": (50_000, 3_900)}
+    found = {path.stem for path in folder.glob("*.toml")}
+    check(found == {*expected, "text_pairs"}, f"the recipes are {found}")
+    write_shard(work / "few.tar", shard_samples(8))
+    for name, (samples, steps) in expected.items():
+        arguments = ["--config", folder / f"{name}.toml", "--train-data", "synthetic", "--vocabulary", vocabulary,
+                     "--eval-data", "", "--class-names", "", "--plan", "--pretend-samples", samples]
+        if name == "cifar10":
+            arguments += ["--model", folder.parent / "models" / "cifar-rn.json"]
+        said = run(build / "train_clip", *arguments)
+        check(f"{steps:,} steps" in said, f"{name} has {steps:,} steps:\n{said}")
+        check("refused" not in said and "warm-up" in said, f"{name} may start:\n{said}")
 
 
 def text_pairs(build, work):
@@ -195,7 +258,7 @@ def text_pairs(build, work):
               "--hard-negatives", 1, "--batch-size", 128, "--chunk-size", 32, "--width", 64, "--layers", 1, "--epochs", 12,
               "--lr", 1e-2, "--log-every", 4, "--x-context", 24, "--y-context", 40]
     said = run(build / "train_text_pairs", *common, "--output", work / "run")
-    mrr = [line["mrr"] for line in lines(work / "run") if "mrr" in line]
+    mrr = [line["mean_reciprocal_rank"] for line in lines(work / "run") if "mean_reciprocal_rank" in line]
     check(mrr and mrr[-1] > 0.5, f"queries find their texts: MRR {mrr}")
     check("train.jsonl:577: no JSON object" in said, "a broken line is named")
     run(build / "train_text_pairs", *common, "--output", work / "halves", "--stop-after", 20)
@@ -215,7 +278,7 @@ def mistakes(build, work):
         (["--model", "ViT-B32"], ["ViT-B32", "ViT-B-32"]),
         (["--model", work / "none.json"], ["none.json"]),
         (["--precision", "fp8"], ["fp8", "bf16"]),
-        (["--save-every", 0], ["--save-every", "--help"]),
+        (["--save-every", 0], ["save-every", "at least 1"]),
         (["--batch-size", 0], ["batch"]),
         (["--threads", 0], ["threads"]),
         (["--epochs", 0, "--model", model], ["total_steps", "0"]),
@@ -245,7 +308,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
-                                         "mistakes"])
+                                         "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

@@ -27,6 +27,8 @@ struct RunFolderOptions {
   /// Anything else: the path of a checkpoint, also in another folder.
   std::string resume = {};
   RetentionPolicy keep = {};
+  /// Only look: nothing is created, locked or written, for a program that prints its plan.
+  bool look_only = false;
 };
 
 /// The output folder of one run: its checkpoints, and whatever else the trainer writes there. Rank
@@ -45,6 +47,7 @@ class RunFolder {
                      Ranks ranks = {})
       : path_(std::move(path)), ranks_(std::move(ranks)), checkpoints_(path_, options.keep) {
     on_first_rank(ranks_, [&] {
+      if (options.look_only) return;
       std::filesystem::create_directories(path_);
       lock_.emplace(path_ / ".lock", "the folder '" + path_.string() +
                                          "' belongs to a run that is still going on; choose "

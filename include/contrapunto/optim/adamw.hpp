@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
 

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "contrapunto/core/concepts.hpp"
-#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
@@ -36,7 +36,8 @@ struct EmaOptions {
 /// Moving average of the parameters and floating-point buffers of a module; other buffers are
 /// copied. The average starts from the weights at construction, and without `warmup` the first
 /// update already keeps `decay` of them. Averages of 16-bit tensors are kept in float32. The module
-/// must keep its device and dtypes. Reference: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; warm-up as in timm.
+/// must keep its device and dtypes. Reference: Polyak & Juditsky 1992,
+/// https://doi.org/10.1137/0330046; warm-up as in timm.
 class Ema {
  public:
   Ema(const torch::nn::Module& module, EmaOptions options) : o_(options) {

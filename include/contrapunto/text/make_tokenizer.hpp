@@ -24,9 +24,10 @@ namespace contrapunto {
 #ifdef CONTRAPUNTO_HAS_TEXT
   return BpeTokenizer(vocabulary, {.context_length = context_length});
 #else
-  TORCH_CHECK(false, "make_tokenizer: the vocabulary '", vocabulary,
-              "' needs the component `text`: use find_package(Contrapunto COMPONENTS text) and link "
-              "contrapunto::text, or leave the vocabulary empty");
+  TORCH_CHECK(
+      false, "make_tokenizer: the vocabulary '", vocabulary,
+      "' needs the component `text`: use find_package(Contrapunto COMPONENTS text) and link "
+      "contrapunto::text, or leave the vocabulary empty");
 #endif
 }
 

@@ -30,7 +30,8 @@ struct CheckpointedElements {
 
 inline CheckpointedElements checkpointed_elements(std::int64_t tokens, std::int64_t width,
                                                   std::int64_t hidden, std::int64_t layers) {
-  return {static_cast<double>(tokens * width * layers), static_cast<double>(tokens * (8 * width + 2 * hidden))};
+  return {static_cast<double>(tokens * width * layers),
+          static_cast<double>(tokens * (8 * width + 2 * hidden))};
 }
 
 /// The patches of pixels that the patch embedding multiplies are kept as well.
