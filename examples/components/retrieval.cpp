@@ -8,6 +8,15 @@
 namespace cp = contrapunto;
 namespace fs = std::filesystem;
 
+std::vector<std::uint8_t> bytes_of(const fs::path& path) {
+  const auto text = cp::read_file(path);
+  return {text.begin(), text.end()};
+}
+
+void write(const fs::path& path, const std::vector<std::uint8_t>& bytes) {
+  cp::write_file_atomically(path, std::string(bytes.begin(), bytes.end()));
+}
+
 int main(int argc, char** argv) {
   torch::manual_seed(1);
   const bool demo = argc < 6;
@@ -20,7 +29,7 @@ int main(int argc, char** argv) {
     fs::create_directories(folder);
     const cp::SyntheticShapes shapes({.samples = 12, .image_size = 64});
     for (std::int64_t i = 0; i < shapes.size(); ++i)
-      cp::write_file_atomically(folder / (shapes.read(i).key + ".ppm"), shapes.read(i).image);
+      write(folder / (shapes.read(i).key + ".ppm"), shapes.read(i).image);
   } else {
     cp::load_open_clip_state(model, config, cp::read_safetensors(argv[3]));
   }
@@ -33,7 +42,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   std::vector<at::Tensor> features;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const auto pixels = transform(cp::decode_image(cp::read_file(entry.path())));  // [1, 3, S, S]
+    const auto pixels = transform(cp::decode_image(bytes_of(entry.path())));  // [1, 3, S, S]
     const auto images = cp::normalize_images(pixels, config.image_mean, config.image_std);
     features.push_back(model->encode_image(images));
     names.push_back(entry.path().filename().string());

@@ -50,7 +50,6 @@ void ranks(const Strings& arguments) {
   };
   // Tiles that do not divide the pairs of a rank.
   const TileOptions tiles{.rows = 7, .columns = 5};
-  using Group = ProcessGroupCommunicator;
   for (const bool ring : {false, true}) {
     const std::string way = ring ? "ring" : "gather";
     report("InfoNce_" + way,

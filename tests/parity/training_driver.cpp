@@ -115,10 +115,11 @@ void train(const Strings& arguments) {
 void groups(const Strings& arguments) {
   const auto config = config_of(read_json(arguments.at(0)));
   const auto model = model_of(config, arguments.at(1));
+  const auto tensors = contrapunto::detail::open_clip_tensors(model, config.custom_text);
   for (const auto& group : decay_groups(*model, 0.1))
-    for (const auto& name : group.parameter_names)
-      if (group.weight_decay > 0.0)
-        std::cout << contrapunto::detail::open_clip_name(name, config) << "\n";
+    for (const auto& parameter : group.parameters)
+      for (const auto& [name, tensor] : tensors)
+        if (group.weight_decay > 0.0 && tensor.is_same(parameter)) std::cout << name << "\n";
 }
 
 void schedule(const Strings& arguments) {

@@ -174,7 +174,7 @@ TEST_CASE("Logits and losses are float32 under every policy", "[precision][cpu]"
   const Embeddings e{unit(torch::randn({48, 16})), unit(torch::randn({48, 16})),
                      torch::tensor(100.0F), torch::tensor(-10.0F)};
   const auto info_nce = InfoNce{}(e), sigmoid = SigmoidLoss{}(e);
-  const auto logits = contrapunto::detail::similarity_logits(e);
+  const at::Tensor logits = e.scale * e.x.mm(e.y.t());
   // What bf16 logits would give: the difference that the checks below could not hide.
   const auto rounded =
       at::cross_entropy_loss(logits.to(torch::kBFloat16).to(torch::kFloat), torch::arange(48));
