@@ -3,7 +3,9 @@
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
 #include "contrapunto/distributed/gather_rows.hpp"
+#include "contrapunto/distributed/join_ranks.hpp"
 #include "contrapunto/distributed/process_group.hpp"
+#include "distributed/rank_processes.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -30,6 +32,25 @@ TEST_CASE("NCCL with one rank leaves tensors as they are", "[distributed][gpu]")
   const auto gathered = gather_rows(world, tensor);
   REQUIRE(gathered.rows.equal(before));
   REQUIRE(gathered.sizes == std::vector<std::int64_t>{3});
+}
+
+TEST_CASE("A rank trains on its GPU, alone and over NCCL", "[distributed][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  const c10::Device gpu(c10::kCUDA, 0);
+  REQUIRE(join_ranks(LaunchEnvironment{}, {.device = "cuda"}).device() == gpu);
+  REQUIRE(join_ranks(LaunchEnvironment{}).device() == gpu);
+  LaunchEnvironment launch;
+  launch.master_port = test::free_port();
+  const auto ranks = contrapunto::detail::connect_joined_ranks(launch, gpu, {});
+  REQUIRE(ranks.device() == gpu);
+  auto tensor = torch::ones({2}, gpu);
+  ranks.all_reduce_sum_(tensor);
+  REQUIRE(tensor.equal(torch::ones({2}, gpu)));
+  REQUIRE(ranks.all_reduce_min(7) == 7);
+  ranks.sign_off();
 }
 
 TEST_CASE("Without a CUDA device NCCL refuses to start", "[distributed][cpu]") {
