@@ -193,6 +193,97 @@ TEST_CASE("A user's loss is one half of InfoNCE", "[docs][cpu]") {
   REQUIRE(half == Approx(cp::InfoNce{}(e).item<double>()).epsilon(1e-6));
 }
 
+// snippet: loss with batch
+/// Cross-entropy of a classifier; the labels come from the batch.
+struct Logits {
+  at::Tensor values;  // [B, classes]
+};
+struct Classification {
+  static constexpr bool kSeparable = true;  // a mean over samples in which no sample meets another
+  at::Tensor operator()(const Logits& logits, const cp::Batch& batch) const {
+    return at::cross_entropy_loss(logits.values, batch.at("label"));
+  }
+};
+static_assert(cp::LossOf<Classification, Logits>);
+// snippet end
+
+// snippet: loss over ranks
+/// InfoNCE with label smoothing: the positive has 1 - s, and all candidates share s. The mean of a
+/// row's logits is the logit of the mean candidate, so the [N, N] matrix is never built.
+struct SmoothedInfoNce {
+  double smoothing = 0.1;
+  cp::Ranks of = {};
+  at::Tensor operator()(const cp::Embeddings& e) const {
+    const auto sums = cp::pairwise_logsumexp(e.x, e.y, e.scale, {.columns = false}, of);
+    const auto mean = cp::gather_with_gradient(of, e.y).rows.mean(0);  // of all ranks, [D]
+    const auto target =
+        (1 - smoothing) * sums.positives + smoothing * e.scale * e.x.mv(mean);  // [B] of this rank
+    const auto share = (sums.rows - target).sum() / static_cast<double>(sums.pairs);
+    return cp::all_reduce_value(share, of);
+  }
+  const cp::Ranks& ranks() const { return of; }
+};
+// snippet end
+
+// snippet: step model by hand
+struct StudentAndTeacher {
+  cp::Embeddings student, teacher;
+};
+
+/// Both models read the same batch. The teacher's weights need no gradient, so it runs once.
+cp::StepModel<StudentAndTeacher> distillation_model(const cp::DualEncoder& student,
+                                                    const cp::DualEncoder& teacher,
+                                                    at::Device device) {
+  for (auto& weight : teacher->parameters()) weight.set_requires_grad(false);
+  const auto s = cp::pair_step_model(student, device), t = cp::pair_step_model(teacher, device);
+  return {.encoders = {s.encoders[0], s.encoders[1], t.encoders[0], t.encoders[1]},
+          .head =
+              [s, t](const std::vector<cp::Features>& f, const cp::Batch& batch) {
+                return StudentAndTeacher{s.head({f[0], f[1]}, batch), t.head({f[2], f[3]}, batch)};
+              },
+          .parameters = s.parameters,
+          .buffers = s.buffers};
+}
+
+struct Distillation {
+  cp::LossTerms operator()(const StudentAndTeacher& e) const {
+    const auto& [s, t] = e;
+    const auto targets = (t.scale * t.x.mm(t.y.t())).softmax(1);  // [B, B]
+    const auto soft = -(targets * (s.scale * s.x.mm(s.y.t())).log_softmax(1)).sum(1).mean();
+    return {cp::InfoNce{}(s) + soft, {{"soft", soft}}};
+  }
+};
+// snippet end
+
+TEST_CASE("The losses and the step model of the page on extending train", "[docs][cpu]") {
+  const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
+  const cp::Embeddings e{rows(), rows(), torch::tensor(10.0)};
+  CHECK(SmoothedInfoNce{.smoothing = 0.0}(e).item<double>() ==
+        Approx(ImageToText{}(e).item<double>()).epsilon(1e-5));
+  CHECK(SmoothedInfoNce{}(e).item<double>() != SmoothedInfoNce{.smoothing = 0.0}(e).item<double>());
+
+  cp::Batch batch;
+  batch.tensors = {{"image", torch::rand({8, 3, 32, 32})},
+                   {"text", torch::randint(300, {8, 5})},
+                   {"label", torch::arange(8)}};
+  cp::DualEncoder student{MeanTower(), BagOfTokens()}, teacher{MeanTower(), BagOfTokens()};
+  cp::GradCache distill(distillation_model(student, teacher, torch::kCPU), Distillation{},
+                        {.chunk_size = 3});
+  CHECK(distill(batch).parts.front().first == "soft");
+  CHECK(student->logit_scale.grad().defined());
+  CHECK_FALSE(teacher->logit_scale.grad().defined());
+
+  MeanTower tower;
+  cp::StepModel<Logits> classifier{
+      .encoders = {{"image",
+                    [tower](const at::Tensor& x) mutable -> cp::Features { return tower(x); }}},
+      .head = [](const std::vector<cp::Features>& f,
+                 const cp::Batch&) { return Logits{f[0].tensors[0]}; },
+      .parameters = tower->parameters()};
+  cp::Accumulator step(classifier, Classification{}, {.micro_batch = 3});
+  CHECK(step(batch).total.item<double>() > 0.0);
+}
+
 // snippet: schedule
 struct InverseSquareRoot {
   double peak_lr = 5e-4;

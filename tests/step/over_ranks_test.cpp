@@ -141,6 +141,31 @@ TEST_CASE("Ranks whose weights differ are named before the first step", "[step][
     CHECK_THAT(failure, Contains("the weights of rank 1 differ from those of rank 0"));
 }
 
+TEST_CASE("A loss with ranks that the context lacks is refused", "[step][cpu]") {
+  std::vector<DualEncoder> models{test::small_model(), test::small_model()};
+  for (const auto& failure : failures_of(2, [&](const test::ThreadRank& rank) {
+         const auto& model = models[static_cast<std::size_t>(rank.rank())];
+         GradCache step(step_of(model), TiledInfoNce({}, rank), {.chunk_size = 2});
+       }))
+    CHECK_THAT(failure, Contains("the loss has 2 ranks, StepContext::ranks has 1"));
+}
+
+TEST_CASE("Weights that drift apart are named at the second step", "[step][cpu]") {
+  std::vector<DualEncoder> models{test::small_model(), test::small_model()};
+  for (const auto& failure : failures_of(2, [&](const test::ThreadRank& rank) {
+         const auto& model = models[static_cast<std::size_t>(rank.rank())];
+         FullBatch step(step_of(model), TiledInfoNce({}, rank), {.ranks = rank});
+         for (int i = 0; i < 2; ++i) {
+           step(test::part_of(test::small_batch(8), 4 * rank.rank(), 4));
+           const torch::NoGradGuard no_grad;
+           const double lr = 0.01 * static_cast<double>(1 + rank.rank());  // the mistake
+           for (auto& weight : model->parameters())
+             if (weight.grad().defined()) weight.sub_(weight.grad(), lr);
+         }
+       }))
+    CHECK_THAT(failure, Contains("the weights of rank 1 differ") && Contains("before step 2"));
+}
+
 TEST_CASE("A user's loss is computed in float32 under every precision", "[step][cpu]") {
   // At scale 100 a product in bf16 has 8 bits: logits would be off by up to 0.2.
   struct OwnInfoNce {

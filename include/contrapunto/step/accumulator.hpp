@@ -36,9 +36,9 @@ class Accumulator {
       : o_(checked(options)),
         engine_(make(std::move(model), std::move(loss), std::move(context))) {}
   template <detail::NotAStepModel Model>
-  Accumulator(const Model&, const Loss&, AccumulatorOptions = {}, const StepContext& = {}) {
-    detail::refuse_model<Model>();
-  }
+  Accumulator(const Model&, const Loss& loss, AccumulatorOptions options = {},
+              const StepContext& context = {})
+      : Accumulator(detail::refuse_model<Model, Inputs>(), loss, options, context) {}
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {

@@ -16,9 +16,8 @@ class FullBatch {
   explicit FullBatch(StepModel<Inputs> model, Loss loss = {}, StepContext context = {})
       : core_(std::move(model), std::move(loss), std::move(context), "FullBatch") {}
   template <detail::NotAStepModel Model>
-  FullBatch(const Model&, const Loss&, const StepContext& = {}) {
-    detail::refuse_model<Model>();
-  }
+  FullBatch(const Model&, const Loss& loss, const StepContext& context = {})
+      : FullBatch(detail::refuse_model<Model, Inputs>(), loss, context) {}
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {

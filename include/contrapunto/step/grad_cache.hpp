@@ -75,9 +75,9 @@ class GradCache {
                 ") must not be negative; 0 has it measured");
   }
   template <detail::NotAStepModel Model>
-  GradCache(const Model&, const Loss&, GradCacheOptions = {}, const StepContext& = {}) {
-    detail::refuse_model<Model>();
-  }
+  GradCache(const Model&, const Loss& loss, GradCacheOptions options = {},
+            const StepContext& context = {})
+      : GradCache(detail::refuse_model<Model, Inputs>(), loss, options, context) {}
 
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {

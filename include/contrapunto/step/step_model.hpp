@@ -95,12 +95,14 @@ inline constexpr bool kIsStepModel<StepModel<Inputs>> = true;
 /// Something else where a strategy takes a StepModel.
 template <class T> concept NotAStepModel = !kIsStepModel<T>;
 
-/// Stops the compiler with one sentence.
-template <class Model>
-consteval void refuse_model() {
+/// Stops the compiler with one sentence. Constructors that were given no StepModel delegate with
+/// its result, so that this is the only error.
+template <class Model, class Inputs>
+[[nodiscard]] StepModel<Inputs> refuse_model() {
   static_assert(kIsStepModel<Model>,
                 "A step strategy takes a StepModel: pair_step_model(model, device) makes one of a "
                 "DualEncoder; see docs/extending.md, A step model by hand");
+  return {};
 }
 
 /// The terms without history.
