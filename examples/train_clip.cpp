@@ -146,8 +146,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .pin_memory = device.is_cuda(),
                             .channels_last = true};
   loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
-  cp::DataLoader loader(open(s.train_data, 6'000, 0), cp::ImageTransform(pixels), tokenizer.encode,
-                        loading);
+  const auto made_up = s.pretend_samples > 0 ? s.pretend_samples : 6'000;
+  cp::DataLoader loader(open(s.train_data, made_up, 0), cp::ImageTransform(pixels),
+                        tokenizer.encode, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());
   std::optional<cp::DataLoader> eval_loader;

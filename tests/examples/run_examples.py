@@ -198,7 +198,8 @@ def folders(build, work):
     check("refused" in said and "lr was 0.0005, is 0.0001" in said, said)
     run(train, *common, "--lr", 1e-4, "--output", work / "a", "--resume", "latest", "--force")
 
-    slow = subprocess.Popen([str(train), *map(str, common), "--epochs", "50", "--output", str(work / "b")],
+    endless = [100 if x == 1 and common[i - 1] == "--epochs" else x for i, x in enumerate(common)]
+    slow = subprocess.Popen([str(train), *map(str, endless), "--output", str(work / "b")],
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 60

@@ -118,8 +118,9 @@ void groups(const Strings& arguments) {
   const auto tensors = contrapunto::detail::open_clip_tensors(model, config.custom_text);
   for (const auto& group : decay_groups(*model, 0.1))
     for (const auto& parameter : group.parameters)
-      for (const auto& [name, tensor] : tensors)
-        if (group.weight_decay > 0.0 && tensor.is_same(parameter)) std::cout << name << "\n";
+      for (const auto& item : tensors)
+        if (group.weight_decay > 0.0 && item.tensor.is_same(parameter))
+          std::cout << item.name << "\n";
 }
 
 void schedule(const Strings& arguments) {

@@ -178,10 +178,11 @@ class ShardedAdamW {
       bytes += static_cast<double>(member.state_bytes);
       elements += static_cast<double>(member.parameter.numel());
     }
-    return {.name = "ShardedAdamW",
+    const bool sharded = ranks_.size() > 1;
+    return {.name = sharded ? "ShardedAdamW" : "AdamW",
             .beta2 = options().beta2,
             .bytes_per_parameter = elements > 0.0 ? bytes / elements : 0.0,
-            .shards_state = true};
+            .shards_state = sharded};
   }
 
   /// Bytes of moments and masters on this rank.

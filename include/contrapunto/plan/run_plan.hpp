@@ -116,7 +116,9 @@ class RunPlan {
   void take(RanksFacts facts) { ranks_ = facts; }
   void take(WeightsFacts facts) { weights_ = std::move(facts); }
   void take(DeviceFacts facts) { device_ = facts; }
-  void take(MemoryFacts facts) { other_memory_.push_back(std::move(facts)); }
+  void take(MemoryFacts facts) {
+    if (facts.bytes > 0) other_memory_.push_back(std::move(facts));
+  }
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;
