@@ -107,7 +107,7 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
   auto out = torch::empty_like(a);
   const double product_seconds =
       median_seconds(device, std::max(3, s.steps), [&] { at::mm_out(out, a, a); });
-  const auto cube = [](double n) { return 2.0 * n * n * n; };
+  const auto cube = [](double length) { return 2.0 * length * length * length; };
   const double product_rate = cube(static_cast<double>(side)) / product_seconds / 1e12;
 
   const double pairs = static_cast<double>(n) * static_cast<double>(n);

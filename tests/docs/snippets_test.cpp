@@ -133,7 +133,9 @@ TORCH_MODULE(MeanAttention);
 /// Takes half of a matrix away, row by row.
 struct RowMaskImpl : torch::nn::Module {
   explicit RowMaskImpl(const at::Tensor& weight) {
-    mask = register_buffer("mask", at::ones({weight.size(0), 1}, weight.options()));
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
+    shape[0] = weight.size(0);
+    mask = register_buffer("mask", at::ones(shape, weight.options()));
     mask.narrow(0, 0, weight.size(0) / 2).zero_();
   }
   at::Tensor forward(const at::Tensor& weight) { return weight * mask; }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace contrapunto {
                                                        const at::Tensor& tensor) {
   auto gathered = gather_rows(ranks, tensor);
   if (ranks.size() == 1) {
-    gathered.rows = tensor;
+    if (at::GradMode::is_enabled()) gathered.rows = tensor;
     return gathered;
   }
   const auto longest = *std::max_element(gathered.sizes.begin(), gathered.sizes.end());
