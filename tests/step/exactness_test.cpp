@@ -252,9 +252,23 @@ TEST_CASE("32,768 pairs on two ranks give the gradient of the full batch", "[ste
   torch::autograd::backward({x, y}, {dx, dy});
   const auto expected = test::take_gradients(*exact);
 
+  // Float32 sums over 32,768 samples round, and how much depends on how the processor's matrix
+  // product orders them. The exact gradients of the features, taken back through the towers in
+  // float32, say how much.
+  TwoMlps plain(kScale);
+  const auto narrow = batch_of(kPairs, torch::kFloat);
+  const auto plain_step = step_of(plain);
+  const auto x32 = plain_step.encoders[0].forward(narrow.at("x")).tensors.front();
+  const auto y32 = plain_step.encoders[1].forward(narrow.at("y")).tensors.front();
+  const auto dx32 = dx.to(torch::kFloat), dy32 = dy.to(torch::kFloat);
+  torch::autograd::backward({x32, y32}, {dx32, dy32});
+  plain->scale.mutable_grad() = (dx32 * x32.detach()).sum() / kScale;
+  const double yardstick = distance(test::take_gradients(*plain), expected);
+
   const double error = worst_on_ranks(
       2, Strategy::kGradCache, kScale,
-      [](const test::ThreadRank& rank) { return TiledInfoNce({}, rank); },
-      batch_of(kPairs, torch::kFloat), precision, expected);
-  CHECK(error < test::tolerance(torch::kFloat));
+      [](const test::ThreadRank& rank) { return TiledInfoNce({}, rank); }, narrow, precision,
+      expected);
+  INFO("the towers' own float32 sums are off by " << yardstick);
+  CHECK(error <= std::max(2 * yardstick, test::tolerance(torch::kFloat)));
 }
