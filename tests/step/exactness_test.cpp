@@ -219,56 +219,49 @@ TEST_CASE("32,768 pairs on two ranks give the gradient of the full batch", "[ste
   constexpr double kScale = 14.3;
   const auto precision = precision_policy("fp32");
 
-  // The full batch in float64, by the formulas, a strip of the matrix at a time.
+  // The full batch by the formulas, a strip of the matrix at a time, in the dtype of the model.
+  const auto by_formulas = [&](const TwoMlps& model, at::ScalarType dtype) {
+    const auto batch = batch_of(kPairs, dtype);
+    const auto step = step_of(model);
+    const auto x = step.encoders[0].forward(batch.at("x")).tensors.front();
+    const auto y = step.encoders[1].forward(batch.at("y")).tensors.front();
+    auto dx = torch::zeros_like(x), dy = torch::zeros_like(y);
+    {
+      const torch::NoGradGuard no_grad;
+      constexpr std::int64_t kStrip = 1024;
+      const auto strip = [&](std::int64_t i) {  // exp(logits), at most e^14.3
+        return x.narrow(0, i, kStrip).mm(y.t()).mul_(kScale).exp_();
+      };
+      auto rows = torch::zeros({kPairs}, dtype), columns = torch::zeros_like(rows);
+      for (std::int64_t i = 0; i < kPairs; i += kStrip) {
+        const auto e = strip(i);
+        rows.narrow(0, i, kStrip).copy_(e.sum(1));
+        columns.add_(e.sum(0));
+      }
+      for (std::int64_t i = 0; i < kPairs; i += kStrip) {
+        auto e = strip(i);
+        e.mul_(rows.narrow(0, i, kStrip).reciprocal().unsqueeze(1) + columns.reciprocal());
+        dx.narrow(0, i, kStrip).copy_(e.mm(y));
+        dy.add_(e.t().mm(x.narrow(0, i, kStrip)));
+      }
+      dx.sub_(2 * y).mul_(kScale / (2 * kPairs));
+      dy.sub_(2 * x).mul_(kScale / (2 * kPairs));
+      model->scale.mutable_grad() = (dx * x).sum() / kScale;
+    }
+    torch::autograd::backward({x, y}, {dx, dy});
+    return test::take_gradients(*TwoMlps(model));
+  };
   TwoMlps exact(kScale);
   exact->to(torch::kDouble);
-  const auto wide = batch_of(kPairs, torch::kDouble);
-  const auto step = step_of(exact);
-  const auto x = step.encoders[0].forward(wide.at("x")).tensors.front();
-  const auto y = step.encoders[1].forward(wide.at("y")).tensors.front();
-  auto dx = torch::zeros_like(x), dy = torch::zeros_like(y);
-  {
-    const torch::NoGradGuard no_grad;
-    constexpr std::int64_t kStrip = 1024;
-    const auto strip = [&](std::int64_t i) {  // exp(logits), at most e^14.3
-      return x.narrow(0, i, kStrip).mm(y.t()).mul_(kScale).exp_();
-    };
-    auto rows = torch::zeros({kPairs}, torch::kDouble), columns = torch::zeros_like(rows);
-    for (std::int64_t i = 0; i < kPairs; i += kStrip) {
-      const auto e = strip(i);
-      rows.narrow(0, i, kStrip).copy_(e.sum(1));
-      columns.add_(e.sum(0));
-    }
-    for (std::int64_t i = 0; i < kPairs; i += kStrip) {
-      auto e = strip(i);
-      e.mul_(rows.narrow(0, i, kStrip).reciprocal().unsqueeze(1) + columns.reciprocal());
-      dx.narrow(0, i, kStrip).copy_(e.mm(y));
-      dy.add_(e.t().mm(x.narrow(0, i, kStrip)));
-    }
-    dx.sub_(2 * y).mul_(kScale / (2 * kPairs));
-    dy.sub_(2 * x).mul_(kScale / (2 * kPairs));
-    exact->scale.mutable_grad() = (dx * x).sum() / kScale;
-  }
-  torch::autograd::backward({x, y}, {dx, dy});
-  const auto expected = test::take_gradients(*exact);
-
-  // Float32 sums over 32,768 samples round, and how much depends on how the processor's matrix
-  // product orders them. The exact gradients of the features, taken back through the towers in
-  // float32, say how much.
-  TwoMlps plain(kScale);
-  const auto narrow = batch_of(kPairs, torch::kFloat);
-  const auto plain_step = step_of(plain);
-  const auto x32 = plain_step.encoders[0].forward(narrow.at("x")).tensors.front();
-  const auto y32 = plain_step.encoders[1].forward(narrow.at("y")).tensors.front();
-  const auto dx32 = dx.to(torch::kFloat), dy32 = dy.to(torch::kFloat);
-  torch::autograd::backward({x32, y32}, {dx32, dy32});
-  plain->scale.mutable_grad() = (dx32 * x32.detach()).sum() / kScale;
-  const double yardstick = distance(test::take_gradients(*plain), expected);
+  const auto expected = by_formulas(exact, torch::kDouble);
+  // Float32 sums of tens of thousands of terms round, and how much depends on how the processor's
+  // matrix product orders them: the same formulas in float32 say how much on this one.
+  const double yardstick = distance(by_formulas(TwoMlps(kScale), torch::kFloat), expected);
 
   const double error = worst_on_ranks(
       2, Strategy::kGradCache, kScale,
-      [](const test::ThreadRank& rank) { return TiledInfoNce({}, rank); }, narrow, precision,
-      expected);
-  INFO("the towers' own float32 sums are off by " << yardstick);
+      [](const test::ThreadRank& rank) { return TiledInfoNce({}, rank); },
+      batch_of(kPairs, torch::kFloat), precision, expected);
+  INFO("the formulas in float32 are off by " << yardstick);
   CHECK(error <= std::max(2 * yardstick, test::tolerance(torch::kFloat)));
 }
