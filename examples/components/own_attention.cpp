@@ -70,7 +70,7 @@ int main() {
 
   // 48 pairs: one patch of one color at one of 16 places, and the words for place and color.
   const auto pair = torch::arange(48);
-  const auto place = pair / 3, color = pair % 3;
+  const auto place = pair.div(3, "floor"), color = pair % 3;
   const auto tokens =
       torch::stack({torch::full({48}, 1), place + 2, color + 20, torch::full({48}, 63)}, 1);
   const auto cells =

@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   std::vector<at::Tensor> features;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    const auto pixels = transform(cp::decode_image(bytes_of(entry.path())));  // [1, 3, S, S]
+    const auto pixels = transform(cp::decode_image(bytes_of(entry.path()))).unsqueeze(0);
     const auto images = cp::normalize_images(pixels, config.image_mean, config.image_std);
     features.push_back(model->encode_image(images));
     names.push_back(entry.path().filename().string());
