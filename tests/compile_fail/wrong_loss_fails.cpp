@@ -1,4 +1,4 @@
-// expect: Loss must be callable as `Tensor loss(const Embeddings&) const`
+// expect: Loss must be callable as `Tensor loss(const Inputs&) const`
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/step/full_batch.hpp"
