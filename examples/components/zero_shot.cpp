@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
 // Zero-shot classification: captions stand for the classes, and each image goes to the nearest one.
-// Expect an accuracy near chance before training and clearly above it after 100 steps on shapes.
+// Expect an accuracy near chance before training and clearly above it after 150 steps on shapes.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
@@ -12,7 +12,7 @@ int main() {
   const auto shapes = [](std::int64_t samples, std::uint64_t seed) {
     return std::make_shared<cp::SyntheticShapes>(cp::SyntheticShapesOptions{samples, 32, seed});
   };
-  cp::DataLoader loader(shapes(8'000, 0), cp::ImageTransform({.image_size = 32, .train = true}),
+  cp::DataLoader loader(shapes(12'000, 0), cp::ImageTransform({.image_size = 32, .train = true}),
                         tokenizer.encode, {.batch_size = 64});
   cp::DataLoader test(shapes(300, 1), cp::ImageTransform({.image_size = 32}), nullptr,
                       {.batch_size = 100, .train = false});
@@ -49,12 +49,12 @@ int main() {
   cp::FullBatch compute_gradients(cp::pair_step_model(model, torch::kCPU, {.prepare_x = pixels}),
                                   cp::TiledInfoNce());
   loader.start_epoch(0);
-  for (int step = 0; step < 100; ++step) {
+  for (int step = 0; step < 150; ++step) {
     optimizer.zero_grad();
     compute_gradients(*loader.next());
     optimizer.step(2e-3);
   }
   const auto after = accuracy();
   std::cout << "after:  " << cp::to_string(after) << "\n";
-  return after.top1 > 0.1 ? 0 : 1;
+  return after.top1 > 0.2 ? 0 : 1;
 }

@@ -47,7 +47,7 @@ class Checker:
     def __init__(self, arguments):
         self.root, self.folder, self.jobs = arguments.root, arguments.work, arguments.jobs
         self.flags = [flag for flag in arguments.flags.read_text().split("\n") if flag]
-        self.compiler = [arguments.compiler, f"-I{self.root}", *self.flags, "-O0", "-g0", "-w"]  # the tests' own compiler warns
+        self.compiler = [arguments.compiler, f"-I{self.root}", *self.flags, "-O0", "-g0"]
         self.folder.mkdir(parents=True, exist_ok=True)
         version = self.run("--version")[1]
         self.is_clang = "clang" in version

@@ -63,5 +63,6 @@ TEST_CASE("A frozen teacher enters through the head and runs once", "[step][cpu]
       CHECK(teacher_samples == 23);
     }
     CHECK(cached(batch).parts.front().first == "soft");
+    student->zero_grad();
   }
 }

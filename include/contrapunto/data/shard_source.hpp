@@ -68,11 +68,12 @@ class ShardSource : public SampleSource {
   }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    const auto [shard, entry] = locate(index);
+    const auto [shard, located] = locate(index);
+    const auto& entry = located;  // a lambda cannot capture a structured binding
     EncodedSample sample;
     sample.key = key_of(shard, *entry);
     sample.source = shards_[shard].path;
-    read_members(shard, *entry, [&, entry = entry](const detail::RandomAccessFile& file) {
+    read_members(shard, *entry, [&](const detail::RandomAccessFile& file) {
       sample.image.resize(entry->image.size);
       file.read(entry->image.offset, sample.image.data(), sample.image.size());
       sample.captions = read_captions(file, *entry);
@@ -83,11 +84,11 @@ class ShardSource : public SampleSource {
 
   /// Reads the cls member alone.
   [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
-    const auto [shard, entry] = locate(index);
+    const auto [shard, located] = locate(index);
+    const auto& entry = located;
     std::optional<std::int64_t> label;
-    read_members(shard, *entry, [&, entry = entry](const detail::RandomAccessFile& file) {
-      label = read_label(file, *entry);
-    });
+    read_members(shard, *entry,
+                 [&](const detail::RandomAccessFile& file) { label = read_label(file, *entry); });
     return label;
   }
 

@@ -22,11 +22,7 @@ class FullBatch {
   /// See StepStrategy.
   LossTerms operator()(const Batch& batch) {
     core_.begin(batch);
-    const auto terms = core_.loss_of(core_.encode(batch), batch);
-    core_.begin_overlap();
-    core_.backward(terms.total);
-    core_.wait();
-    return detail::detached(terms);
+    return core_.whole_batch(batch);
   }
 
  private:

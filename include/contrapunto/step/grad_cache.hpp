@@ -13,10 +13,8 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -37,8 +35,8 @@ namespace contrapunto {
 
 struct GradCacheOptions {
   /// Samples that go through a tower at once; 0: measured at the first step, see
-  /// `choose_chunk_size`. Memory grows with it, the result does not depend on it. A chunk that
-  /// holds the whole batch, such as kWholeBatch, is one forward and one backward, as FullBatch.
+  /// `choose_chunk_size`. Memory grows with it, the result does not depend on it. kWholeBatch
+  /// is one forward and one backward of the whole batch, as FullBatch.
   std::int64_t chunk_size = 0;
   /// Bytes of activations to keep between the two passes from the second step on, so that the last
   /// chunks of the first pass need no second forward; negative: most of what is free at the first
@@ -83,7 +81,7 @@ class GradCache {
   LossTerms operator()(const Batch& batch) {
     core_.begin(batch);
     if (chunk_size_ == 0) chunk_size_ = choose_chunk_size(model(), batch, context());
-    if (chunk_size_ == kWholeBatch) return whole_batch(batch);
+    if (chunk_size_ == kWholeBatch) return core_.whole_batch(batch);
     if (!o_.retry_out_of_memory) return step(batch);
     const auto random = RngState::capture(context().device);
     const detail::BufferCopies buffers(model().buffers);
@@ -142,14 +140,6 @@ class GradCache {
     std::vector<at::Tensor> whole;                                // features of the batch, leaves
     std::vector<bool> trains;                                     // per tensor of the features
   };
-
-  LossTerms whole_batch(const Batch& batch) {
-    const auto terms = core_.loss_of(core_.encode(batch), batch);
-    core_.begin_overlap();
-    core_.backward(terms.total);
-    core_.wait();
-    return detail::detached(terms);
-  }
 
   LossTerms step(const Batch& batch) {
     std::vector<Pass> passes;

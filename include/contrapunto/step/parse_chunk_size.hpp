@@ -11,7 +11,7 @@
 
 namespace contrapunto {
 
-/// The chunk size of GradCache that holds any batch whole: one forward and one backward.
+/// The chunk size with which GradCache does as FullBatch: one forward and one backward.
 inline constexpr std::int64_t kWholeBatch = std::numeric_limits<std::int64_t>::max();
 
 /// A chunk size as a setting: "none" is kWholeBatch, "auto" is 0, which has it measured, and

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
 
-#include "contrapunto/data.hpp"
+#include "contrapunto/text.hpp"
 
 int main() {
   try {

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,10 +51,11 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
   find_schedule_faults(found);
   find_model_faults(found);
   find_memory_faults(found);
-  std::stable_partition(found.begin(), found.end(), [](const PlanFinding& finding) {
-    return finding.severity == PlanFinding::Severity::kError;
-  });
-  return found;
+  std::vector<PlanFinding> errors_first;
+  for (const auto severity : {PlanFinding::Severity::kError, PlanFinding::Severity::kWarning})
+    std::copy_if(found.begin(), found.end(), std::back_inserter(errors_first),
+                 [&](const PlanFinding& finding) { return finding.severity == severity; });
+  return errors_first;
 }
 
 inline void RunPlan::find_data_faults(std::vector<PlanFinding>& found) const {

@@ -116,6 +116,15 @@ class StepCore {
     (context_.scaler != nullptr ? context_.scaler->scale(loss) : loss).backward();
   }
 
+  /// One forward and one backward of the whole of `batch`; gradients are then those of all ranks.
+  [[nodiscard]] LossTerms whole_batch(const Batch& batch) const {
+    const auto terms = loss_of(encode(batch), batch);
+    begin_overlap();
+    backward(terms.total);
+    wait();
+    return detached(terms);
+  }
+
   /// Around the last backward of a step.
   void begin_overlap() const {
     if (sync_) sync_->begin_overlap();
