@@ -116,8 +116,6 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   std::ostream silent(nullptr);
   std::ostream& out = ranks.is_first() ? std::cout : silent;
   torch::manual_seed(s.seed);
-  TORCH_CHECK(s.batch_size % ranks.size() == 0, "batch-size (", s.batch_size,
-              ") must be a multiple of the number of ranks (", ranks.size(), ")");
 
   // ==== Data ===================================================================================
   cp::ModelConfig config = cp::find_model_config(s.model);
@@ -137,7 +135,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                                          .shift_padding = s.shift,
                                          .horizontal_flip = s.flip};
   const bool trims = !config.text.reads_padding();  // texts are cut behind their last real token
-  cp::LoaderOptions loading{.batch_size = s.batch_size / ranks.size(),
+  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,
                             .seed = s.seed,
                             .pad_text_to = trims ? 0 : config.text.context_length,
@@ -226,11 +224,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    cp::WeightsFacts{.name = s.weights},
                    cp::DeviceFacts{cp::free_memory_bytes(device)});
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  if (folder.resumes()) {
-    const auto earlier = folder.resume_from().parent_path() / "config.json";
-    for (const auto& difference : cp::differences(settings, earlier))
-      plan.refuse("the run would go on with another setting: " + difference);
-  }
+  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
@@ -242,12 +236,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler).add("ema", ema);
   parts.add("loader", loader).add("progress", progress);
   loader.start_epoch(0);
-  if (folder.resumes()) {
-    folder.load(parts);
-    out << "resumed from " << folder.resume_from().string() << "\n";
-  }
-  for (const auto& note : folder.notes()) out << "note: " << note << "\n";
-  cp::on_first_rank(ranks, [&] { cp::write_settings(folder / "config.json", settings); });
+  if (folder.resumes()) folder.load(parts);
+  for (const auto& note : folder.notes()) out << note << "\n";
+  cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
   const bool in_place = ::isatty(STDOUT_FILENO) == 1;
