@@ -164,10 +164,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     gallery_loader.emplace(open(s.train_data, 6'000, 0), plain, nullptr, loading);
     eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1), plain, nullptr,
                         loading);
-    cp::check_labels(eval_loader->source());
+    static_cast<void>(cp::check_labels(eval_loader->source()));
   }
   // Missing labels show now, not in the middle of the run.
-  if (evaluates || s.loss == "supcon") cp::check_labels(loader.source());
+  if (evaluates || s.loss == "supcon") static_cast<void>(cp::check_labels(loader.source()));
 
   // ==== Model ==================================================================================
   ImageModel model(cp::make_image_tower(config), config.embed_dim, s.projection_dim);

@@ -151,7 +151,8 @@ TEST_CASE("Views of an image are drawn independently of each other", "[data][cpu
 }
 
 TEST_CASE("The rows of every view stay together where a sample is missing", "[data][cpu]") {
-  detail::BatchBuilder builder(0, 3, {.image_size = 2, .views = 2, .with_text = false});
+  contrapunto::detail::BatchBuilder builder(0, 3,
+                                            {.image_size = 2, .views = 2, .with_text = false});
   for (const std::int64_t row : {0, 2}) {
     for (const std::int64_t view : {0, 1}) {
       RgbImage image;
