@@ -120,6 +120,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Ranks, device, precision ===============================================================
   cp::check_same_on_all_ranks(ranks, "the settings", cp::values(settings));
   const torch::Device device = ranks.device();
+  const cp::DeviceFacts free{cp::free_memory_bytes(device)};  // before the model takes its part
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
   std::ostream silent(nullptr);
   std::ostream& out = ranks.is_first() ? std::cout : silent;
@@ -225,8 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   auto model_facts = cp::model_facts(*model, "image tower of " + config.name);
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
-                   cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                   cp::DeviceFacts{cp::free_memory_bytes(device)});
+                   cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);

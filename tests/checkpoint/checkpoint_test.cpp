@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "contrapunto/io/read_file.hpp"
@@ -107,7 +108,17 @@ TEST_CASE("what is wrong with a checkpoint is said with the file's name", "[chec
                                                    Contains("reads format 1") &&
                                                    Contains("written by \"contrapunto"));
   }
-  SECTION("a tensor of no part") {
+  SECTION("a number that changed") {
+    replace_in(path / "state.json", "-3", "-2");
+    REQUIRE_THROWS_WITH(load_checkpoint(path),
+                        Contains("state.json is damaged") && Contains("another checkpoint"));
+  }
+  SECTION("a tensor of no part, in a checkpoint without checksums") {
+    auto json = nlohmann::json::parse(read_file(path / "state.json"));
+    json.erase("parts_checksum");
+    json.erase("tensor_checksum");
+    write_file_atomically(path / "state.json", json.dump());
+    REQUIRE(load_checkpoint(path).size() == 3);
     replace_in(path / "state.json", "\"model\"", "\"molar\"");
     REQUIRE_THROWS_WITH(load_checkpoint(path), Contains("belongs to no part"));
   }
@@ -127,6 +138,33 @@ TEST_CASE("no truncation of either file is taken for a checkpoint", "[checkpoint
     write_file_atomically(folder / "c" / name, whole);
   }
   REQUIRE(load_checkpoint(folder / "c").size() == 3);
+}
+
+TEST_CASE("no flipped bit of either file is taken for a checkpoint", "[checkpoint][cpu]") {
+  const TemporaryFolder folder;
+  save_checkpoint(folder / "c", example());
+  const auto expected = load_checkpoint(folder / "c");
+  for (const auto* name : {"state.safetensors", "state.json"}) {
+    const auto whole = read_file(folder / "c" / name);
+    for (std::size_t byte = 0; byte < whole.size(); byte += 3) {
+      INFO(name << ", byte " << byte);
+      auto damaged = whole;
+      damaged[byte] = static_cast<char>(damaged[byte] ^ (1 << (byte % 7)));
+      write_file_atomically(folder / "c" / name, damaged);
+      // White space, the version and the name of a checksum are not the state.
+      try {
+        const auto loaded = load_checkpoint(folder / "c");
+        REQUIRE(std::string(name) == "state.json");
+        for (const auto& [part, state] : expected) {
+          REQUIRE((loaded.at(part).scalars == state.scalars));
+          for (const auto& [tensor_name, tensor] : state.tensors)
+            REQUIRE(loaded.at(part).tensor(tensor_name).equal(tensor));
+        }
+      } catch (const c10::Error&) {
+      }
+    }
+    write_file_atomically(folder / "c" / name, whole);
+  }
 }
 
 TEST_CASE("a failing save leaves the older checkpoint", "[checkpoint][cpu]") {

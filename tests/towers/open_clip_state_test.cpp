@@ -131,6 +131,13 @@ TEST_CASE("Weights that do not belong are refused by name, and nothing is copied
   CHECK(test::raises([&] { load_open_clip_state(target, config, state); },
                      {"'ViT-B-32'", "missing: ln_final.bias", "unexpected: visual.head",
                       "other shape: visual.proj is [24, 20] here, [3, 4] in the state"}));
+  state = open_clip_state(source, config);
+  state["visual.proj"] = state["visual.proj"].to(at::kLong);
+  CHECK(test::raises([&] { load_open_clip_state(target, config, state); },
+                     {"other type: visual.proj is Float here, Long in the state"}));
+  state["visual.proj"] = at::full_like(state["visual.proj"], 1, at::kFloat).div(0);
+  CHECK(test::raises([&] { load_open_clip_state(target, config, state); },
+                     {"'visual.proj'", "NaN or infinity"}));
   CHECK(at::equal(target->text()->named_parameters()["token_embedding.weight"], before));
 }
 

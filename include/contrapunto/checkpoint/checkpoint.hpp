@@ -10,9 +10,11 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <variant>
 
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/io/atomic_directory.hpp"
 #include "contrapunto/io/read_file.hpp"
@@ -69,6 +71,12 @@ inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
   TORCH_CHECK(json.contains("parts") && json["parts"].is_object() &&
                   json.contains("tensor_bytes") && json["tensor_bytes"].is_number_unsigned(),
               where, kCheckpointScalars, " is damaged: parts or tensor_bytes are missing");
+  // Checkpoints of earlier versions have no checksums.
+  TORCH_CHECK(!json.contains("parts_checksum") ||
+                  json["parts_checksum"] == checksum_of(json["parts"].dump()),
+              where, kCheckpointScalars,
+              " is damaged: its numbers are not those that were written; go on from another "
+              "checkpoint");
   const auto expected = json["tensor_bytes"].get<std::uint64_t>();
   const auto bytes = std::filesystem::file_size(path / kCheckpointTensors);
   TORCH_CHECK(bytes == expected, where, kCheckpointTensors, " has ", bytes, " bytes instead of ",
@@ -104,14 +112,16 @@ inline void save_checkpoint(const std::filesystem::path& path,
       parts[part][name] = detail::scalar_to_json(scalar);
   }
   AtomicDirectory directory(path);
-  write_safetensors(directory.path() / detail::kCheckpointTensors, tensors);
-  const nlohmann::json json{
+  const auto checksum = write_safetensors(directory.path() / detail::kCheckpointTensors, tensors);
+  nlohmann::json json{
       {"format", kCheckpointFormat},
       {"library", "contrapunto " + std::string(kVersion)},
       {"parts", parts},
+      {"tensor_checksum", checksum},
       {"tensor_bytes", std::filesystem::file_size(directory.path() / detail::kCheckpointTensors)}};
   std::string text;
   try {
+    json["parts_checksum"] = checksum_of(parts.dump());
     text = json.dump(1) + "\n";
   } catch (const nlohmann::json::exception& error) {
     TORCH_CHECK(false, "save_checkpoint('", path.string(),
@@ -122,7 +132,7 @@ inline void save_checkpoint(const std::filesystem::path& path,
 }
 
 /// The parts that `save_checkpoint` wrote, tensors on the CPU, every bit as it was. Raises, naming
-/// folder and file, when something is missing, was cut off or is of another format.
+/// folder and file, when something is missing, was cut off, changed or is of another format.
 [[nodiscard]] inline std::map<std::string, State> load_checkpoint(
     const std::filesystem::path& path) {
   const auto json = detail::read_checkpoint_json(path);
@@ -130,7 +140,9 @@ inline void save_checkpoint(const std::filesystem::path& path,
   for (const auto& [part, scalars] : json["parts"].items())
     states[part].scalars =
         detail::part_scalars(scalars, "checkpoint '" + path.string() + "': part '" + part + "'");
-  for (const auto& [name, tensor] : read_safetensors(path / detail::kCheckpointTensors)) {
+  std::optional<std::uint64_t> checksum;
+  if (json.contains("tensor_checksum")) checksum = json["tensor_checksum"].get<std::uint64_t>();
+  for (const auto& [name, tensor] : read_safetensors(path / detail::kCheckpointTensors, checksum)) {
     const auto slash = name.find('/');
     const auto state = states.find(name.substr(0, slash));
     TORCH_CHECK(slash != std::string::npos && state != states.end(), "checkpoint '", path.string(),

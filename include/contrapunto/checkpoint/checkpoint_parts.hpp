@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 
 #include <algorithm>
+#include <exception>
 #include <functional>
 #include <map>
 #include <string>
@@ -15,6 +16,7 @@
 #include "contrapunto/checkpoint/generator_state.hpp"
 #include "contrapunto/checkpoint/module_state.hpp"
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
@@ -80,7 +82,8 @@ class CheckpointParts {
     return states;
   }
 
-  /// Restores every part. Raises before anything changes when `states` lacks a part of this list or
+  /// Restores every part. Raises, naming the part, when one cannot be restored; before anything
+  /// changes when `states` lacks a part of this list or
   /// holds another: the run was started with other settings then.
   void load(const std::map<std::string, State>& states) const {
     std::string problems;
@@ -91,7 +94,15 @@ class CheckpointParts {
         problems += " It holds the part '" + name + "', which this run does not have.";
     TORCH_CHECK(problems.empty(), "the checkpoint does not fit this run.", problems,
                 " Resume with the settings that it was written with");
-    for (const auto& part : parts_) part.load(states.at(part.name));
+    for (const auto& part : parts_) {
+      try {
+        part.load(states.at(part.name));
+      } catch (const std::exception& error) {
+        TORCH_CHECK(false, "the part '", part.name,
+                    "' of the checkpoint does not fit this run: ", error_text(error),
+                    ". Resume with the settings that it was written with");
+      }
+    }
   }
 
  private:

@@ -65,10 +65,10 @@ class DataLoader {
   using Tokenize = std::function<std::vector<std::int64_t>(std::string_view)>;
 
   /// `tokenize` may be empty: batches then have no text, and captions are not needed.
-  DataLoader(std::shared_ptr<const SampleSource> source, ImageTransform transform,
+  DataLoader(std::shared_ptr<const SampleSource> source, const ImageTransform& transform,
              Tokenize tokenize, LoaderOptions options = {})
       : source_(std::move(source)),
-        transform_(std::move(transform)),
+        transform_(transform),
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
         reader_((check(), source_), o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0),

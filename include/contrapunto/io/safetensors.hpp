@@ -15,12 +15,14 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/io/atomic_file.hpp"
 
@@ -55,6 +57,7 @@ struct SafetensorsHeader {
   std::vector<SafetensorsEntry> entries;  ///< In the order of their bytes.
   std::map<std::string, std::string> metadata;
   std::uint64_t data_begin = 0;  ///< Bytes from the start of the file.
+  std::uint64_t checksum = 0;    ///< Of the bytes in front of the data.
 };
 
 /// Bytes that a tensor of this shape needs; false when the number does not fit.
@@ -142,6 +145,7 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
 
   SafetensorsHeader header;
   header.data_begin = 8 + length;
+  header.checksum = checksum_of(text, checksum_of({prefix.data(), prefix.size()}));
   for (const auto& [name, value] : json.items()) {
     if (name != "__metadata__") {
       header.entries.push_back(
@@ -173,11 +177,14 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
 }  // namespace detail
 
 /// All tensors of a safetensors file, on the CPU. Raises, naming file and tensor, when anything in
-/// the file contradicts itself or its size. Types: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
-[[nodiscard]] inline TensorMap read_safetensors(const std::filesystem::path& path) {
+/// the file contradicts itself or its size, and when `checksum`, which write_safetensors()
+/// returned, is given and is not that of the file. Types: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+[[nodiscard]] inline TensorMap read_safetensors(
+    const std::filesystem::path& path, std::optional<std::uint64_t> checksum = std::nullopt) {
   std::ifstream stream(path, std::ios::binary);
   const auto header = detail::read_safetensors_header(stream, path.string());
   TensorMap tensors;
+  auto found = header.checksum;
   for (const auto& entry : header.entries) {
     // Bools are read as bytes: another value than 0 or 1 in a bool is undefined behaviour.
     const bool is_bool = entry.type == at::kBool;
@@ -186,8 +193,14 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
                 static_cast<std::streamsize>(entry.end - entry.begin));
     TORCH_CHECK(stream, "safetensors file '", path.string(), "', tensor '", entry.name,
                 "': cannot be read");
+    if (checksum)
+      found =
+          checksum_of({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()}, found);
     tensors.emplace(entry.name, is_bool ? tensor.ne(0) : tensor);
   }
+  TORCH_CHECK(!checksum || *checksum == found, "safetensors file '", path.string(),
+              "': its bytes are not those that were written (the checksum is ", found,
+              " instead of ", *checksum, "); the disk or a copy has damaged it");
   return tensors;
 }
 
@@ -199,9 +212,10 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
 }
 
 /// Writes `tensors` (any device, any strides) as a safetensors file, atomically. The bytes depend
-/// on nothing but the arguments. Raises on a dtype that the format lacks.
-inline void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
-                              const std::map<std::string, std::string>& metadata = {}) {
+/// on nothing but the arguments. Returns a checksum for read_safetensors(). Raises on a dtype that
+/// the format lacks.
+inline std::uint64_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
+                                       const std::map<std::string, std::string>& metadata = {}) {
   struct Item {
     const std::string* name;
     const at::Tensor* tensor;
@@ -248,13 +262,19 @@ inline void write_safetensors(const std::filesystem::path& path, const TensorMap
   std::memcpy(prefix.data(), &length, sizeof(length));
 
   AtomicFile file(path);
-  file.write({prefix.data(), prefix.size()});
-  file.write(header);
+  std::uint64_t checksum = 0;
+  const auto write = [&](std::string_view bytes) {
+    checksum = checksum_of(bytes, checksum);
+    file.write(bytes);
+  };
+  write({prefix.data(), prefix.size()});
+  write(header);
   for (const auto& item : items) {
     const auto plain = item.tensor->detach().cpu().contiguous();
-    file.write({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()});
+    write({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()});
   }
   file.commit();
+  return checksum;
 }
 
 }  // namespace contrapunto

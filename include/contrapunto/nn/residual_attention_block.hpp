@@ -19,7 +19,7 @@ namespace detail {
 
 /// x + branch, written into the memory of `branch`, a fresh result that nothing else holds. Where
 /// autocast made the branch narrower than the stream, the sum has the dtype of the stream.
-inline at::Tensor add_residual(const at::Tensor& x, at::Tensor branch) {
+inline at::Tensor add_residual(const at::Tensor& x, const at::Tensor& branch) {
   return x.scalar_type() == branch.scalar_type() ? branch.add_(x) : x + branch;
 }
 

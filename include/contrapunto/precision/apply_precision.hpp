@@ -38,7 +38,7 @@ inline void apply_precision_(torch::nn::Module& module, const PrecisionPolicy& p
   detail::set_tf32(policy.allow_tf32);
   if (policy.weight_dtype == at::kFloat) return;
   const at::NoGradGuard no_grad;
-  const auto cast = [&](at::Tensor tensor) {
+  const auto cast = [&](const at::Tensor& tensor) {
     if (!tensor.defined() || !tensor.is_floating_point() || tensor.dim() == 0) return;
     tensor.mutable_grad().reset();
     tensor.set_data(tensor.to(policy.weight_dtype));

@@ -100,7 +100,7 @@ inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
 /// text names with and without "text.", and scalars stored as [1]. Towers resize what they can:
 /// ours image positions (bicubic, antialias) and text positions (linear). A bias that only the
 /// model has becomes 0. Everything else must match: raises, before anything was copied, with the
-/// names that are missing, unexpected or of another shape.
+/// names that are missing, unexpected or of another shape, and for a NaN or an infinity.
 inline void load_open_clip_state(DualEncoder& model, bool custom_text, TensorMap state,
                                  const std::string& model_name = "this model") {
   const at::NoGradGuard no_grad;
@@ -113,6 +113,11 @@ inline void load_open_clip_state(DualEncoder& model, bool custom_text, TensorMap
     const auto found = state.find(item.name);
     if (found == state.end()) continue;
     auto& source = found->second;
+    TORCH_CHECK(!source.is_floating_point() || source.isfinite().all().item<bool>(),
+                "load_open_clip_state: the tensor '", item.name, "' of the weights for '",
+                model_name,
+                "' holds NaN or infinity; the file is damaged, or was written by a run "
+                "that had diverged");
     if (item.tower)
       source = item.tower->fit_open_clip_tensor(item.name_in_tower, source);
     else if (source.numel() == 1)

@@ -13,8 +13,8 @@
 
 namespace contrapunto::detail {
 
-/// Raises `failure` with a list of what is missing, unexpected or of another shape unless `given`
-/// has tensors of the names and shapes of `own`.
+/// Raises `failure` with a list of what is missing, unexpected, of another shape or of whole
+/// numbers instead of real ones, unless `given` has tensors of the names and shapes of `own`.
 inline void check_tensors(std::string_view failure, const TensorMap& own, const TensorMap& given) {
   std::ostringstream problems;
   for (const auto& [name, tensor] : own) {
@@ -24,6 +24,9 @@ inline void check_tensors(std::string_view failure, const TensorMap& own, const 
     else if (found->second.sizes() != tensor.sizes())
       problems << "\n  other shape: " << name << " is " << tensor.sizes() << " here, "
                << found->second.sizes() << " in the state";
+    else if (tensor.is_floating_point() && !found->second.is_floating_point())
+      problems << "\n  other type: " << name << " is " << tensor.scalar_type() << " here, "
+               << found->second.scalar_type() << " in the state";
   }
   for (const auto& [name, tensor] : given)
     if (!own.contains(name)) problems << "\n  unexpected: " << name << " " << tensor.sizes();

@@ -66,8 +66,8 @@ struct ExpSums {
 }
 
 /// Adds what `exponents` [r, c] contribute along `dim` to running sums relative to running maxima.
-inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, at::Tensor sums,
-                           at::Tensor maxima) {
+inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, const at::Tensor& sums,
+                           const at::Tensor& maxima) {
   const auto larger = at::maximum(maxima, exponents.amax(dim));
   sums.mul_((maxima - larger).exp_()).add_((exponents - larger.unsqueeze(dim)).exp_().sum(dim));
   maxima.copy_(larger);

@@ -59,12 +59,11 @@ inline std::u32string straighten(std::u32string_view text) {
       out += U'\'';
     } else if (c >= 0x201C && c <= 0x201F) {
       out += U'"';
-    } else if (c == 0x2028 || c == 0x2029) {
+    } else if (c == 0x2028 || c == 0x2029 ||
+               (c == '\r' && (i + 1 == text.size() || text[i + 1] != '\n'))) {
       out += U'\n';
     } else if (c != '\r') {
       out += c;
-    } else if (i + 1 == text.size() || text[i + 1] != '\n') {
-      out += U'\n';
     }
   }
   return out;
