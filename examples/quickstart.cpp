@@ -44,7 +44,7 @@ void train(const Settings& s) {
                              {.batch_size = 500, .train = false, .channels_last = true});
 
   // Model: a small ResNet and a small text transformer. Any other towers would do; see
-  // docs/extending.md.
+  // docs/guides/extending.md.
   cp::ModelConfig config;
   config.name = "shapes";
   config.embed_dim = 64;

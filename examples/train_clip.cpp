@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: CC0-1.0
-// Trains a CLIP model on image-text pairs, from shards, lists, class folders or built-in shapes to
-// zero-shot accuracy: alone, or as any number of ranks.
+// Trains a CLIP model on image-text pairs and measures its zero-shot accuracy. The data are shards,
+// tables, class folders or built-in shapes. It runs as one process or as any number of ranks.
 //
 //   train_clip --model examples/models/cifar-rn.json                    # built-in shapes
 //   train_clip --config examples/recipes/rn50_cc3m.toml --train-data 'cc3m/{00000..00331}.tar'
 //   torchrun --no-python --nproc-per-node 8 train_clip --config ...     # or srun, mpirun,
 //   scripts/launch -n 2 train_clip --config ...                         # or this
 //
-// The batch size is that of one optimizer step over all ranks, and the gradient is that of this
-// batch whatever --chunk-size, the number of ranks and the precision of the features are. A plan is
-// printed before step 0, and a run that would be wasted is refused. The output folder receives
-// config.json, log.jsonl, curves.png, step-*/ checkpoints and open_clip_model.safetensors, which
-// OpenCLIP loads. --resume goes on, bit-equal on the CPU, also with another number of ranks.
+// The batch size is that of one optimizer step over all ranks. The gradient is that of this batch,
+// whatever --chunk-size and the number of ranks are. A plan is printed before step 0, and a run
+// that would be wasted is refused. The output folder receives config.json, log.jsonl, curves.png,
+// step-*/ checkpoints and open_clip_model.safetensors, which OpenCLIP loads. --resume continues a
+// run, bit-equal on the CPU, and also with another number of ranks. docs/reference/settings.md
+// describes the settings and the output.
 //
 // What to expect: recipes/cifar10.toml reaches 82 % zero-shot accuracy (loss 3.9) in 13 minutes on
-// two CPU cores; docs/cifar10.md has its curves. What the other recipes expect is in their
-// comments.
+// two CPU cores; docs/measurements/cifar10.md has its curves. The comments of the other recipes say
+// what to expect of them.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -76,10 +77,12 @@ cp::SettingsTable describe(Settings& s) {
   t.add("lock-text", s.lock_text, "freeze the text tower");
   t.add("batch-norm", s.batch_norm, "statistics").one_of({"synchronized", "frozen"});
   t.add("checkpoint-activations", s.checkpoint_activations, "recompute blocks in backward");
+  // snippet: settings
   t.section("Optimization");
   t.add("batch-size", s.batch_size, "pairs in one optimizer step, over all ranks");
   t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once per rank, 'auto' or 'none'")
       .readable_by(cp::parse_chunk_size);
+  // snippet end
   t.add("epochs", s.epochs, "passes over the training data");
   t.add("lr", s.lr, "learning rate at the end of the warm-up");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")

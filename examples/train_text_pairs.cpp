@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: CC0-1.0
 // Trains two text towers on pairs of texts, such as a query and the function that it describes,
 // with batches that do not fit into memory: GradCache runs the towers chunk after chunk, and the
-// loss over the whole batch never builds its matrix. Alone, or as any number of ranks.
+// loss over the whole batch never builds its matrix. It runs as one process or as any number of
+// ranks.
 //
 //   train_text_pairs --config examples/recipes/text_pairs.toml --train-data train.jsonl.gz
 //   scripts/launch -n 2 train_text_pairs ...                            # or torchrun, srun, mpirun
 //
-// A plan is printed before step 0. Then come progress and, every --eval-every samples, how well
-// each query finds its text among all of --eval-data (mean reciprocal rank and recall). The output
-// folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume goes on.
+// A plan is printed before step 0. The progress line follows and, every --eval-every samples, how
+// well each query finds its text among all of --eval-data (mean reciprocal rank and recall). The
+// output folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume
+// continues a run. docs/reference/settings.md describes the settings and the output.
 //
 // What to expect: recipes/text_pairs.toml reaches a mean reciprocal rank of 0.39 among 1,773
-// functions in 142 seconds on two CPU cores; docs/large_batches.md compares batch sizes.
+// functions in 142 seconds on two CPU cores; docs/measurements/large_batches.md compares batch
+// sizes.
 #include <torch/utils.h>
 #include <unistd.h>
 

@@ -34,9 +34,11 @@ TORCH_MODULE(BagOfTokens);
 
 int main() {
   torch::manual_seed(1);
+  // snippet: own_tower model
   cp::DualEncoder model{ColorTower(), BagOfTokens()};
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.0));
   cp::FullBatch compute_gradients(cp::pair_step_model(model, torch::kCPU), cp::TiledInfoNce());
+  // snippet end
 
   cp::Batch batch;  // 32 colors, and their names made of two tokens
   const auto colors = torch::rand({32, 3, 1, 1});

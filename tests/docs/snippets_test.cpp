@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// The snippets of README.md and docs/extending.md, compiled and run; scripts/check_snippets.py
-// compares the texts.
+// Snippets of README.md and the guides, and extensions as a user writes them, compiled and run.
+// scripts/check_snippets.py compares the texts; the other snippets are in examples/components.
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -58,7 +58,6 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   REQUIRE(step == 2);
 }
 
-// snippet: tower
 struct MeanTowerImpl : torch::nn::Module {
   MeanTowerImpl() { project = register_module("project", torch::nn::Linear(3, 16)); }
   at::Tensor forward(const at::Tensor& images) {
@@ -74,14 +73,11 @@ struct BagOfTokensImpl : torch::nn::Module {
   torch::nn::Embedding embed{nullptr};
 };
 TORCH_MODULE(BagOfTokens);
-// snippet end
 
 TEST_CASE("A user's towers train in a DualEncoder", "[docs][cpu]") {
-  // snippet: dual encoder
   cp::DualEncoder model{MeanTower(), BagOfTokens()};
   const cp::Embeddings e = model(torch::rand({8, 3, 32, 32}), torch::randint(300, {8, 5}));
   cp::InfoNce{}(e).backward();
-  // snippet end
   REQUIRE(e.x.sizes() == at::IntArrayRef{8, 16});
   REQUIRE(model->named_parameters()["visual.project.weight"].grad().abs().sum().item<double>() >
           0.0);
@@ -129,7 +125,6 @@ struct MeanAttentionImpl : torch::nn::Module {
 TORCH_MODULE(MeanAttention);
 // snippet end
 
-// snippet: weight
 /// Takes half of a matrix away, row by row.
 struct RowMaskImpl : torch::nn::Module {
   explicit RowMaskImpl(const at::Tensor& weight) {
@@ -142,7 +137,6 @@ struct RowMaskImpl : torch::nn::Module {
   at::Tensor mask;
 };
 TORCH_MODULE(RowMask);
-// snippet end
 
 TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
   cp::DualEncoder model{LayeredTower(), LayeredTower()};
@@ -153,7 +147,6 @@ TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
 }
 
 TEST_CASE("A user's attention and a mask on every weight", "[docs][cpu]") {
-  // snippet: attention by layer
   cp::VisionTransformerOptions options{
       .image_size = 32, .patch_size = 8, .width = 16, .layers = 4, .heads = 2};
   options.parts.attention = [](std::int64_t layer, const cp::AttentionOptions& usual,
@@ -162,21 +155,17 @@ TEST_CASE("A user's attention and a mask on every weight", "[docs][cpu]") {
     return MeanAttention(usual.width);
   };
   cp::VisionTransformer tower(options);
-  // snippet end
   const auto images = torch::rand({2, 3, 32, 32});
   const auto before = tower(images);
-  // snippet: weight of every layer
   tower->apply([](torch::nn::Module& module) {
     auto* layer = module.as<cp::ParametrizedModule>();
     if (layer == nullptr) return;
     for (const auto& name : layer->weight_names())
       layer->parametrize(name, "mask", RowMask(layer->named_parameters()[name]));
   });
-  // snippet end
   REQUIRE_FALSE(at::allclose(tower(images), before));
 }
 
-// snippet: loss
 /// Contrastive loss of the rows alone: each image must find its text.
 struct ImageToText {
   at::Tensor operator()(const cp::Embeddings& e) const {
@@ -185,7 +174,6 @@ struct ImageToText {
   }
 };
 static_assert(cp::ContrastiveLoss<ImageToText>);
-// snippet end
 
 TEST_CASE("A user's loss is one half of InfoNCE", "[docs][cpu]") {
   const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
@@ -195,7 +183,6 @@ TEST_CASE("A user's loss is one half of InfoNCE", "[docs][cpu]") {
   REQUIRE(half == Approx(cp::InfoNce{}(e).item<double>()).epsilon(1e-6));
 }
 
-// snippet: loss with batch
 /// Cross-entropy of a classifier; the labels come from the batch.
 struct Logits {
   at::Tensor values;  // [B, classes]
@@ -207,7 +194,6 @@ struct Classification {
   }
 };
 static_assert(cp::LossOf<Classification, Logits>);
-// snippet end
 
 // snippet: loss over ranks
 /// InfoNCE with label smoothing: the positive has 1 - s, and all candidates share s. The mean of a
@@ -227,7 +213,6 @@ struct SmoothedInfoNce {
 };
 // snippet end
 
-// snippet: step model by hand
 struct StudentAndTeacher {
   cp::Embeddings student, teacher;
 };
@@ -255,7 +240,6 @@ struct Distillation {
     return {cp::InfoNce{}(s) + soft, {{"soft", soft}}};
   }
 };
-// snippet end
 
 TEST_CASE("The losses and the step model of the page on extending train", "[docs][cpu]") {
   const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
@@ -286,7 +270,6 @@ TEST_CASE("The losses and the step model of the page on extending train", "[docs
   CHECK(step(batch).total.item<double>() > 0.0);
 }
 
-// snippet: schedule
 struct InverseSquareRoot {
   double peak_lr = 5e-4;
   double operator()(std::int64_t step) const {
@@ -294,13 +277,11 @@ struct InverseSquareRoot {
   }
 };
 static_assert(cp::Schedule<InverseSquareRoot>);
-// snippet end
 
 TEST_CASE("A user's schedule is a function of the step", "[docs][cpu]") {
   REQUIRE(InverseSquareRoot{.peak_lr = 1.0}(3) == 0.5);
 }
 
-// snippet: source
 /// Solid colours: sample i is grey level i.
 class GreyLevels : public cp::SampleSource {
  public:
@@ -315,10 +296,8 @@ class GreyLevels : public cp::SampleSource {
     return sample;
   }
 };
-// snippet end
 
 TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
-  // snippet: loader
   const cp::ByteTokenizer bytes({.context_length = 32});
   cp::DataLoader loader(std::make_shared<GreyLevels>(), cp::ImageTransform({.image_size = 8}),
                         [&](std::string_view text) { return bytes.encode_with_specials(text); },
@@ -326,7 +305,6 @@ TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
   loader.start_epoch(0);
   std::int64_t samples = 0;
   while (const auto batch = loader.next()) samples += batch->size();
-  // snippet end
   REQUIRE(samples == 256);
 }
 

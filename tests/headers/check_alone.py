@@ -9,7 +9,7 @@ headers: then the code of the header sees the declarations that it would see wit
 it includes, and that include less, are compiled alone themselves.
 
 Clang also instantiates the templates of a group while it precompiles it, which g++ does in every file anew; that makes
-Clang several times as fast here, so CMake passes it where it is installed (docs/compile_time.md has the figures).
+Clang several times as fast here, so CMake passes it where it is installed (docs/measurements/compile_time.md has the figures).
 
 A header that compiled is not compiled again as long as it, what it includes of ours, the compiler and its flags stay.
 """
