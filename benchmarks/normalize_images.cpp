@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// Normalising a batch of 256 images of 224 x 224: ours against ATen's operations, one line of JSON
+// Normalizing a batch of 256 images of 224 x 224: ours against ATen's operations, one line of JSON
 // per case.
 #include <torch/torch.h>
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that headers keep the layering of the design: own folder and strictly lower layers only.
 
-Also that each begins with the licence lines and `#pragma once`, names our headers by their full path, stays below 500
+Also that each begins with the license lines and `#pragma once`, names our headers by their full path, stays below 500
 lines, leaves torch/torch.h alone, defines no macro, knows only ours that are listed here, and refuses by name to be
 compiled without the component whose libraries it includes.
 """
@@ -105,7 +105,7 @@ def self_test():
         "missing header": ("step/a.hpp", good + '#include "contrapunto/nn/c.hpp"\n', "there is no contrapunto/nn/c.hpp"),
         "relative include": ("nn/a.hpp", good + '#include "b.hpp"\n', "by their full path"),
         "angle brackets": ("step/a.hpp", good + "#include <contrapunto/nn/b.hpp>\n", "not <contrapunto/nn/b.hpp>"),
-        "no licence": ("io/a.hpp", "#pragma once\n", "SPDX"),
+        "no license": ("io/a.hpp", "#pragma once\n", "SPDX"),
         "no pragma": ("io/a.hpp", "\n".join([*HEAD, "", ""]), "#pragma once"),
         "a macro": ("io/a.hpp", good + "#define CONTRAPUNTO_HAS_TEXT 1\n", "defines the macro CONTRAPUNTO_HAS_TEXT"),
         "unknown macro": ("io/a.hpp", good + "#ifdef CONTRAPUNTO_FAST\n#endif\n", "CONTRAPUNTO_FAST is none of our"),

@@ -126,7 +126,7 @@ options=(-G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$prefix" "-DPy
 step configure cmake -S . -B "$build" "${options[@]}" || exit 1
 ctest --test-dir "$build" -N -L gpu > "$out/list.log" 2>&1
 mapfile -t names < <(sed -n 's/^ *Test *#[0-9]*: gpu_\([A-Za-z0-9_]*\)$/\1/p' "$out/list.log")
-((${#names[@]})) || stop 1 "ctest knows no test labelled gpu"
+((${#names[@]})) || stop 1 "ctest knows no test labeled gpu"
 say "programs with GPU tests: ${names[*]}"
 step build cmake --build "$build" --parallel "$JOBS" --target "${names[@]/#/test_}" || exit 1
 

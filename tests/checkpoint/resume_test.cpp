@@ -16,7 +16,7 @@ using contrapunto::test::TemporaryFolder;
 namespace {
 
 /// A model with dropout and batch statistics, trained by hand-written SGD with momentum on random
-/// numbers: a run whose every later bit depends on weights, buffers, optimiser and generator.
+/// numbers: a run whose every later bit depends on weights, buffers, optimizer and generator.
 struct Run {
   torch::nn::Sequential model{torch::nn::Linear(4, 8), torch::nn::BatchNorm1d(8),
                               torch::nn::Dropout(0.3), torch::nn::Linear(8, 2)};
@@ -38,14 +38,14 @@ struct Run {
   }
 
   std::map<std::string, State> save() const {
-    State optimiser{momentum, {{"step", step}}};
-    return {{"model", module_state(*model)}, {"optimiser", optimiser}, {"random", rng_state()}};
+    State optimizer{momentum, {{"step", step}}};
+    return {{"model", module_state(*model)}, {"optimizer", optimizer}, {"random", rng_state()}};
   }
 
   void load(const std::map<std::string, State>& states) {
     load_module_state(*model, states.at("model"));
-    momentum = states.at("optimiser").tensors;
-    step = states.at("optimiser").scalar<std::int64_t>("step");
+    momentum = states.at("optimizer").tensors;
+    step = states.at("optimizer").scalar<std::int64_t>("step");
     restore_rng_state(states.at("random"));
   }
 };

@@ -26,8 +26,8 @@ namespace {
 /// Plain images, those in `broken` unusable. The first caption of sample i is i % 7 times "x".
 class TestSource : public SampleSource {
  public:
-  explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labelled = true)
-      : size_(size), broken_(std::move(broken)), labelled_(labelled) {}
+  explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labeled = true)
+      : size_(size), broken_(std::move(broken)), labeled_(labeled) {}
   [[nodiscard]] std::int64_t size() const override { return size_; }
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     ++reads;
@@ -41,7 +41,7 @@ class TestSource : public SampleSource {
       sample.image = encode_ppm(test::picture(20, 16, static_cast<int>(index)));
     }
     sample.captions = {std::string(static_cast<std::size_t>(index % 7), 'x'), "two"};
-    if (labelled_ && index % 3 != 2) sample.label = index % 10;
+    if (labeled_ && index % 3 != 2) sample.label = index % 10;
     return sample;
   }
   [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
@@ -53,7 +53,7 @@ class TestSource : public SampleSource {
  private:
   std::int64_t size_;
   std::set<std::int64_t> broken_;
-  bool labelled_;
+  bool labeled_;
 };
 
 std::vector<std::int64_t> letters(std::string_view text) {

@@ -18,7 +18,7 @@ std::string image_text(const EncodedSample& sample) {
 
 }  // namespace
 
-TEST_CASE("Neighbouring members with one key are a sample", "[data][cpu]") {
+TEST_CASE("Neighboring members with one key are a sample", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const auto first = folder.write("a.tar", test::tar_of({{"x/1.jpg", "IMAGE1"},
                                                          {"x/1.txt", "one"},

@@ -210,7 +210,7 @@ TEST_CASE("One rank has nothing to sum", "[distributed][cpu]") {
                       Contains("bucket_megabytes is 0"));
 }
 
-TEST_CASE("What is no leaf cannot be synchronised", "[distributed][cpu]") {
+TEST_CASE("What is no leaf cannot be synchronized", "[distributed][cpu]") {
   const auto weight = torch::ones({2}, torch::requires_grad());
   REQUIRE_THROWS_WITH(GradientSync({weight, weight * 2}, TwinRanks{}),
                       Contains("parameter #1 of shape [2] is the result of an operation"));

@@ -282,24 +282,24 @@ TEST_CASE("A user's schedule is a function of the step", "[docs][cpu]") {
   REQUIRE(InverseSquareRoot{.peak_lr = 1.0}(3) == 0.5);
 }
 
-/// Solid colours: sample i is grey level i.
-class GreyLevels : public cp::SampleSource {
+/// Solid colors: sample i is gray level i.
+class GrayLevels : public cp::SampleSource {
  public:
   std::int64_t size() const override { return 256; }
   cp::EncodedSample read(std::int64_t index) const override {
     cp::RgbImage image(8, 8);
     std::fill_n(image.row(0), 8 * 8 * 3, static_cast<std::uint8_t>(index));
     cp::EncodedSample sample;
-    sample.key = "grey-" + std::to_string(index);
+    sample.key = "gray-" + std::to_string(index);
     sample.image = cp::encode_ppm(image);
-    sample.captions = {"grey level " + std::to_string(index)};
+    sample.captions = {"gray level " + std::to_string(index)};
     return sample;
   }
 };
 
 TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
   const cp::ByteTokenizer bytes({.context_length = 32});
-  cp::DataLoader loader(std::make_shared<GreyLevels>(), cp::ImageTransform({.image_size = 8}),
+  cp::DataLoader loader(std::make_shared<GrayLevels>(), cp::ImageTransform({.image_size = 8}),
                         [&](std::string_view text) { return bytes.encode_with_specials(text); },
                         {.batch_size = 64, .threads = 2, .train = false});
   loader.start_epoch(0);

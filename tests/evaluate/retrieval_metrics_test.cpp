@@ -17,7 +17,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-RetrievalMetrics::Direction summarise(std::vector<double> ranks) {
+RetrievalMetrics::Direction summarize(std::vector<double> ranks) {
   std::sort(ranks.begin(), ranks.end());
   const auto n = ranks.size();
   RetrievalMetrics::Direction d;
@@ -63,7 +63,7 @@ RetrievalMetrics naive(const at::Tensor& x, const at::Tensor& y, const at::Tenso
                                   [&](const auto& entry) { return entry.second == o[j]; });
     y_ranks.push_back(static_cast<double>(own - order.begin()));
   }
-  return {summarise(x_ranks), summarise(y_ranks)};
+  return {summarize(x_ranks), summarize(y_ranks)};
 }
 
 void require_same(const RetrievalMetrics::Direction& a, const RetrievalMetrics::Direction& b) {

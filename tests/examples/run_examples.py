@@ -214,11 +214,11 @@ def folders(build, work):
     write_shard(work / "good.tar", shard_samples(64))
     samples = shard_samples(8)
     del samples["00003"]["cls"]
-    write_shard(work / "unlabelled.tar", samples)
+    write_shard(work / "unlabeled.tar", samples)
     (work / "two.txt").write_text("red\ngreen\n")
     (work / "three.txt").write_text("red\ngreen\nblue\n")
     small = ["--model", tiny_model(work), "--train-data", work / "good.tar", "--batch-size", 16, "--epochs", 1]
-    for data, names, words in [("unlabelled.tar", "three.txt", ["00003", "unlabelled.tar"]),
+    for data, names, words in [("unlabeled.tar", "three.txt", ["00003", "unlabeled.tar"]),
                                ("good.tar", "two.txt", ["is 2", "0 to 1"])]:
         said = run(train, *small, "--eval-data", work / data, "--class-names", work / names, "--output", work / "c",
                    expect=1)

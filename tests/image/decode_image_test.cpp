@@ -67,10 +67,10 @@ TEST_CASE("Encodings with loss come back close", "[data][cpu]") {
   }
 }
 
-TEST_CASE("Grey JPEG fills the three channels alike", "[data][cpu]") {
-  const Bytes grey(40 * 30, 123);
+TEST_CASE("Gray JPEG fills the three channels alike", "[data][cpu]") {
+  const Bytes gray(40 * 30, 123);
   RgbImage decoded;
-  decode_image(encode_jpeg(grey.data(), 40, 30, 1), decoded);
+  decode_image(encode_jpeg(gray.data(), 40, 30, 1), decoded);
   for (std::size_t i = 0; i < decoded.bytes(); ++i) REQUIRE(decoded.data()[i] == 123);
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("CMYK JPEG is read as Adobe writes it, inverted", "[data][cpu]") {
   CHECK(decoded.data()[0] <= 1);
 }
 
-TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][cpu]") {
+TEST_CASE("PNG of every color type becomes what PIL's convert gives", "[data][cpu]") {
   RgbImage decoded;
   const auto pixel = [&](std::int64_t x) {
     const std::uint8_t* p = decoded.row(0) + x * 3;
@@ -98,7 +98,7 @@ TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][c
                           .palette = {{1, 2, 3}, {200, 100, 50}},
                           .palette_alpha = {0, 128}};
   decode_image(encode_png({{0, 1}}, 2, palette), decoded);
-  CHECK(pixel(0) == Rgb{1, 2, 3});  // transparent, and its colour still counts
+  CHECK(pixel(0) == Rgb{1, 2, 3});  // transparent, and its color still counts
   CHECK(pixel(1) == Rgb{200, 100, 50});
   decode_image(encode_png({{9, 8, 7, 0, 6, 5, 4, 255}}, 2, {.type = PNG_COLOR_TYPE_RGB_ALPHA}),
                decoded);
@@ -110,7 +110,7 @@ TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][c
   CHECK(pixel(0) == Rgb{85, 85, 85});
   CHECK(pixel(1) == Rgb{170, 170, 170});
   CHECK(pixel(2) == Rgb{255, 255, 255});
-  // 16 bits: grey is cut off at 255, colours keep the high byte.
+  // 16 bits: gray is cut off at 255, colors keep the high byte.
   decode_image(encode_png({{0, 100, 0, 255, 1, 0}}, 3, {.type = PNG_COLOR_TYPE_GRAY, .depth = 16}),
                decoded);
   CHECK(pixel(0) == Rgb{100, 100, 100});

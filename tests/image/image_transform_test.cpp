@@ -20,7 +20,7 @@ at::Tensor tensor_of(RgbImage image) {
 
 }  // namespace
 
-TEST_CASE("Evaluation cuts the centre out of the resized image", "[data][cpu]") {
+TEST_CASE("Evaluation cuts the center out of the resized image", "[data][cpu]") {
   // Sides where the cut is uneven: 33 x 20 becomes 16 x 10, and 3 is left and right.
   const auto out = ImageTransform({.image_size = 10})(picture(33, 20));
   RgbImage whole;

@@ -14,8 +14,8 @@ namespace {
 
 at::Tensor naive(const at::Tensor& x, const LayerNorm& norm, double eps) {
   const auto z = x.to(at::kDouble);
-  const auto centred = z - z.mean(-1, true);
-  return centred / (centred.square().mean(-1, true) + eps).sqrt() * norm->weight.to(at::kDouble) +
+  const auto centered = z - z.mean(-1, true);
+  return centered / (centered.square().mean(-1, true) + eps).sqrt() * norm->weight.to(at::kDouble) +
          norm->bias.to(at::kDouble);
 }
 

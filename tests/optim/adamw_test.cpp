@@ -233,7 +233,7 @@ TEST_CASE("AdamW refuses the state of another model and names what differs", "[o
   CHECK_THROWS_WITH(narrow.load_state(state), Contains("missing: master.g.0"));
 }
 
-TEST_CASE("AdamW refuses what cannot be optimised", "[optim][cpu]") {
+TEST_CASE("AdamW refuses what cannot be optimized", "[optim][cpu]") {
   const auto p = parameter({2});
   CHECK_THROWS_WITH(AdamW({group("g", {p, p}, 0.0)}), Contains("'g.1' is given twice"));
   CHECK_THROWS_WITH(AdamW({group("g", {p}, -0.1)}), Contains("-0.1"));

@@ -91,7 +91,7 @@ TEST_CASE("Frozen parameters are left out, and a model of nothing else is refuse
   CHECK_THROWS_WITH(decay_groups(*m, 0.2), Contains("none of the 12 parameters"));
 }
 
-TEST_CASE("A parameter with two names is optimised once", "[optim][cpu]") {
+TEST_CASE("A parameter with two names is optimized once", "[optim][cpu]") {
   const auto shared =
       std::make_shared<Part>(std::vector<std::pair<std::string, at::IntArrayRef>>{});
   const auto weight = torch::ones({2, 2}).requires_grad_(true);

@@ -130,7 +130,7 @@ def main():
         for factor in factors:
             check.report(f"{name} {factor}", check.run(
                 "color", encodings, lambda image: np.asarray(function(image, factor)), name, factor))
-    check.report("grey", check.run("color", encodings, lambda image: np.asarray(F.to_grayscale(image, 3)), "grey", 0))
+    check.report("gray", check.run("color", encodings, lambda image: np.asarray(F.to_grayscale(image, 3)), "gray", 0))
     if check.failed:
         sys.exit("FAILED")
 

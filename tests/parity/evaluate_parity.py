@@ -29,11 +29,11 @@ CLASSES, PROMPTS, DIM, IMAGES, PAIRS = 23, 7, 32, 500, 701
 names = [str(c) for c in range(CLASSES)]
 prompts = [f"{{}}{p}" for p in range(PROMPTS)]
 rows = 10 * CLASSES
-class_centre = torch.randn(CLASSES, DIM, dtype=torch.float64)
-text_features = class_centre.repeat_interleave(10, 0) + 0.7 * torch.randn(rows, DIM, dtype=torch.float64)
+class_center = torch.randn(CLASSES, DIM, dtype=torch.float64)
+text_features = class_center.repeat_interleave(10, 0) + 0.7 * torch.randn(rows, DIM, dtype=torch.float64)
 text_features *= 1 + torch.rand(rows, 1, dtype=torch.float64)  # not yet unit rows
 labels = torch.randint(0, CLASSES, (IMAGES,))
-zero_shot_images = F.normalize(class_centre[labels] + 2.0 * torch.randn(IMAGES, DIM, dtype=torch.float64), dim=-1)
+zero_shot_images = F.normalize(class_center[labels] + 2.0 * torch.randn(IMAGES, DIM, dtype=torch.float64), dim=-1)
 images = F.normalize(torch.randn(PAIRS, DIM, dtype=torch.float64), dim=-1)
 texts = F.normalize(images + 0.35 * torch.randn(PAIRS, DIM, dtype=torch.float64), dim=-1)
 

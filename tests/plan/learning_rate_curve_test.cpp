@@ -13,7 +13,7 @@ TEST_CASE("a rising and falling learning rate looks like that", "[plan][cpu]") {
   const auto triangle = [](std::int64_t step) {
     return 1e-3 * static_cast<double>(step < 800 ? step + 1 : 1600 - step) / 800;
   };
-  // Eight columns up and eight down, each two eighths of a row higher than its neighbour.
+  // Eight columns up and eight down, each two eighths of a row higher than its neighbor.
   REQUIRE(learning_rate_curve(triangle, 1600, 16, 2) ==
           "0.001 │    ▂▄▆██▆▄▂    \n"
           "    0 │▂▄▆██████████▆▄▂\n"

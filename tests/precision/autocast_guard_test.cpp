@@ -56,7 +56,7 @@ TEST_CASE("No cast weight outlives the outermost AutocastGuard", "[precision][cp
     return torch::ones({2, 2}).mm(weight)[0][0].item<double>();
   };
   CHECK(forward() == 2.0);
-  weight.detach().fill_(3.0);  // as an optimiser step does
+  weight.detach().fill_(3.0);  // as an optimizer step does
   CHECK(forward() == 6.0);
 }
 

@@ -31,7 +31,7 @@ struct SeparableMean : LocalMean {
   static constexpr bool kSeparable = true;
 };
 
-Batch labelled_batch(std::int64_t samples) {
+Batch labeled_batch(std::int64_t samples) {
   auto batch = test::small_batch(samples);
   batch.tensors["label"] = torch::arange(samples) % 8;
   return batch;
@@ -73,14 +73,14 @@ TEST_CASE("A loss that is a mean over one rank's samples is named", "[step][cpu]
   for (const auto& failure : failures_of(2, [&](const test::ThreadRank& rank) {
          const auto& model = models[static_cast<std::size_t>(rank.rank())];
          FullBatch step(step_of(model), LocalMean{}, {.ranks = rank});
-         step(test::part_of(labelled_batch(8), 4 * rank.rank(), 4));
+         step(test::part_of(labeled_batch(8), 4 * rank.rank(), 4));
        }))
     CHECK_THAT(failure, Contains("on rank 1 and") && Contains("kSeparable = true"));
 }
 
 TEST_CASE("A separable loss is averaged over the samples of all ranks by every strategy",
           "[step][cpu]") {
-  const auto batch = labelled_batch(10);
+  const auto batch = labeled_batch(10);
   auto whole = test::small_model();
   whole->to(torch::kDouble);
   auto wide = batch;

@@ -21,7 +21,7 @@ TEST_CASE("Every code point survives UTF-8, and surrogates are broken bytes", "[
 }
 
 TEST_CASE("Each maximal broken subpart becomes one U+FFFD", "[tokenizer][cpu]") {
-  // The example of the Unicode standard, table 3-11 (version 15), and its neighbours.
+  // The example of the Unicode standard, table 3-11 (version 15), and its neighbors.
   CHECK(decode_utf8("a\xF1\x80\x80\xE1\x80\xC2\x62\x80\x63\x80\xBF\x64") ==
         U"a" + lost(3) + U"b" + lost(1) + U"c" + lost(2) + U"d");
   CHECK(decode_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41") == lost(8) + U"A");
