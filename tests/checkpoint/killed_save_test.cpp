@@ -38,7 +38,7 @@ std::map<std::string, State> filled_with(std::int64_t step) {
 
 }  // namespace
 
-TEST_CASE("a process killed while saving leaves nothing but whole checkpoints",
+TEST_CASE("A process that is killed while saving leaves only complete checkpoints",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(), {.last = 2});

@@ -52,7 +52,7 @@ struct Run {
 
 }  // namespace
 
-TEST_CASE("a run resumed from any checkpoint goes on bit for bit", "[checkpoint][cpu]") {
+TEST_CASE("A run that resumes from any checkpoint continues bit for bit", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(), {.last = 100});
   constexpr std::int64_t kSteps = 8;
@@ -85,7 +85,7 @@ TEST_CASE("a run resumed from any checkpoint goes on bit for bit", "[checkpoint]
   }
 }
 
-TEST_CASE("restoring the generator repeats what was drawn", "[checkpoint][cpu]") {
+TEST_CASE("Restoring the generator repeats what was drawn", "[checkpoint][cpu]") {
   const auto state = rng_state();
   const auto first = torch::randn({7});
   REQUIRE_FALSE(torch::randn({7}).equal(first));
@@ -93,7 +93,7 @@ TEST_CASE("restoring the generator repeats what was drawn", "[checkpoint][cpu]")
   REQUIRE(torch::randn({7}).equal(first));
 }
 
-TEST_CASE("the CUDA generators are part of the state where there are any", "[checkpoint][gpu]") {
+TEST_CASE("The CUDA generators are part of the state where there are any", "[checkpoint][gpu]") {
   if (!torch::cuda::is_available()) {
     WARN("no CUDA device");
     return;

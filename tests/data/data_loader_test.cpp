@@ -106,7 +106,7 @@ const ImageTransform kTrain(
 
 }  // namespace
 
-TEST_CASE("An epoch holds every sample once in batches of one size", "[data][cpu]") {
+TEST_CASE("An epoch has every sample once, in batches of one size", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(50);
   DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 3});
   REQUIRE(loader.batches_per_epoch() == 6);
@@ -135,7 +135,7 @@ TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {
   CHECK(epoch(one, 0).front().keys != epoch(one, 1).front().keys);
 }
 
-TEST_CASE("An epoch goes on from any sample as if never interrupted", "[data][cpu]") {
+TEST_CASE("An epoch that resumes at any sample equals an uninterrupted one", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(70, std::set<std::int64_t>{0, 1, 2, 3, 60});
   const LoaderOptions options{.batch_size = 8, .threads = 2};
   DataLoader whole(source, kTrain, letters, options);
@@ -148,7 +148,7 @@ TEST_CASE("An epoch goes on from any sample as if never interrupted", "[data][cp
   }
 }
 
-TEST_CASE("A saved loader goes on with another batch size, ranks and threads at the next sample",
+TEST_CASE("A saved loader continues at the next sample with another batch size, ranks and threads",
           "[data][cpu]") {
   const auto source =
       std::make_shared<TestSource>(120, std::set<std::int64_t>{0, 7, 8, 60, 61, 99});
@@ -199,7 +199,7 @@ TEST_CASE("A loader saved at the end of an epoch has no further batch of it", "[
   }
 }
 
-TEST_CASE("Substitutes reach every sample and stay apart in the first attempts", "[data][cpu]") {
+TEST_CASE("Substitutes reach every sample and differ in the first attempts", "[data][cpu]") {
   for (const std::int64_t size : {1, 2, 10, 97, 1000}) {
     std::set<std::int64_t> places;
     for (std::int64_t attempt = 0; attempt < size; ++attempt)
@@ -286,7 +286,7 @@ TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
   CHECK(told.size() == 3);
 }
 
-TEST_CASE("Too many unusable samples stop the epoch and a few do not", "[data][cpu]") {
+TEST_CASE("Too many unusable samples stop the epoch, and a few do not", "[data][cpu]") {
   const auto run = [](std::set<std::int64_t> broken, bool train, double limit) -> std::string {
     const auto source = std::make_shared<TestSource>(1000, std::move(broken));
     DataLoader loader(source, kTrain, letters,
@@ -314,7 +314,8 @@ TEST_CASE("Too many unusable samples stop the epoch and a few do not", "[data][c
   CHECK_FALSE(run(all_but_one, true, 0.1).empty());
 }
 
-TEST_CASE("A small set that is half unusable stops too, an epoch later", "[data][cpu]") {
+TEST_CASE("A small data set that is half unusable stops the run in the second epoch",
+          "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(40, every(2, 40));
   DataLoader loader(source, kTrain, letters, {.batch_size = 8});
   const auto epochs = [&] {
@@ -323,7 +324,7 @@ TEST_CASE("A small set that is half unusable stops too, an epoch later", "[data]
   CHECK_THROWS_WITH(epochs(), test::contains("31 of the last") && test::contains("different ones"));
 }
 
-TEST_CASE("A blank caption is as good as none, and what is skipped names its source",
+TEST_CASE("A blank caption counts as no caption, and skipped samples name their source",
           "[data][cpu]") {
   class Blank : public TestSource {
    public:
@@ -394,7 +395,7 @@ TEST_CASE("Exceptions of the threads reach the caller", "[data][cpu]") {
   CHECK(epoch(other, 0).size() == 8);  // a new epoch starts afresh
 }
 
-TEST_CASE("A loader can be given up at any time", "[data][cpu]") {
+TEST_CASE("A loader can be destroyed at any time", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(500);
   for (int i = 0; i < 30; ++i) {
     DataLoader loader(source, kTrain, letters, {.batch_size = 16, .threads = 4});
@@ -404,7 +405,7 @@ TEST_CASE("A loader can be given up at any time", "[data][cpu]") {
   SUCCEED();
 }
 
-TEST_CASE("No more batches are prepared than asked", "[data][cpu]") {
+TEST_CASE("No more batches are prepared than requested", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(400);
   DataLoader loader(source, kTrain, letters,
                     {.batch_size = 10, .threads = 3, .max_queued_batches = 2});
@@ -463,7 +464,7 @@ TEST_CASE("Cached images are read once and give the same batches", "[data][cpu]"
   CHECK(half->reads == 48 + 24);
 }
 
-TEST_CASE("Channels last holds the same pixels", "[data][cpu]") {
+TEST_CASE("Images in channels-last format have the same pixels", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(16);
   DataLoader plain(source, kTrain, letters, {.batch_size = 8});
   DataLoader last(source, kTrain, letters, {.batch_size = 8, .channels_last = true});

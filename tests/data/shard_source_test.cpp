@@ -65,7 +65,8 @@ TEST_CASE("Captions come from the JSON fields that are named", "[data][cpu]") {
                     shard + ": 2: the json member is not a JSON object");
 }
 
-TEST_CASE("What a shard lacks is counted and named, and the rest is used", "[data][cpu]") {
+TEST_CASE("Incomplete samples of a shard are counted and named, and the others are used",
+          "[data][cpu]") {
   const test::TemporaryFolder folder;
   std::string bytes = test::tar_of({{"1.jpg", "I"},
                                     {"1.txt", "t"},

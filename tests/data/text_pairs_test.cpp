@@ -59,7 +59,8 @@ TEST_CASE("Text pairs are read from JSON lines, and bad lines are counted", "[da
   CHECK_THROWS_WITH(read_text_pairs(folder.path() / "none"), Contains("there is no such file"));
 }
 
-TEST_CASE("An epoch of text pairs holds every pair once, in an order of the seed", "[data][cpu]") {
+TEST_CASE("An epoch of text pairs has every pair once, in an order that depends on the seed",
+          "[data][cpu]") {
   TextPairLoader loader(some_pairs(23, 0), bytes(), bytes(), {.batch_size = 5});
   CHECK(loader.batches_per_epoch() == 4);
   const auto epoch = [&](TextPairLoader& from, std::int64_t number) {
@@ -95,7 +96,8 @@ TEST_CASE("An epoch of text pairs holds every pair once, in an order of the seed
   CHECK(together.size() == 20);
 }
 
-TEST_CASE("A saved loader of text pairs goes on with another batch size and ranks", "[data][cpu]") {
+TEST_CASE("A saved loader of text pairs continues with another batch size and ranks",
+          "[data][cpu]") {
   TextPairLoader one(some_pairs(30, 0), bytes(), bytes(), {.batch_size = 1});
   one.start_epoch(3);
   std::vector<std::string> expected;

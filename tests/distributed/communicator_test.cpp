@@ -136,7 +136,7 @@ TEST_CASE("rank that tries every operation", "[.rank]") {
   local->world.barrier();
 }
 
-TEST_CASE("Ranks scatter sums, pass tensors around the ring and gather uneven rows",
+TEST_CASE("Ranks reduce-scatter, shift tensors around the ring and gather uneven rows",
           "[distributed][cpu]") {
   REQUIRE(test::run_local_ranks("rank that tries every operation", 2));
   REQUIRE(test::run_local_ranks("rank that tries every operation", 4));

@@ -88,7 +88,7 @@ constexpr double kSmallBucket = 300.0 / 1024 / 1024;
 
 }  // namespace
 
-TEST_CASE("Gradients are sent in the order in which backward comes by them, while it runs",
+TEST_CASE("Gradients are sent during backward, in the order in which backward produces them",
           "[distributed][cpu]") {
   const TwinRanks world;
   const auto a = torch::ones({100}, torch::requires_grad());
@@ -180,7 +180,7 @@ TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end w
   REQUIRE(world.sent->empty());
 }
 
-TEST_CASE("Parameters of several dtypes travel apart", "[distributed][cpu]") {
+TEST_CASE("Parameters of different dtypes are sent in separate buckets", "[distributed][cpu]") {
   const TwinRanks world;
   const auto wide = torch::ones({3}, torch::requires_grad());
   const auto narrow = torch::ones({3}, torch::dtype(torch::kBFloat16).requires_grad(true));
@@ -210,7 +210,7 @@ TEST_CASE("One rank has nothing to sum", "[distributed][cpu]") {
                       Contains("bucket_megabytes is 0"));
 }
 
-TEST_CASE("What is no leaf cannot be synchronized", "[distributed][cpu]") {
+TEST_CASE("A tensor that is not a leaf cannot be synchronized", "[distributed][cpu]") {
   const auto weight = torch::ones({2}, torch::requires_grad());
   REQUIRE_THROWS_WITH(GradientSync({weight, weight * 2}, TwinRanks{}),
                       Contains("parameter #1 of shape [2] is the result of an operation"));

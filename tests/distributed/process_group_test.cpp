@@ -190,7 +190,7 @@ TEST_CASE("When the launcher hosts the store, rank 0 is a client like the others
   REQUIRE(server->check({"restart/3/arrived/0", "restart/3/arrived/1"}));
 }
 
-TEST_CASE("A missing rank is an error within the timeout that says who is missing",
+TEST_CASE("A missing rank raises within the timeout, and the error names it",
           "[distributed][cpu]") {
   auto options = local_options();
   options.arrival_timeout = milliseconds(500);
@@ -217,8 +217,7 @@ TEST_CASE("A missing rank is an error within the timeout that says who is missin
   REQUIRE(std::chrono::steady_clock::now() - start < seconds(5));
 }
 
-TEST_CASE("A store that nobody hosts is an error that names address and port",
-          "[distributed][cpu]") {
+TEST_CASE("A store without a host raises with its address and port", "[distributed][cpu]") {
   LaunchEnvironment launch;
   launch.rank = 1;
   launch.size = 2;

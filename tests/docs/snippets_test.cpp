@@ -138,7 +138,7 @@ struct RowMaskImpl : torch::nn::Module {
 };
 TORCH_MODULE(RowMask);
 
-TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
+TEST_CASE("The optional members of a user's tower are found", "[docs][cpu]") {
   cp::DualEncoder model{LayeredTower(), LayeredTower()};
   cp::lock_image_tower(model, /*unlocked_groups=*/1);
   cp::checkpoint_activations(*model);
@@ -241,7 +241,7 @@ struct Distillation {
   }
 };
 
-TEST_CASE("The losses and the step model of the page on extending train", "[docs][cpu]") {
+TEST_CASE("The losses and the step model of a user train", "[docs][cpu]") {
   const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
   const cp::Embeddings e{rows(), rows(), torch::tensor(10.0)};
   CHECK(SmoothedInfoNce{.smoothing = 0.0}(e).item<double>() ==
@@ -381,7 +381,7 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
   SUCCEED();
 }
 
-TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]") {
+TEST_CASE("The step strategies of the guide to large batches run", "[docs][cpu]") {
   cp::DualEncoder model{MeanTower(), BagOfTokens()};
   const at::Device device(at::kCPU);
   cp::Batch batch;

@@ -47,7 +47,7 @@ TEST_CASE("Turning the hue by thirds swaps the pure colors", "[data][cpu]") {
   CHECK(bytes_of(image) == std::vector<int>{0, 0, 200});
 }
 
-TEST_CASE("Gray has no hue to turn", "[data][cpu]") {
+TEST_CASE("Turning the hue does not change gray", "[data][cpu]") {
   RgbImage image(1, 1);
   std::fill_n(image.data(), 3, std::uint8_t{77});
   adjust_hue(image, 0.4);

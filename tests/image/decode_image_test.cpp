@@ -41,7 +41,7 @@ std::string error_of(const Bytes& bytes, std::int64_t max_pixels = 0) {
 
 }  // namespace
 
-TEST_CASE("Encodings without loss come back as they were", "[data][cpu]") {
+TEST_CASE("Lossless encodings decode to the same pixels", "[data][cpu]") {
   const RgbImage original = picture(37, 21);
   RgbImage decoded;
   const PngFormat interlaced{.interlaced = true};
@@ -53,7 +53,7 @@ TEST_CASE("Encodings without loss come back as they were", "[data][cpu]") {
   }
 }
 
-TEST_CASE("Encodings with loss come back close", "[data][cpu]") {
+TEST_CASE("Lossy encodings decode to nearly the same pixels", "[data][cpu]") {
   const RgbImage original = picture(64, 48);
   RgbImage decoded;
   for (const Bytes& bytes :
@@ -135,7 +135,7 @@ TEST_CASE("An image above the pixel limit is refused by its header", "[data][cpu
             .find("more than max_pixels") != std::string::npos);
 }
 
-TEST_CASE("Truncated images raise and do not come back half", "[data][cpu]") {
+TEST_CASE("Truncated images raise and return no partial image", "[data][cpu]") {
   const RgbImage original = picture(64, 48);
   for (const Bytes& bytes :
        {encode_jpeg(original.data(), 64, 48, 3), encode_jpeg(original.data(), 64, 48, 3, true),
@@ -147,7 +147,7 @@ TEST_CASE("Truncated images raise and do not come back half", "[data][cpu]") {
               .empty());
 }
 
-TEST_CASE("What is no image says so", "[data][cpu]") {
+TEST_CASE("Data that is not an image raises", "[data][cpu]") {
   CHECK(error_of({}) == "the image is empty");
   CHECK(error_of({'G', 'I', 'F', '8', '9', 'a'}) == "not a JPEG, PNG, WebP or PPM image");
 }

@@ -44,7 +44,7 @@ TEST_CASE("Normalized bytes are those of the formula in every dtype and memory f
   REQUIRE(test::close(values, oracle(pixels)));
 }
 
-TEST_CASE("On the CPU the fused pass has the very bits of ATen's operations", "[kernels][cpu]") {
+TEST_CASE("On the CPU the fused pass has the same bits as ATen's operations", "[kernels][cpu]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
   const auto format = GENERATE(kContiguous, kChannelsLast);
   // Every byte in every channel.
@@ -74,7 +74,8 @@ TEST_CASE("A slice of a larger batch is normalized as its copy would be", "[kern
           .equal(normalize_images(slice.clone(at::MemoryFormat::Contiguous), kMean, kDeviation)));
 }
 
-TEST_CASE("What cannot be normalized is refused with its shape or value", "[kernels][cpu]") {
+TEST_CASE("Images and statistics that do not fit are refused with their shape or value",
+          "[kernels][cpu]") {
   REQUIRE_THROWS_WITH(normalize_images(torch::zeros({2, 3, 4, 4}), kMean, kDeviation),
                       Contains("Float [2, 3, 4, 4], expected uint8 [B, 3, H, W]"));
   REQUIRE_THROWS_WITH(

@@ -155,24 +155,25 @@ void check_memory(torch::Device device, std::int64_t n) {
 
 }  // namespace
 
-TEST_CASE("Products of 16 bit come no farther from float64 than plain code under autocast",
+TEST_CASE("16-bit products are no farther from float64 than plain code under autocast",
           "[loss][cpu]") {
   check_all_sizes(torch::kCPU);
 }
 
-TEST_CASE("Features that bf16 holds lose nothing in the forward", "[loss][cpu]") {
+TEST_CASE("Features that bf16 represents exactly lose nothing in the forward", "[loss][cpu]") {
   check_exact_forward(torch::kCPU);
 }
 
-TEST_CASE("16 bit hold the gradients of a loss times any factor", "[loss][cpu]") {
+TEST_CASE("16-bit tiles hold the gradients of a loss that is multiplied by any factor",
+          "[loss][cpu]") {
   check_factors(torch::kCPU);
 }
 
-TEST_CASE("Rows of low similarity do not underflow with products of 16 bit", "[loss][cpu]") {
+TEST_CASE("Rows of low similarity do not underflow with 16-bit products", "[loss][cpu]") {
   check_low_similarities(torch::kCPU);
 }
 
-TEST_CASE("The CPU ignores the dtype of the products unless it is told to go the way of CUDA",
+TEST_CASE("The CPU ignores the dtype of the products unless it emulates CUDA's rounding",
           "[loss][cpu]") {
   const auto e = test::without_bias(test::trained_pairs(40, 14.3));
   const auto value = [&](TileOptions tiles) {
@@ -186,12 +187,12 @@ TEST_CASE("The CPU ignores the dtype of the products unless it is told to go the
   CHECK(test::worst_error(test::evaluate(rounded, e, torch::kDouble), exact, 1e-3) < 1e-12);
 }
 
-TEST_CASE("Products of 16 bit take no memory that grows with the square of the batch",
-          "[loss][cpu]") {
+TEST_CASE("16-bit products take no memory that grows with the square of the batch", "[loss][cpu]") {
   check_memory(torch::kCPU, 2048);
 }
 
-TEST_CASE("Ranks that go the way of CUDA give the gradients of the whole batch", "[loss][cpu]") {
+TEST_CASE("Ranks with emulated CUDA rounding give the gradients of the whole batch",
+          "[loss][cpu]") {
   for (const auto products : {torch::kFloat, torch::kBFloat16, torch::kHalf})
     for (const bool ring : {false, true}) {
       const auto e =

@@ -78,7 +78,8 @@ TEST_CASE("Tiled losses equal the dense ones at every size, scale and dtype", "[
       }
 }
 
-TEST_CASE("Negatives and keys change a tiled loss as they change the dense one", "[loss][cpu]") {
+TEST_CASE("Negatives and group ids change a tiled loss as they change the dense one",
+          "[loss][cpu]") {
   for (const auto n : {1, 2, 127})
     for (const auto dtype : {torch::kDouble, torch::kFloat}) {
       const auto e = with_negatives(pairs(n, 20.0));
@@ -187,7 +188,8 @@ TEST_CASE("Ranks give the loss and the gradients of the whole batch", "[loss][cp
           }
 }
 
-TEST_CASE("Views over ranks find each other and their classes among all rows", "[loss][cpu]") {
+TEST_CASE("NT-Xent and SupCon over ranks equal the dense losses of the whole batch",
+          "[loss][cpu]") {
   for (const auto ranks : {2, 4})
     for (const auto n : {1, 2, 127})
       for (const double scale : {1.0, 100.0}) {
@@ -323,7 +325,7 @@ TEST_CASE("In the ring a rank's memory does not grow with the number of ranks", 
   }
 }
 
-TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {
+TEST_CASE("Two forwards before their backwards do not mix", "[loss][cpu]") {
   const auto a = test::leaves(pairs(20, 10.0), torch::kDouble);
   const auto b = test::leaves(pairs(21, 30.0), torch::kDouble);
   const TiledInfoNce loss({.tiles = {.rows = 8, .columns = 8, .keep_bytes = 1e6}});

@@ -109,7 +109,7 @@ TEST_CASE("AdamW skips and names parameters without gradient", "[optim][cpu]") {
   CHECK(test::close(rare, rare_reference.value));
 }
 
-TEST_CASE("AdamW leaves everything as it is when a gradient overflowed", "[optim][cpu]") {
+TEST_CASE("AdamW changes nothing when a gradient overflowed", "[optim][cpu]") {
   torch::manual_seed(3);
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   const auto p = parameter({5}, kind);
@@ -191,7 +191,7 @@ TEST_CASE("AdamW takes gradients of another memory layout", "[optim][cpu]") {
   CHECK(test::close(p, reference.value));
 }
 
-TEST_CASE("AdamW goes on to the bit from a saved state", "[optim][cpu]") {
+TEST_CASE("AdamW resumes bit for bit from a saved state", "[optim][cpu]") {
   torch::manual_seed(7);
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   const auto a = parameter({4, 3}, kind), b = parameter({3}, kind);

@@ -77,7 +77,7 @@ TEST_CASE("The warm-up of the average has timm's decays", "[optim][cpu]") {
   CHECK(slow.current_decay() == Approx(0.999).epsilon(1e-6));
 }
 
-TEST_CASE("An EmaScope lends the averages to the module and gives its weights back",
+TEST_CASE("An EmaScope puts the averages into the module and restores its weights",
           "[optim][cpu]") {
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   Model model(kind);
@@ -104,7 +104,7 @@ TEST_CASE("An EmaScope lends the averages to the module and gives its weights ba
   CHECK(torch::equal(ema.save_state().tensor("weight"), average));
 }
 
-TEST_CASE("An EmaScope gives the weights back when evaluation throws", "[optim][cpu]") {
+TEST_CASE("An EmaScope restores the weights when the evaluation throws", "[optim][cpu]") {
   Model model;
   Ema ema(model, 0.5);
   model.train_a_step();
@@ -126,7 +126,7 @@ TEST_CASE("Weights still get gradients after an EmaScope", "[optim][cpu]") {
   CHECK(model.weight.grad().min().item<double>() == 5.0);
 }
 
-TEST_CASE("The moving average goes on to the bit from a saved state", "[optim][cpu]") {
+TEST_CASE("The moving average resumes bit for bit from a saved state", "[optim][cpu]") {
   Model model;
   Ema first(model, EmaOptions{.decay = 0.9, .warmup = true});
   for (int step = 0; step < 3; ++step) {

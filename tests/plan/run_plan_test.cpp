@@ -58,7 +58,7 @@ void grad_cache(Run& run, std::int64_t chunk_size) {
 
 }  // namespace
 
-TEST_CASE("A run in order has no findings and a table with its numbers", "[plan][cpu]") {
+TEST_CASE("A sound run has no findings and a table with its numbers", "[plan][cpu]") {
   const auto plan = Run{}.plan();
   REQUIRE(plan.findings().empty());
   REQUIRE(plan.steps_per_epoch() == 195);
@@ -75,7 +75,7 @@ TEST_CASE("A run in order has no findings and a table with its numbers", "[plan]
   CHECK_THAT(text, !Contains("unknown") && !Contains("ranks"));
 }
 
-TEST_CASE("What no part reported is unknown and judged by nobody", "[plan][cpu]") {
+TEST_CASE("Facts that no part reported are unknown, and their checks are left out", "[plan][cpu]") {
   const RunPlan nothing;
   CHECK(nothing.findings().empty());
   CHECK_FALSE(nothing.steps_per_epoch());
@@ -210,7 +210,7 @@ TEST_CASE("Weights of another activation are refused", "[plan][cpu]") {
   CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("A dropped rest of more than a tenth of the data is a warning", "[plan][cpu]") {
+TEST_CASE("Dropping more than a tenth of the data in each epoch is a warning", "[plan][cpu]") {
   Run run;
   run.data.batch_size = 30'000;
   run.device.free_bytes = 0;
@@ -251,7 +251,8 @@ TEST_CASE("Chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
   CHECK(run.plan().samples_in_flight() == 256);
 }
 
-TEST_CASE("A chunk size that is measured at the first step is not one of nothing", "[plan][cpu]") {
+TEST_CASE("A chunk size that is measured at the first step is reported as measured",
+          "[plan][cpu]") {
   Run run;
   grad_cache(run, 0);
   const auto plan = run.plan();
@@ -332,7 +333,7 @@ TEST_CASE("Batch norm with statistics of a part of the batch is a warning", "[pl
   CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
 }
 
-TEST_CASE("A beta2 that outlasts the run is a warning", "[plan][cpu]") {
+TEST_CASE("A beta2 that averages over more steps than the run has is a warning", "[plan][cpu]") {
   Run run;
   run.schedule.total_steps = 999;
   run.schedule.warmup_steps = 50;

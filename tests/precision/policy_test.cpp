@@ -72,8 +72,7 @@ struct Model : torch::nn::Module {
 
 }  // namespace
 
-TEST_CASE("A precision policy that does not exist is answered with those that do",
-          "[precision][cpu]") {
+TEST_CASE("An unknown precision policy raises and lists the known ones", "[precision][cpu]") {
   CHECK_THROWS_WITH(precision_policy("amp"),
                     Contains("\"amp\"") && Contains("fp32, tf32, bf16, fp16, pure_bf16"));
   const std::string name = any_policy();
@@ -104,7 +103,7 @@ TEST_CASE("Only pure_bf16 casts weights, and not those of norms and scalars", "[
   CHECK(model.linear->weight.grad().defined() == (policy.name != "pure_bf16"));
 }
 
-TEST_CASE("A policy decides about TF32, also against it", "[precision][cpu]") {
+TEST_CASE("A precision policy turns TF32 on and off", "[precision][cpu]") {
   Model model;
   const auto allowed = [&](const char* name) {
     apply_precision_(model, precision_policy(name));

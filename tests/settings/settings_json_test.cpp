@@ -47,7 +47,7 @@ TEST_CASE("The same settings have no differences", "[settings][cpu]") {
   CHECK(differences(s.table, json).empty());
 }
 
-TEST_CASE("Settings that may not change silently are listed with both values", "[settings][cpu]") {
+TEST_CASE("Settings that must not change are listed with both values", "[settings][cpu]") {
   ExampleSettings s;
   const auto earlier = written(s.table);
   s.threads = 9;  // may change

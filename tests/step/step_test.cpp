@@ -270,7 +270,8 @@ TEST_CASE("Kept chunks save second forwards, within the bytes given", "[step][cp
   CHECK(some < 10);
 }
 
-TEST_CASE("The peak is one chunk's activations and features, not the batch's", "[step][cpu]") {
+TEST_CASE("The peak of memory is that of one chunk's activations and of the features",
+          "[step][cpu]") {
   auto model = small_model();
   const auto peak = [&](std::int64_t samples, std::int64_t chunk) {
     const auto batch = small_batch(samples);
@@ -327,7 +328,7 @@ TEST_CASE("A separable loss is averaged over micro-batches", "[step][cpu]") {
   CHECK(terms.parts[0].second.item<double>() == Approx(whole).epsilon(1e-12));
 }
 
-TEST_CASE("Gradients are added to those that are there", "[step][cpu]") {
+TEST_CASE("Gradients are added to existing gradients", "[step][cpu]") {
   auto model = small_model();
   model->to(torch::kDouble);
   const auto batch = small_batch(9, torch::kDouble);

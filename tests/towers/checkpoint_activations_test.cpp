@@ -97,7 +97,7 @@ TEST_CASE("Checkpointed activations lower the peak of memory", "[towers][cpu]") 
         0.6 * peak(large, ModifiedResNet(resnet), false));
 }
 
-TEST_CASE("Checkpointing can be switched off again", "[towers][cpu]") {
+TEST_CASE("Activation checkpointing can be switched off", "[towers][cpu]") {
   torch::manual_seed(32);
   VisionTransformer vit(test::small_vit());
   const auto images = torch::randn({4, 3, 32, 32});

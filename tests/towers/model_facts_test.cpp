@@ -43,7 +43,7 @@ TEST_CASE("Locked towers have no trainable parameters, and frozen batch norms ar
   CHECK_FALSE(facts.has_local_batch_norm);
 }
 
-TEST_CASE("Checkpointed activations are estimated with the block that backward runs again",
+TEST_CASE("The estimate of checkpointed activations includes the block that backward recomputes",
           "[towers][cpu]") {
   auto config = model_config(GENERATE("ViT-S-32", "RN50"));
   config.text.vocab_size = 500;
