@@ -73,7 +73,7 @@ TEST_CASE("A memory meter does not count the freeing of earlier blocks", "[core]
   std::optional<at::Tensor> between;
   {
     const MemoryMeter first;
-    between = megabytes(4);  // LibTorch goes on knowing the size of this one
+    between = megabytes(4);  // LibTorch still knows the size of this one
   }
   const MemoryMeter meter;
   early.reset();

@@ -58,7 +58,7 @@ TEST_CASE("A loss as the metric keeps the lowest, and milestones stay forever",
   folder.save(600, weights(0));
   folder.save(700, weights(0), 2.0);
   folder.save(900, weights(0));
-  // Of the two with 2.0 the newer one counts as better.
+  // Of the two checkpoints with 2.0, the newer one counts as better.
   REQUIRE(steps(folder) == Steps{400, 500, 700, 900});
   REQUIRE(folder.best()->step == 500);
 }

@@ -88,7 +88,7 @@ TEST_CASE("A permutation contains every number once", "[core][cpu]") {
 }
 
 TEST_CASE("Permutations of different streams are unrelated", "[core][cpu]") {
-  // Where number 0 stands, over many epochs, and how often two epochs agree on a place.
+  // The place of number 0 over many epochs, and how often two epochs agree on a place.
   std::array<int, 5> place{};
   for (std::uint64_t epoch = 0; epoch < 5000; ++epoch)
     ++place[static_cast<std::size_t>(Permutation(5, 7, epoch)(0))];

@@ -131,7 +131,7 @@ TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {
   DataLoader one(source, kTrain, letters, {.batch_size = 8, .threads = 1, .max_queued_batches = 1});
   DataLoader four(source, kTrain, letters, {.batch_size = 8, .threads = 4});
   for (const std::int64_t number : {0, 1}) require_equal(epoch(one, number), epoch(four, number));
-  require_equal(epoch(one, 1), epoch(four, 1));  // an epoch can be had again
+  require_equal(epoch(one, 1), epoch(four, 1));  // an epoch can be repeated
   CHECK(epoch(one, 0).front().keys != epoch(one, 1).front().keys);
 }
 
@@ -206,7 +206,8 @@ TEST_CASE("Substitutes reach every sample and differ in the first attempts", "[d
       places.insert(contrapunto::detail::substitute_place(size / 3, attempt, size));
     CHECK(places.size() == static_cast<std::size_t>(size));
   }
-  // Rows of a batch of a tenth of the epoch, with up to three failed attempts each: none meet.
+  // Rows of a batch with a tenth of the epoch, with up to three failed attempts each, do not
+  // collide.
   std::set<std::int64_t> places;
   for (std::int64_t place = 200; place < 300; ++place)
     for (std::int64_t attempt = 0; attempt <= 3; ++attempt)
@@ -253,7 +254,7 @@ TEST_CASE("Evaluation gives every usable sample once, in order", "[data][cpu]") 
   CHECK(batches[0].keys == std::vector<std::string>{"0", "1", "3", "4", "5", "6", "7"});
   CHECK(batches[0].at("image").size(0) == 7);
   CHECK(batches[2].keys == std::vector<std::string>{"16", "17", "18", "19"});
-  // The rows that moved up still hold their own picture.
+  // The rows that moved up still have their own pictures.
   RgbImage image;
   decode_image(source->read(7).image, image);
   CHECK(batches[0].at("image")[6].equal(ImageTransform({.image_size = 8})(image)));
@@ -281,7 +282,7 @@ TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
   REQUIRE(statistics.first_skipped.size() == 3);
   CHECK_THAT(statistics.first_skipped[0], test::contains("not a JPEG, PNG, WebP or PPM image"));
   CHECK(told.size() == 3);
-  (void)epoch(loader, 1);  // meets them again and says nothing
+  (void)epoch(loader, 1);  // finds them again and reports nothing
   CHECK(loader.statistics().skipped == 3);
   CHECK(told.size() == 3);
 }
@@ -345,7 +346,7 @@ TEST_CASE("A blank caption counts as no caption, and skipped samples name their 
 }
 
 TEST_CASE("A loader that gets too few threads says so", "[data][cpu]") {
-  // Room for the stacks of a few threads only.
+  // There is room for the stacks of a few threads only.
   std::int64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   rlimit limit{};
@@ -373,7 +374,7 @@ TEST_CASE("A source with nothing usable raises and does not hang", "[data][cpu]"
     DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 2, .train = train});
     loader.start_epoch(0);
     CHECK_THROWS_WITH(loader.next(), test::contains("could") && test::contains("be used"));
-    CHECK_THROWS(loader.next());  // and says so again
+    CHECK_THROWS(loader.next());  // and reports it again
   }
 }
 
@@ -389,10 +390,10 @@ TEST_CASE("Exceptions of the threads reach the caller", "[data][cpu]") {
   DataLoader other(source, ImageTransform({.image_size = 8}), letters,
                    {.batch_size = 8, .threads = 3, .train = false});
   other.start_epoch(0);
-  for (int i = 0; i < 3; ++i) CHECK(other.next());  // batches before the mistake are given
+  for (int i = 0; i < 3; ++i) CHECK(other.next());  // batches before the fault are returned
   CHECK_THROWS_AS(other.next(), std::logic_error);
   source->mistake = -1;
-  CHECK(epoch(other, 0).size() == 8);  // a new epoch starts afresh
+  CHECK(epoch(other, 0).size() == 8);  // a new epoch starts again
 }
 
 TEST_CASE("A loader can be destroyed at any time", "[data][cpu]") {
@@ -414,7 +415,7 @@ TEST_CASE("No more batches are prepared than requested", "[data][cpu]") {
   for (int i = 0; i < 1000 && source->reads < 30; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  CHECK(source->reads == 30);  // one given out, two waiting
+  CHECK(source->reads == 30);  // one returned, two waiting
 }
 
 TEST_CASE("Ranks share an epoch without overlap and with as many batches", "[data][cpu]") {

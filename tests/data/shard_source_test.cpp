@@ -130,7 +130,8 @@ TEST_CASE("A shard that changes while it is read raises, and a removed one is re
   const ShardSource in_use(path);
   CHECK(in_use.read(0).captions == Texts{"one"});
   std::filesystem::rename(folder.write("b.tar", shard_of("new")), path);
-  CHECK_THROWS_WITH(replaced.read(0), is_named);  // opened only now: the index is of another file
+  CHECK_THROWS_WITH(replaced.read(0),
+                    is_named);  // opened only now, so the index belongs to another file
   CHECK(in_use.read(0).captions == Texts{"one"});
   std::filesystem::remove(path);
   CHECK(in_use.read(0).captions == Texts{"one"});

@@ -71,7 +71,7 @@ TEST_CASE("A tar that is cut off anywhere gives the members before the cut and r
       REQUIRE(part.members[i].name == all.members[i].name);
       REQUIRE(part.members[i].offset + part.members[i].size <= length);
     }
-    // Complete members without an end mark are no damage; a cut inside one is.
+    // Complete members without an end mark count as undamaged; a cut inside a member is damage.
     if (part.members.size() < all.members.size() && length % 512 != 0) REQUIRE(part.problem);
   }
 }

@@ -158,7 +158,7 @@ TEST_CASE("Hard negatives come from the group, never the pair itself", "[data][c
     }
   }
   CHECK(varies);
-  // A pair alone in its group gets any other.
+  // A pair that is alone in its group gets any other pair.
   TextPairLoader alone(some_pairs(3, 3), bytes(), bytes(), {.batch_size = 3, .hard_negatives = 1});
   alone.start_epoch(0);
   CHECK(alone.next()->at("negatives").size(0) == 3);

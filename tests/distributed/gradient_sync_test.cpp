@@ -18,8 +18,7 @@ using test::close;
 
 namespace {
 
-/// Two ranks that hold the same, in one process: sums are twice what is given. Writes down what it
-/// is asked to do.
+/// Two ranks with equal tensors in one process, so sums are twice the input. It records the calls.
 class TwinRanks {
  public:
   std::int64_t rank() const { return 0; }
@@ -68,7 +67,7 @@ struct Model {
     auto loss = (scale * (x * y)).sum().tanh() + x.square().mean();
     return use_sometimes ? loss + (y * sometimes).sum() : loss;
   }
-  /// `shared` stands twice, as it does when both towers list it.
+  /// `shared` occurs twice, as it does when both towers list it.
   std::vector<at::Tensor> parameters() const {
     return {scale, convolution, first, shared, second, shared, sometimes, never, frozen};
   }
@@ -83,7 +82,7 @@ struct Model {
   at::Tensor scale, convolution, first, shared, second, sometimes, never, frozen;
 };
 
-// About 40 numbers: nearly every parameter travels alone.
+// A bucket has about 40 numbers, so nearly every parameter has its own bucket.
 constexpr double kSmallBucket = 300.0 / 1024 / 1024;
 
 }  // namespace
@@ -169,7 +168,7 @@ TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end w
     REQUIRE_FALSE(model.convolution.grad().is_contiguous());
     REQUIRE_FALSE(model.never.grad().defined());
     REQUIRE_FALSE(model.frozen.grad().defined());
-    // Gradients of a further step add to what is there.
+    // Gradients of a further step are added to the existing ones.
     const auto before = model.first.grad().clone();
     model.loss(0, 0).backward();
     REQUIRE(close(model.first.grad(), before * 1.5));
@@ -309,7 +308,7 @@ void rounds_to_bf16(const ProcessGroupCommunicator& world) {
   }
 }
 
-// c10d's own bucketed all-reduce, which averages.
+// c10d's own bucketed all-reduce, which averages gradients.
 void agrees_with_reducer(const test::LocalWorld& local) {
   const auto& world = local.world;
   const Model ours(at::kFloat);

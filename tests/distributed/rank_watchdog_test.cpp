@@ -39,8 +39,8 @@ TEST_CASE("Ranks that finish one after the other report no fault", "[distributed
   two.watchdog->sign_off();
   two.watchdog.reset();
   std::this_thread::sleep_for(milliseconds(800));  // longer than the timeout
-  // The same step reported again and again is a sign that the rank is not stuck.
-  one.watchdog->progress(7);  // zero has been silent for long, but behind for no time
+  // A rank that reports the same step repeatedly is not stuck.
+  one.watchdog->progress(7);  // zero was silent for long but was never behind
   for (int i = 0; i < 8; ++i) {
     std::this_thread::sleep_for(milliseconds(50));
     zero.watchdog->progress(2);

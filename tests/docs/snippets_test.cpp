@@ -40,7 +40,7 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.2),
                       cp::clip_adamw_options(config));
   const cp::WarmupCosine schedule({.peak_lr = 5e-4, .warmup_steps = 500, .total_steps = 20'000});
-  const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to what the tower takes
+  const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to the tower's input
     return cp::normalize_images(bytes, config.image_mean, config.image_std);
   };
   const cp::StepContext context{.precision = cp::precision_policy("bf16"), .device = device};
@@ -84,7 +84,7 @@ TEST_CASE("A user's towers train in a DualEncoder", "[docs][cpu]") {
 }
 
 // snippet: tower members
-/// What a tower may offer beside its forward; each member is found where it is present.
+/// A tower with all optional members; each of them is found where it is present.
 struct LayeredTowerImpl : torch::nn::Module {
   LayeredTowerImpl() {
     stem = register_module("stem", torch::nn::Linear(3, 16));
@@ -97,7 +97,7 @@ struct LayeredTowerImpl : torch::nn::Module {
     return head(checkpoint ? cp::activation_checkpoint(run, x, block->parameters()) : run(x));
   }
   cp::ForwardCost cost(std::int64_t /*tokens*/) const {
-    return {.macs = 16 * (3 + 16 + 16), .kept_elements = 4 * 16};  // of one sample
+    return {.macs = 16 * (3 + 16 + 16), .kept_elements = 4 * 16};  // for one sample
   }
   cp::LockGroups lock_groups() const { return {{"stem"}, {"block"}, {"head"}}; }
   void checkpoint_activations(bool on) { checkpoint = on; }
@@ -125,7 +125,7 @@ struct MeanAttentionImpl : torch::nn::Module {
 TORCH_MODULE(MeanAttention);
 // snippet end
 
-/// Takes half of a matrix away, row by row.
+/// Sets half of the rows of a matrix to zero.
 struct RowMaskImpl : torch::nn::Module {
   explicit RowMaskImpl(const at::Tensor& weight) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
@@ -309,7 +309,7 @@ TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
 }
 
 TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
-  // Compiled with -Wextra -Werror: a member without a default would be a warning at its user.
+  // Compiled with -Wextra -Werror: a member without a default would be a warning in user code.
   [[maybe_unused]] const auto first_and_last =
       std::tuple{cp::BpeTokenizerOptions{.context_length = 8},
                  cp::ByteTokenizerOptions{.context_length = 8},
@@ -392,7 +392,7 @@ TEST_CASE("The step strategies of the guide to large batches run", "[docs][cpu]"
   cp::GradCache cached(parts, cp::TiledInfoNce(), {.chunk_size = 2});
   cp::Accumulator accumulated(parts, cp::TiledInfoNce(), {.micro_batch = 2});
 
-  const cp::LossTerms loss = cached(batch);  // gradients are in the parameters
+  const cp::LossTerms loss = cached(batch);  // the gradients are now in the parameters
   // snippet end
   const auto gradient = model->logit_scale.grad().clone();
   model->zero_grad();

@@ -52,7 +52,7 @@ RetrievalMetrics naive(const at::Tensor& x, const at::Tensor& y, const at::Tenso
     std::sort(order.begin(), order.end());
     const auto first = std::find_if(order.begin(), order.end(),
                                     [&](const auto& entry) { return o[entry.second] == i; });
-    if (first == order.end()) continue;  // an x without a y is no query
+    if (first == order.end()) continue;  // an x without a y is not a query
     x_ranks.push_back(static_cast<double>(first - order.begin()));
   }
   for (std::int64_t j = 0; j < y.size(0); ++j) {
@@ -120,7 +120,7 @@ TEST_CASE("A gallery may hold images without a caption", "[evaluate][cpu]") {
       require_same(metrics.x_to_y, expected.x_to_y);
       require_same(metrics.y_to_x, expected.y_to_x);
     }
-    // Three ranks, the last of which has images alone.
+    // There are three ranks, and the last one has only images.
     const std::vector<std::int64_t> rows{20, 20, 8};
     std::vector<RetrievalMetrics> of_ranks(3);
     std::vector<at::Tensor> own(3), texts(3), all_texts, all_owners;
@@ -148,7 +148,7 @@ TEST_CASE("Perfect and constant features give the counted ranks", "[evaluate][cp
   REQUIRE(perfect.x_to_y.recall_at_1 == 1);
   REQUIRE(perfect.y_to_x.mean_rank == 1);
   REQUIRE(perfect.y_to_x.median_rank == 1);
-  // All scores equal: row i comes at rank i + 1, by its index.
+  // All scores are equal, so row i is at rank i + 1, by its index.
   const auto constant =
       retrieval_metrics(torch::ones({8, 2}), torch::ones({8, 2}), torch::arange(8));
   REQUIRE(constant.x_to_y.recall_at_1 == 1.0 / 8);

@@ -193,7 +193,7 @@ TEST_CASE("Features, labels and classifier that do not fit are refused", "[evalu
 
 namespace {
 
-/// Gives some rows of fixed features as batches of images; a part of them on each rank.
+/// Returns rows of fixed features as batches of images, a part of them on each rank.
 class FixedLoader {
  public:
   FixedLoader(at::Tensor images, at::Tensor labels, std::int64_t batch_size)

@@ -129,7 +129,7 @@ TEST_CASE("An image above the pixel limit is refused by its header", "[data][cpu
     CHECK(error_of(bytes, 1199).find("1200 pixels are more than max_pixels (1199)") !=
           std::string::npos);
   }
-  // The header alone is enough to say no.
+  // The header alone is enough to refuse it.
   CHECK(error_of(Bytes(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(jpeg.size() - 100)),
                  100)
             .find("more than max_pixels") != std::string::npos);

@@ -17,7 +17,7 @@ using contrapunto::test::TemporaryFolder;
 
 namespace {
 
-/// Lets no file of this process grow beyond `bytes`, as a full disk would.
+/// Keeps files of this process from growing beyond `bytes`, as a full disk would.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {

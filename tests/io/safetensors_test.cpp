@@ -17,7 +17,7 @@ using contrapunto::test::TemporaryFolder;
 
 namespace {
 
-/// The same dtype, shape and bits; unlike equal() it takes NaN for what it is.
+/// Whether dtype, shape and bits are equal. Unlike equal() it compares NaN by its bits.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
          std::memcmp(a.cpu().contiguous().const_data_ptr(), b.cpu().contiguous().const_data_ptr(),

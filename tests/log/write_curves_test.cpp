@@ -44,7 +44,7 @@ TEST_CASE("Curves are drawn as a PNG with a panel for each logged value", "[log]
                        {"lr", 1e-3}}});
     writer.on_evaluation({2500, {{"top1", 0.3}, {"top5", 0.7}}});
   }
-  // Nothing of the title may be taken for a command.
+  // No part of the title may be read as a command.
   write_curves(folder / "log.jsonl", folder / "c.png",
                {.title = "it's `touch x` $(touch y)\nset output 'z'",
                 .panel_width = 300,

@@ -20,7 +20,7 @@ namespace {
 using Block = std::function<at::Tensor(const at::Tensor&)>;
 using Tensors = std::vector<at::Tensor>;
 
-/// y and the gradients of `inputs`, then a random number, so that the generator's place counts.
+/// y and the gradients of `inputs`, then a random number, which depends on the generator's state.
 Tensors run(const Block& block, const at::Tensor& x, const Tensors& inputs) {
   torch::manual_seed(21);
   const auto y = block(x);
@@ -44,7 +44,7 @@ Block checkpointed(const Block& block, const Tensors& parameters) {
   return [=](const at::Tensor& x) { return activation_checkpoint(block, x, parameters); };
 }
 
-/// The test of tests: the checkpointed block gives the bits of the plain one.
+/// Checks that the checkpointed block gives the bits of the plain one.
 bool is_exact(const Block& block, const at::Tensor& x, const Tensors& parameters) {
   auto inputs = parameters;
   if (x.requires_grad()) inputs.push_back(x);
@@ -235,7 +235,7 @@ TEST_CASE("Unused parameters and untouched inputs come out as in a plain run", "
   const auto x = torch::randn({2, 4}).requires_grad_();
   CHECK(is_exact([&](const at::Tensor& z) { return z.mm(weight); }, x, {weight, unused}));
   CHECK(is_exact([](const at::Tensor& z) { return z; }, x, {}));
-  // A parameter that is itself computed.
+  // The parameter is computed from another tensor.
   const auto halved = weight / 2;
   const auto of_half = [&](const Block& f) {
     return torch::autograd::grad({f(x).sum()}, {weight, x}, {}, /*retain_graph=*/true);

@@ -162,7 +162,7 @@ TEST_CASE(
 }
 
 TEST_CASE("Synchronized batch norms exchange nothing when evaluated or frozen", "[nn][cpu]") {
-  // Rank 1 would wait for ever.
+  // Without the error, rank 1 would wait forever.
   const auto images = drifting_images(6, 0);
   auto norm = make_norm(torch::kDouble);
   auto plain = make_norm(torch::kDouble);

@@ -100,7 +100,7 @@ TEST_CASE("AdamW skips and names parameters without gradient", "[optim][cpu]") {
     optimizer.step(1e-2);
   }
   CHECK(torch::equal(rare.detach(), untouched));
-  // Its first step is its first, not the fourth.
+  // The step count of the new parameter starts at 1, not at 4.
   optimizer.zero_grad();
   set_gradient(rare);
   rare_reference.step(rare.grad(), 1e-2, 0.1, {});

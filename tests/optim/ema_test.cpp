@@ -51,7 +51,8 @@ TEST_CASE("The moving average follows its formula and copies counters", "[optim]
     running = 0.9 * running + 0.1 * step;
   }
   const auto state = ema.save_state();
-  CHECK(state.tensor("weight").scalar_type() == torch::kFloat);  // 16 bit could not follow
+  CHECK(state.tensor("weight").scalar_type() ==
+        torch::kFloat);  // 16 bits are too few for an average
   CHECK(test::close(state.tensor("weight"), expected, 2));
   CHECK(state.tensor("running")[0].item<double>() == Approx(running).epsilon(1e-5));
   CHECK(state.tensor("count").item<std::int64_t>() == 20);
@@ -172,5 +173,5 @@ TEST_CASE("Averages report the memory that they need", "[optim][cpu]") {
   torch::nn::Linear layer(3, 4);  // 16 parameters
   CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);
   layer->to(torch::kBFloat16);
-  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 all the same
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 in any case
 }

@@ -20,7 +20,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-/// Parameters of several shapes, dtypes and memory formats in three groups, the same every time.
+/// Parameters of several shapes, dtypes and memory formats in three groups, equal in every call.
 std::vector<ParameterGroup> make_groups() {
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(5);
   const auto parameter = [&](at::IntArrayRef shape, at::ScalarType kind = torch::kFloat) {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Feeds tar, CSV and image readers every truncation of small files and thousands of bit flips. They
-// may refuse what they get, by DataError alone; the sanitizers see to the rest.
+// may refuse a file, but only by DataError; the sanitizers detect everything else.
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -35,7 +35,7 @@ Counts damage(const std::string& bytes, int flips,
   Counts counts;
   const auto attempt = [&](const std::string& damaged) {
     try {
-      // A copy of its own size on the heap, so that reading past its end is noticed.
+      // A copy of exactly its size on the heap, so that reading past its end is detected.
       reader(std::string(damaged.begin(), damaged.end()));
       ++counts.accepted;
     } catch (const DataError&) {
@@ -122,7 +122,7 @@ int main() {
   bool good = true;
   for (const Case& one : cases) {
     const Counts counts = damage(one.bytes, 3000, one.reader);
-    // Both must occur: neither may everything be refused nor damage go unseen.
+    // Both must occur: some files are refused, and some are read.
     const bool plausible = counts.accepted > 0 && counts.refused > 0;
     good &= plausible;
     std::printf("%-20s %6zu bytes, %5d accepted, %5d refused%s\n", one.name, one.bytes.size(),

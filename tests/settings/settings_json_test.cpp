@@ -14,7 +14,7 @@ using contrapunto::test::ExampleSettings;
 
 namespace {
 
-/// What a file holds after it was written and read.
+/// The contents of a file after it was written and read.
 nlohmann::json written(const SettingsTable& table) {
   return nlohmann::json::parse(to_json(table).dump(2));
 }

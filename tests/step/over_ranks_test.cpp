@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// What a step over ranks refuses instead of training wrongly without a word.
+// Mistakes over ranks that a step refuses, because the program would train wrongly without an
+// error.
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ StepModel<> step_of(const DualEncoder& model) {
   return pair_step_model(model, torch::kCPU);
 }
 
-/// What the ranks raised when each ran `work(rank)`; all must have raised something.
+/// The messages that the ranks raised when each ran `work(rank)`; every rank must raise.
 template <class Work>
 std::vector<std::string> failures_of(std::int64_t ranks, const Work& work) {
   std::vector<std::string> failures(static_cast<std::size_t>(ranks));
@@ -240,7 +241,7 @@ TEST_CASE("Running statistics end as one pass over the chunks leaves them", "[st
         CHECK(tower->norm->running_var.equal(expected->norm->running_var));
       }
   }
-  // Measuring the chunk size leaves nothing behind.
+  // Measuring the chunk size changes no state.
   auto [tower, model] = made();
   static_cast<void>(choose_chunk_size(step_of(model), batch, {}));
   CHECK(tower->norm->num_batches_tracked.item<std::int64_t>() == 0);

@@ -57,7 +57,7 @@ static_assert(StepStrategy<Accumulator<InfoNce>>);
 
 TEST_CASE("Any chunk size gives the gradients of the whole batch", "[step][cpu]") {
   const auto check_loss_of = [](const auto& loss, bool bias) {
-    // One pair has no negatives, so but for the sigmoid loss all its gradients are zero.
+    // A single pair has no negatives, so all its gradients are zero except for the sigmoid loss.
     for (const auto samples : {bias ? 1 : 3, 2, 61})
       for (const double scale : {1.0, 14.3, 100.0}) {
         auto model = small_model(0.0, scale, bias);
@@ -112,7 +112,7 @@ TEST_CASE("Dropout and patch dropout are replayed bit for bit", "[step][cpu]") {
       CHECK(gradient_error(gradients_of(cached, batch, *model), expected) < 1e-11);
     }
   }
-  // Other random numbers are noticed: the check above can fail.
+  // Other random numbers give other gradients, so the check above can fail.
   GradCache cached(step_of(model), InfoNce{}, {.chunk_size = 5});
   const auto one = gradients_of(cached, batch, *model);
   torch::manual_seed(78);

@@ -15,7 +15,7 @@ using namespace contrapunto;
 
 namespace {
 
-/// All optional members, as a user would write them.
+/// A tower with all optional members, as a user would write it.
 struct PatchMlpImpl : torch::nn::Module {
   PatchMlpImpl() {
     stem = register_module("stem", torch::nn::Linear(3, 20));
@@ -44,7 +44,7 @@ struct PatchMlpImpl : torch::nn::Module {
 };
 TORCH_MODULE(PatchMlp);
 
-/// Nothing but the forward.
+/// A tower with a forward only.
 struct BareImpl : torch::nn::Module {
   BareImpl() { weight = register_parameter("weight", torch::randn({100, 20})); }
   at::Tensor forward(const at::Tensor& tokens) { return at::embedding(weight, tokens).mean(1); }
