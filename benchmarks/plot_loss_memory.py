@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws docs/measurements/large_batches.png: memory of the loss against the batch size, from benchmarks/results/contrastive_loss.csv.
+"""Draws docs/measurements/large_batches.png, the memory of the loss against the batch size.
 
-The newest row of each batch size counts. Needs gnuplot.
+It reads benchmarks/results/contrastive_loss.csv, uses the newest row of each batch size, and needs gnuplot.
 """
 import csv
 import pathlib

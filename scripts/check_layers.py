@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that headers keep the layering of the design: own folder and strictly lower layers only.
+"""Checks that a header includes only its own folder and strictly lower layers.
 
-Also that each begins with the license lines and `#pragma once`, names our headers by their full path, stays below 500
-lines, leaves torch/torch.h alone, defines no macro, knows only ours that are listed here, and refuses by name to be
-compiled without the component whose libraries it includes.
+It also checks that each header begins with the license lines and `#pragma once`, names our headers by their full path,
+has at most 500 lines, does not include torch/torch.h, defines no macro, uses only the macros that are listed here, and
+stops the compiler with a message when the component whose libraries it includes is missing.
 """
 import argparse
 import pathlib
@@ -35,7 +35,7 @@ MACROS = {f"CONTRAPUNTO_HAS_{name}" for name in ("CUDA", "NCCL", *COMPONENT_LIBR
 
 
 def check_file(root, file):
-    """Yields one message per fault in `file`; `root` is the folder that holds contrapunto/."""
+    """Yields one message per fault in `file`; `root` is the folder that contains contrapunto/."""
     name = file.relative_to(root).as_posix()
     lines = file.read_text().splitlines()
     if lines[:2] != HEAD:

@@ -28,7 +28,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import InterpolationMode
 
-SHARE, LEVELS = 0.999, 1  # at least this share of the values within so many levels
+SHARE, LEVELS = 0.999, 1  # at least this fraction of the values within this many levels
 
 
 def samples(path):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Towers against open_clip: features, gradients, initialization and locking, weights both ways."""
+"""Compares towers with open_clip: features, gradients, initialization, locking, and weights in both directions."""
 import argparse
 import logging
 import subprocess
@@ -36,7 +36,7 @@ def build(name):
 
 
 def perturb(model, image):
-    """Random weights where nothing is trivially 0 or 1, and statistics that fit the activations."""
+    """Random weights without trivial values of 0 or 1, and statistics that fit the activations."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -101,7 +101,7 @@ def features_and_gradients(driver, folder, name, model, with_gradients):
     wanted = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     worst, where = 0.0, ""
     for key in wanted.keys() & ours.keys():
-        # A key's bias shifts all scores of a query alike, so its gradient is rounding noise.
+        # The bias of a key shifts all scores of a query equally, so its gradient is rounding noise.
         if not key.endswith("k_proj.bias"):
             error = ((ours[key] - wanted[key]).abs().max() / wanted[key].abs().max()).item()
             worst, where = max((worst, where), (error, key))
@@ -110,7 +110,7 @@ def features_and_gradients(driver, folder, name, model, with_gradients):
 
 
 def resnet_near_float64(driver, folder, name, model):
-    """Our float32 features are as near to float64 as open_clip's.
+    """Checks that our float32 features are as near to float64 as open_clip's.
 
     The last feature map is off by 1e-6 in both programs, but perturbed weights give the attention pool scores of some
     hundred, and its softmax turns that into 1e-6 to 1e-5 of the features: for RN101 in float32 one cannot be held to the
@@ -135,7 +135,7 @@ def resnet_near_float64(driver, folder, name, model):
 
 
 def initialization(driver, folder, name, model):
-    """Our fresh weights load strictly and are drawn as open_clip draws them."""
+    """Checks that our fresh weights load strictly and have open_clip's distributions."""
     out = folder / "fresh"
     run(driver, "initialize", name, 1, out)
     ours, theirs = load_file(out), dict(model.state_dict())
