@@ -9,14 +9,12 @@
 //
 // The batch size is that of one optimizer step over all ranks. The gradient is that of this batch,
 // whatever --chunk-size and the number of ranks are. A plan is printed before step 0, and a run
-// that would be wasted is refused. The output folder receives config.json, log.jsonl, curves.png,
-// step-*/ checkpoints and open_clip_model.safetensors, which OpenCLIP loads. --resume continues a
-// run, bit-equal on the CPU, and also with another number of ranks. docs/reference/settings.md
-// describes the settings and the output.
+// that would be wasted is refused. --resume continues a run, bit-equal on the CPU, and also with
+// another number of ranks. docs/reference/settings.md describes the settings and the output, such
+// as open_clip_model.safetensors, which OpenCLIP loads.
 //
 // What to expect: recipes/cifar10.toml reaches 82 % zero-shot accuracy (loss 3.9) in 13 minutes on
-// two CPU cores; docs/measurements/cifar10.md has its curves. The comments of the other recipes say
-// what to expect of them.
+// two CPU cores; see docs/measurements/cifar10.md. The other recipes have comments on this.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -95,7 +93,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over the ranks")
+  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
       .may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops and dropout");
   t.section("Run");
@@ -120,8 +118,6 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   std::ostream silent(nullptr);
   std::ostream& out = ranks.is_first() ? std::cout : silent;
   torch::manual_seed(s.seed);
-  TORCH_CHECK(s.batch_size % ranks.size() == 0, "batch-size (", s.batch_size,
-              ") must be a multiple of the number of ranks (", ranks.size(), ")");
 
   // ==== Data ===================================================================================
   cp::ModelConfig config = cp::find_model_config(s.model);
@@ -141,7 +137,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                                          .shift_padding = s.shift,
                                          .horizontal_flip = s.flip};
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
-  cp::LoaderOptions loading{.batch_size = s.batch_size / ranks.size(),
+  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,
                             .seed = s.seed,
                             .pad_text_to = trims ? 0 : config.text.context_length,
@@ -230,11 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    cp::WeightsFacts{.name = s.weights},
                    cp::DeviceFacts{cp::free_memory_bytes(device)});
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  if (folder.resumes()) {
-    const auto earlier = folder.resume_from().parent_path() / "config.json";
-    for (const auto& difference : cp::differences(settings, earlier))
-      plan.refuse("the run would continue with another setting: " + difference);
-  }
+  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
@@ -246,12 +238,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler).add("ema", ema);
   parts.add("loader", loader).add("progress", progress);
   loader.start_epoch(0);
-  if (folder.resumes()) {
-    folder.load(parts);
-    out << "resumed from " << folder.resume_from().string() << "\n";
-  }
-  for (const auto& note : folder.notes()) out << "note: " << note << "\n";
-  cp::on_first_rank(ranks, [&] { cp::write_settings(folder / "config.json", settings); });
+  if (folder.resumes()) folder.load(parts);
+  for (const auto& note : folder.notes()) out << note << "\n";
+  cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
   const bool in_place = ::isatty(STDOUT_FILENO) == 1;

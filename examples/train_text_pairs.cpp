@@ -107,8 +107,6 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   std::ostream silent(nullptr);
   std::ostream& out = ranks.is_first() ? std::cout : silent;
   torch::manual_seed(s.seed);
-  TORCH_CHECK(s.batch_size % ranks.size() == 0, "batch-size (", s.batch_size,
-              ") must be a multiple of the number of ranks (", ranks.size(), ")");
 
   // ==== Data ===================================================================================
   const cp::Tokenizer x_tokenizer = cp::make_tokenizer(s.vocabulary, s.x_context);
@@ -119,7 +117,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     return std::move(read.pairs);
   };
   cp::TextPairLoader loader(read_pairs(s.train_data), x_tokenizer, y_tokenizer,
-                            {.batch_size = s.batch_size / ranks.size(),
+                            {.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                              .hard_negatives = s.hard_negatives,
                              .seed = s.seed,
                              .ranks = ranks});
@@ -177,11 +175,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::DeviceFacts{cp::free_memory_bytes(device)});
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  if (folder.resumes()) {
-    const auto earlier = folder.resume_from().parent_path() / "config.json";
-    for (const auto& difference : cp::differences(settings, earlier))
-      plan.refuse("the run would continue with another setting: " + difference);
-  }
+  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
   if (s.plan) return;
@@ -192,12 +186,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler);
   parts.add("loader", loader).add("progress", progress);
   loader.start_epoch(0);
-  if (folder.resumes()) {
-    folder.load(parts);
-    out << "resumed from " << folder.resume_from().string() << "\n";
-  }
-  for (const auto& note : folder.notes()) out << "note: " << note << "\n";
-  cp::on_first_rank(ranks, [&] { cp::write_settings(folder / "config.json", settings); });
+  if (folder.resumes()) folder.load(parts);
+  for (const auto& note : folder.notes()) out << note << "\n";
+  cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
   const bool in_place = ::isatty(STDOUT_FILENO) == 1;

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
 // An attention of your own in chosen layers of a vision transformer: windows, with every third
-// layer global.
-//
-//   own_attention
-//
-// Expect a loss that falls from about 3.9 to below 0.2 in a few seconds, and every image found by
-// its text.
+// layer global. Expect a loss that falls from about 3.9 to below 0.2 in a few seconds, and every
+// image found by its text.
 #include <torch/torch.h>
 
 #include <contrapunto/contrapunto.hpp>
@@ -23,9 +19,8 @@ struct WindowAttentionImpl : torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x, const cp::TokenGrid& grid) {
-    TORCH_CHECK(grid.rows % side == 0 && grid.columns % side == 0, "WindowAttention: a plane of ",
-                grid.rows, " x ", grid.columns, " patches does not divide into windows of ", side,
-                " x ", side);
+    TORCH_CHECK(grid.rows % side == 0 && grid.columns % side == 0, grid.rows, " x ", grid.columns,
+                " patches do not divide into windows of ", side, " x ", side);
     const auto tokens = x.view({grid.batch, grid.length(), -1});
     const auto prefix = tokens.narrow(1, 0, grid.prefix);
     const auto windows =
@@ -38,11 +33,8 @@ struct WindowAttentionImpl : torch::nn::Module {
     };
     const auto mixed =
         at::scaled_dot_product_attention(split(parts[0]), split(parts[1]), split(parts[2]));
-    const auto plane = mixed.transpose(1, 2)
-                           .reshape(windows.sizes())
-                           .transpose(2, 3)
-                           .reshape({grid.batch, -1, x.size(1)});
-    return out(at::cat({prefix, plane}, 1).flatten(0, 1));
+    const auto plane = mixed.transpose(1, 2).reshape(windows.sizes()).transpose(2, 3);
+    return out(at::cat({prefix, plane.reshape({grid.batch, -1, x.size(1)})}, 1).flatten(0, 1));
   }
 
   std::int64_t side, heads;
@@ -61,12 +53,8 @@ int main() {
     return WindowAttention(usual, /*side=*/4);
   };
   // snippet end
-  const cp::TextTransformerOptions text{.context_length = 4,
-                                        .vocab_size = 64,
-                                        .width = 64,
-                                        .heads = 2,
-                                        .layers = 2,
-                                        .output_dim = 32};
+  cp::TextTransformerOptions text{.context_length = 4, .vocab_size = 64, .output_dim = 32};
+  text.width = 64, text.heads = 2, text.layers = 2;
   cp::DualEncoder model{cp::VisionTransformer(image), cp::TextTransformer(text)};
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.1));
 

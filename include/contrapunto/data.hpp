@@ -20,6 +20,7 @@
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/data/text_pair_loader.hpp"
 #include "contrapunto/data/text_pairs.hpp"
+#include "contrapunto/data/view_name.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/data/data_loader.hpp"

@@ -15,6 +15,7 @@
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/rank_watchdog_options.hpp"
 #include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/distributed/samples_per_rank.hpp"
 #include "contrapunto/distributed/single_process.hpp"
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED

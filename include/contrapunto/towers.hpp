@@ -11,6 +11,7 @@
 #include "contrapunto/towers/forward_gflops.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
+#include "contrapunto/towers/make_image_tower.hpp"
 #include "contrapunto/towers/model_config.hpp"
 #include "contrapunto/towers/model_facts.hpp"
 #include "contrapunto/towers/modified_resnet.hpp"

@@ -119,8 +119,11 @@ TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cp
   std::filesystem::resize_file(disk / "run/step-000000002/state.safetensors", 10);
   const RunFolder folder(disk / "run", {.resume = "latest"});
   REQUIRE(folder.resume_from().filename() == "step-000000001");
-  REQUIRE(folder.notes().size() == 1);
-  REQUIRE_THAT(folder.notes().front(), Contains("passed over") && Contains("step-000000002"));
+  REQUIRE(folder.notes().size() == 2);
+  REQUIRE_THAT(folder.notes()[0], Contains("passed over") && Contains("step-000000002"));
+  REQUIRE_THAT(folder.notes()[1], Contains("resumed from") && Contains("step-000000001"));
+  REQUIRE(folder.earlier_config() == folder.config());
+  REQUIRE(RunFolder(disk / "new").earlier_config().empty());
 }
 
 TEST_CASE("A checkpoint of other parts is refused before anything changes", "[checkpoint][cpu]") {

@@ -35,6 +35,8 @@ TEST_CASE("Labels are counted by class, and classes without a sample are listed"
   CHECK(counts.samples_of == std::vector<std::int64_t>{1, 0, 2, 0});
   CHECK(counts.unseen() == std::vector<std::int64_t>{1, 3});
   CHECK(check_labels(SyntheticShapes({.samples = 60}), 30).unseen().empty());
+  const LabelCounts open = check_labels(ShardSource(shard(folder, {"0", "3", "3"})));
+  CHECK(open.samples_of == std::vector<std::int64_t>{1, 0, 0, 2});
 }
 
 TEST_CASE("Labels that an evaluation cannot use raise with sample, value and remedy",
@@ -46,6 +48,9 @@ TEST_CASE("Labels that an evaluation cannot use raise with sample, value and rem
   CHECK_THROWS_WITH(check({"0", "2"}), test::contains("sample 'k1' of '" + (folder / "a.tar") +
                                                       "' is 2, but there are 2 class names"));
   CHECK_THROWS_WITH(check({"0", "-1"}), test::contains("is -1"));
+  for (const char* label : {"-1", "99999999999"})
+    CHECK_THROWS_WITH(check_labels(ShardSource(shard(folder, {"0", label}))),
+                      test::contains("sample 'k1'") && test::contains("is " + std::string(label)));
   CHECK_THROWS_WITH(check({"0", "", "1", ""}),
                     test::contains("2 of 4 samples have no label, the first is sample 'k1'"));
   CHECK_THROWS_WITH(check({"", ""}), test::contains("none of the 2 samples has a label"));

@@ -11,8 +11,10 @@
 #include <fstream>
 #include <set>
 
+#include "contrapunto/data/detail/batch_builder.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/synthetic_shapes.hpp"
+#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
 #include "data/contains.hpp"
 #include "data/image_encode.hpp"
@@ -20,6 +22,7 @@
 #include "support/some_rank.hpp"
 
 using namespace contrapunto;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -124,6 +127,56 @@ TEST_CASE("An epoch has every sample once, in batches of one size", "[data][cpu]
   CHECK_FALSE(loader.next());
   CHECK(loader.statistics().batches == 6);
   CHECK(loader.statistics().samples == 48);
+}
+
+TEST_CASE("Views of an image are drawn independently of each other", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(40, std::set<std::int64_t>{5});
+  DataLoader single(source, kTrain, letters, {.batch_size = 8});
+  DataLoader two(source, kTrain, letters, {.batch_size = 8, .threads = 1, .views = 2});
+  DataLoader three(source, kTrain, letters, {.batch_size = 8, .threads = 3, .views = 3});
+  const auto expected = epoch(single, 1), pairs = epoch(two, 1), triples = epoch(three, 1);
+  require_equal(pairs, expected);  // the first view is that of a loader of single views
+  require_equal(triples, expected);
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    CHECK_FALSE(expected[i].tensors.contains("image2"));
+    CHECK_FALSE(pairs[i].tensors.contains("image3"));
+    const auto first = pairs[i].at("image"), second = pairs[i].at("image2");
+    CHECK(second.sizes() == first.sizes());
+    CHECK(second.equal(triples[i].at("image2")));
+    for (std::int64_t row = 0; row < first.size(0); ++row)
+      CHECK_FALSE(second[row].equal(first[row]));
+    CHECK_FALSE(triples[i].at("image3").equal(second));
+  }
+  CHECK_FALSE(epoch(two, 2).front().at("image2").equal(pairs.front().at("image2")));
+}
+
+TEST_CASE("The rows of every view stay together where a sample is missing", "[data][cpu]") {
+  contrapunto::detail::BatchBuilder builder(0, 3,
+                                            {.image_size = 2, .views = 2, .with_text = false});
+  for (const std::int64_t row : {0, 2}) {
+    for (const std::int64_t view : {0, 1}) {
+      RgbImage image;
+      image.reshape(2, 2);
+      std::fill_n(image.data(), image.bytes(), static_cast<std::uint8_t>(10 * view + row));
+      builder.set_view(row, view, image);
+    }
+    builder.set_row(row, {}, std::nullopt, std::to_string(row));
+  }
+  const Batch batch = builder.finish();
+  CHECK(batch.keys == std::vector<std::string>{"0", "2"});
+  for (const std::int64_t view : {0, 1}) {
+    const auto images = batch.at(view_name(view));
+    REQUIRE(images.size(0) == 2);
+    CHECK(images[0].eq(10 * view).all().item<bool>());
+    CHECK(images[1].eq(10 * view + 2).all().item<bool>());
+  }
+}
+
+TEST_CASE("Several views are refused where they would be equal", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(8);
+  CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.train = false, .views = 2}),
+                    Contains("set views to 1"));
+  CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.views = 0}), Contains("views (0)"));
 }
 
 TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/distributed/ranks.hpp"
 
+#include "contrapunto/distributed/samples_per_rank.hpp"
 #include "support/catch.hpp"
+#include "support/some_rank.hpp"
 #include "support/thread_ranks.hpp"
 
 using namespace contrapunto;
@@ -37,4 +39,12 @@ TEST_CASE("Ranks forward every operation to their communicator", "[distributed][
     REQUIRE(shifted[r].item<double>() == static_cast<double>((r + 1) % 3));
     REQUIRE(smallest[r] == 8);
   }
+}
+
+TEST_CASE("A batch is parted evenly among the ranks, or refused", "[distributed][cpu]") {
+  REQUIRE(samples_per_rank(12, Ranks()) == 12);
+  REQUIRE(samples_per_rank(12, test::SomeRank{0, 4}) == 3);
+  REQUIRE_THROWS_WITH(samples_per_rank(10, test::SomeRank{0, 4}),
+                      Catch::Matchers::Contains("(10)") && Catch::Matchers::Contains("ranks (4)"));
+  REQUIRE_THROWS_WITH(samples_per_rank(0, Ranks()), Catch::Matchers::Contains("(0)"));
 }

@@ -143,7 +143,7 @@ TEST_CASE("Ranks together count the same hits as one process", "[evaluate][cpu]"
   whole.add(features, labels, classifier);
   const auto expected = whole.result();
   for (const auto& ends : std::vector<std::vector<std::int64_t>>{{25, 50}, {3, 3, 40, 50}}) {
-    std::vector<ZeroShotResult> results(ends.size()), again(ends.size());
+    std::vector<ClassificationAccuracy> results(ends.size()), again(ends.size());
     test::run_thread_ranks(
         static_cast<std::int64_t>(ends.size()), [&](const test::ThreadRank& rank) {
           const auto r = static_cast<std::size_t>(rank.rank());
@@ -163,7 +163,7 @@ TEST_CASE("Ranks together count the same hits as one process", "[evaluate][cpu]"
         CHECK(result.top5 == expected.top5);
       }
   }
-  ZeroShotResult none{1, 1, 1};
+  ClassificationAccuracy none{1, 1, 1};
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto result = ZeroShotAccuracy().result(rank);
     if (rank.rank() == 1) none = result;
@@ -243,7 +243,7 @@ TEST_CASE("The accuracy over a loader is that of all its samples, on one rank an
   CHECK(result.samples == 24);
   CHECK(result.top1 == right / 24);
   CHECK(result.top5 == 1);
-  std::vector<ZeroShotResult> of_ranks(2);
+  std::vector<ClassificationAccuracy> of_ranks(2);
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
     FixedLoader part(images.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24),

@@ -269,6 +269,33 @@ def text_pairs(build, work):
     check("no text pair with fields 'query' and 'text'" in said, said)
 
 
+def images(build, work):
+    """Both losses train, ranks and chunks give the losses of one process, a run resumes, and missing labels are named."""
+    train = build / "train_images"
+    common = ["--model", tiny_model(work), "--batch-size", 240, "--epochs", 2, "--lr", 2e-3, "--log-every", 1, "--threads",
+              1, "--projection-dim", 32, "--device", "cpu"]
+    run(train, *common, "--loss", "supcon", "--output", work / "supcon")
+    knn = [line["knn_top1"] for line in lines(work / "supcon") if "knn_top1" in line]
+    check(len(knn) == 2 and knn[-1] > 0.1, f"nearest neighbors classify the 30 classes of shapes better than chance: {knn}")
+    check((work / "supcon" / "image_tower.safetensors").stat().st_size > 0, "the weights of the tower are written")
+    six = ["--stop-after", 6]
+    run(train, *common, *six, "--output", work / "whole")
+    whole = losses(work / "whole")
+    check(len(whole) == 6 and whole[-1] < whole[0], f"the loss falls: {whole}")
+    launch = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    run(launch, "-n", 2, "--", train, *common, *six, "--chunk-size", 50, "--shard-optimizer", "--output", work / "ranks")
+    check(close(losses(work / "ranks"), whole, 1e-4), f"{losses(work / 'ranks')} is the whole batch {whole}")
+    run(train, *common, "--stop-after", 3, "--output", work / "halves")
+    run(train, *common, *six, "--output", work / "halves", "--resume", "auto")
+    check(losses(work / "halves") == whole, "losses after resume are bit-equal")
+    samples = shard_samples(64)
+    del samples["00003"]["cls"]
+    write_shard(work / "unlabeled.tar", samples)
+    said = run(train, *common[:2], "--batch-size", 16, "--train-data", work / "unlabeled.tar", "--loss", "supcon",
+               "--output", work / "none", expect=1)
+    check("00003" in said and "no label" in said, said)
+
+
 def mistakes(build, work):
     """Each mistake ends with a message that names it and the remedy, before the first step."""
     train = build / "train_clip"
@@ -309,7 +336,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
-                                         "mistakes", "folders", "recipes"])
+                                         "images", "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

@@ -116,11 +116,11 @@ TEST_CASE("Findings of the program are listed with those of the plan, errors fir
           "[plan][cpu]") {
   auto plan = Run{}.plan();
   plan.warn("the disk is nearly full");
-  plan.refuse("batch-size was 64, is 128");
+  plan.refuse_changes({"batch-size was 64, is 128"});
   const auto findings = plan.findings();
   REQUIRE(findings.size() == 2);
   CHECK(findings[0].severity == kError);
-  CHECK(findings[0].message == "batch-size was 64, is 128");
+  CHECK_THAT(findings[0].message, Contains("another setting: batch-size was 64, is 128"));
   CHECK(findings[1].severity == kWarning);
 }
 

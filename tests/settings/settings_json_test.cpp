@@ -40,6 +40,7 @@ TEST_CASE("The same settings have no differences", "[settings][cpu]") {
   s.lr = 1.0 / 3;
   s.templates = {"a {}.", "b {}."};
   CHECK(differences(s.table, written(s.table)).empty());
+  CHECK(differences(s.table, std::filesystem::path()).empty());  // a new run
   // A whole number in a file that people edit is the same number.
   auto json = written(s.table);
   s.ema = 0.0;

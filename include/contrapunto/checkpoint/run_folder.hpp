@@ -67,6 +67,13 @@ class RunFolder {
   }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
+  /// Where the settings of the run are written, config.json, and where those of the run that it
+  /// goes on from are: beside the checkpoint; empty for a new run.
+  [[nodiscard]] std::filesystem::path config() const { return path_ / "config.json"; }
+  [[nodiscard]] std::filesystem::path earlier_config() const {
+    return resumes() ? resume_from().parent_path() / "config.json" : std::filesystem::path();
+  }
+
   /// A file of this rank's own: NAME.EXTENSION on rank 0, NAME-rank3.EXTENSION on rank 3.
   [[nodiscard]] std::filesystem::path rank_file(const std::string& name,
                                                 const std::string& extension) const {
@@ -81,8 +88,8 @@ class RunFolder {
     return *resume_from_;
   }
 
-  /// What the user should know about the checkpoints that were found, such as damaged ones that
-  /// were passed over; a sentence each.
+  /// What the user should know, a line each: the checkpoint that the run goes on from, damaged ones
+  /// that were passed over, a file system without locks.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
   /// Restores `parts` from the checkpoint that the run goes on from. Checkpoints of later steps in
@@ -131,6 +138,7 @@ class RunFolder {
     auto text = ranks_.is_first() && resume_from_ ? resume_from_->string() : std::string();
     text = broadcast_text(ranks_, text);
     resume_from_ = text.empty() ? std::nullopt : std::optional<std::filesystem::path>(text);
+    if (resume_from_) notes_.push_back("resumed from " + text);
   }
 
   std::filesystem::path path_;

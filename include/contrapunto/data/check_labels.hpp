@@ -30,11 +30,14 @@ struct LabelCounts {
 };
 
 /// Reads the label of every sample of `source`, without decoding an image, and counts them by
-/// class. An evaluation needs a label from 0 to classes - 1 on every sample; call this before the
-/// training, so that a fault of the evaluation data shows before the first step. Raises when a
-/// label is missing, cannot be read or is out of range, and names sample, file, value and remedy.
-[[nodiscard]] inline LabelCounts check_labels(const SampleSource& source, std::int64_t classes) {
-  TORCH_CHECK(classes > 0, "check_labels: there are no class names; name a class for each label");
+/// class. An evaluation needs a label from 0 to classes - 1 on every sample, or any from 0 on where
+/// `classes` is not given; call this before the training, so that a fault of the evaluation data
+/// shows before the first step. Raises when a label is missing, cannot be read or is out of range,
+/// and names sample, file, value and remedy.
+[[nodiscard]] inline LabelCounts check_labels(const SampleSource& source,
+                                              std::optional<std::int64_t> classes = std::nullopt) {
+  TORCH_CHECK(classes.value_or(1) > 0,
+              "check_labels: there are no class names; name a class for each label");
   const auto sample_name = [&](std::int64_t index) -> std::string {
     try {
       const EncodedSample sample = source.read(index);
@@ -46,8 +49,9 @@ struct LabelCounts {
   constexpr const char* kWhere =
       "Labels come from the cls member of a sample in tar shards, from "
       "CsvSourceOptions::label_column in lists, and from the folders of classes";
+  constexpr std::int64_t kMostClasses = std::int64_t{1} << 24;  // more is a mistake in the data
   LabelCounts counts;
-  counts.samples_of.resize(static_cast<std::size_t>(classes));
+  counts.samples_of.resize(static_cast<std::size_t>(classes.value_or(0)));
   std::int64_t missing = 0;
   std::int64_t first_missing = 0;
   for (std::int64_t i = 0; i < source.size(); ++i) {
@@ -62,10 +66,14 @@ struct LabelCounts {
       if (missing++ == 0) first_missing = i;
       continue;
     }
-    TORCH_CHECK(0 <= *label && *label < classes, "check_labels: the label of ", sample_name(i),
-                " is ", *label, ", but there are ", classes,
-                " class names, so labels run from 0 to ", classes - 1,
+    TORCH_CHECK(classes || (0 <= *label && *label < kMostClasses), "check_labels: the label of ",
+                sample_name(i), " is ", *label, "; labels run from 0 to the number of classes - 1");
+    TORCH_CHECK(!classes || (0 <= *label && *label < *classes), "check_labels: the label of ",
+                sample_name(i), " is ", *label, ", but there are ", *classes,
+                " class names, so labels run from 0 to ", *classes - 1,
                 ". Give the list of names that belongs to this data");
+    if (*label >= std::ssize(counts.samples_of))
+      counts.samples_of.resize(static_cast<std::size_t>(*label) + 1);
     ++counts.samples_of[static_cast<std::size_t>(*label)];
   }
   TORCH_CHECK(missing < source.size(), "check_labels: none of the ", source.size(),

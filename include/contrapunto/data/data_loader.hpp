@@ -43,12 +43,13 @@ namespace contrapunto {
 
 /// Batches of image-text pairs, prepared ahead by threads of this process.
 ///
-/// A batch holds "image" uint8 [B, 3, S, S]; "text" int64 [B, L], padded with 0, when there is a
-/// tokenize function; "label" int64 [B], -1 for a sample without one, when any sample has one; and
-/// the keys. An epoch is a sequence of samples, a pure function of the source, the seed and the
-/// epoch. Batches are cut from it one after the other, and the rows of a batch are parted among the
-/// ranks. So what a batch holds does not depend on the number of threads, nor on where a run was
-/// interrupted, and a run may go on at any sample with another batch size or number of ranks.
+/// A batch holds "image" uint8 [B, 3, S, S], and "image2" and so on with several views; "text"
+/// int64 [B, L], padded with 0, when there is a tokenize function; "label" int64 [B], -1 for a
+/// sample without one, when any sample has one; and the keys. An epoch is a sequence of samples, a
+/// pure function of the source, the seed and the epoch. Batches are cut from it one after the
+/// other, and the rows of a batch are parted among the ranks. So what a batch holds does not depend
+/// on the number of threads, nor on where a run was interrupted, and a run may go on at any sample
+/// with another batch size or number of ranks.
 ///
 /// Training: floor(size / (batch_size * ranks)) batches an epoch on every rank. Another sample
 /// takes the place of one that cannot be used, so no batch shrinks; see detail::substitute_place.
@@ -211,6 +212,10 @@ class DataLoader {
     TORCH_CHECK(source_ != nullptr, "DataLoader: no source given");
     TORCH_CHECK(o_.batch_size > 0, "DataLoader: batch_size (", o_.batch_size, ") must be positive");
     TORCH_CHECK(o_.threads > 0, "DataLoader: threads (", o_.threads, ") must be positive");
+    TORCH_CHECK(o_.views > 0, "DataLoader: views (", o_.views, ") must be positive");
+    TORCH_CHECK(o_.views == 1 || o_.train, "DataLoader: ", o_.views,
+                " views of an image are for training; for evaluation all are equal, so set views "
+                "to 1");
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
     TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
@@ -302,7 +307,7 @@ class DataLoader {
     const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
     return std::make_shared<Slot>(
         first + begin, end - begin,
-        detail::BatchBuilder::Options{transform_.options().image_size, o_.pad_text_to,
+        detail::BatchBuilder::Options{transform_.options().image_size, o_.views, o_.pad_text_to,
                                       static_cast<bool>(tokenize_), pinned_, o_.channels_last});
   }
 
@@ -330,16 +335,27 @@ class DataLoader {
     const auto sample = reader_.read(index, scratch.sample);
     if (tokenize_ && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
-    RandomStream random(o_.seed, static_cast<std::uint64_t>(epoch_),
-                        static_cast<std::uint64_t>(index) + kSampleStreams);
+    RandomStream random = stream(index, 0);
     std::vector<std::int64_t> tokens;
     if (tokenize_) {
       const auto captions = static_cast<std::int64_t>(sample->captions.size());
       const std::int64_t chosen = o_.train ? random.integer(captions) : 0;
       tokens = tokenize_(sample->captions[static_cast<std::size_t>(chosen)]);
     }
-    transform_(sample->image, random, scratch.work);
-    builder.set_row(row, scratch.work.square, std::move(tokens), sample->label, sample->key);
+    for (std::int64_t view = 0; view < o_.views; ++view) {
+      if (view > 0) random = stream(index, view);
+      transform_(sample->image, random, scratch.work);
+      builder.set_view(row, view, scratch.work.square);
+    }
+    builder.set_row(row, std::move(tokens), sample->label, sample->key);
+  }
+
+  /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
+  /// whatever the number of views is.
+  [[nodiscard]] RandomStream stream(std::int64_t index, std::int64_t view) const {
+    return RandomStream(o_.seed, static_cast<std::uint64_t>(epoch_),
+                        static_cast<std::uint64_t>(index) +
+                            static_cast<std::uint64_t>(view) * kViewStreams + kSampleStreams);
   }
 
   [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
@@ -358,6 +374,8 @@ class DataLoader {
 
   /// Keeps the streams of samples apart from those that EpochOrder draws from.
   static constexpr std::uint64_t kSampleStreams = std::uint64_t{1} << 62;
+  /// More than any source has samples.
+  static constexpr std::uint64_t kViewStreams = std::uint64_t{1} << 48;
 
   std::shared_ptr<const SampleSource> source_;
   ImageTransform transform_;

@@ -18,8 +18,8 @@ struct SkippedSample {
 };
 
 /// Memory: at most `max_queued_batches` batches are prepared or ready, each of
-/// batch_size * (3 * image_size^2 + 8 * (context + 1)) bytes, and each thread holds one decoded
-/// image of at most 3 * max_pixels bytes and its encoded bytes.
+/// batch_size * (3 * views * image_size^2 + 8 * (context + 1)) bytes, and each thread holds one
+/// decoded image of at most 3 * max_pixels bytes and its encoded bytes.
 struct LoaderOptions {
   std::int64_t batch_size = 256;  ///< Pairs in a batch of this rank.
   std::int64_t threads = 2;       ///< Threads that read, decode, transform and tokenize.
@@ -27,6 +27,9 @@ struct LoaderOptions {
   /// Shuffle, drop the last partial batch, replace unusable samples; otherwise keep the order of
   /// the source, give every usable sample once, and take each sample's first caption.
   bool train = true;
+  /// Views of each image, which is decoded once: each is cropped, flipped and colored anew, and
+  /// view_name() gives its name in the batch. Above 1 for training only, as for SimCLR.
+  std::int64_t views = 1;
   std::int64_t max_queued_batches = 4;
   std::int64_t pad_text_to = 0;          ///< Tokens; 0: the longest text of the batch.
   std::int64_t shuffle_window = 32;      ///< Shards mixed with one another; 0: all.

@@ -9,8 +9,8 @@
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/evaluate/classification_accuracy.hpp"
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"
-#include "contrapunto/evaluate/zero_shot_result.hpp"
 
 namespace contrapunto {
 
@@ -20,9 +20,9 @@ namespace contrapunto {
 /// every batch and all get the result over all samples; then it is collective. No gradient is
 /// recorded; the caller puts the model into eval mode.
 template <class L, class EncodeImage>
-[[nodiscard]] ZeroShotResult evaluate_zero_shot(L& loader, EncodeImage&& encode_image,
-                                                const at::Tensor& classifier,
-                                                const Ranks& ranks = {}) {
+[[nodiscard]] ClassificationAccuracy evaluate_zero_shot(L& loader, EncodeImage&& encode_image,
+                                                        const at::Tensor& classifier,
+                                                        const Ranks& ranks = {}) {
   static_assert(Loader<L>, "evaluate_zero_shot: the loader must satisfy the concept Loader");
   static_assert(std::is_invocable_r_v<at::Tensor, EncodeImage&, const at::Tensor&>,
                 "evaluate_zero_shot: encode_image must be callable as `Tensor f(const Tensor&)`");

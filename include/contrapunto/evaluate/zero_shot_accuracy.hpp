@@ -13,8 +13,8 @@
 #include <cstdint>
 
 #include "contrapunto/distributed/ranks.hpp"
+#include "contrapunto/evaluate/classification_accuracy.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
-#include "contrapunto/evaluate/zero_shot_result.hpp"
 
 namespace contrapunto {
 
@@ -55,7 +55,7 @@ class ZeroShotAccuracy {
 
   /// Accuracy over all batches so far, those of all `ranks` together, which need not have as many
   /// each; the same on every rank. Zeros when there was no batch. Waits for the device. Collective.
-  [[nodiscard]] ZeroShotResult result(const Ranks& ranks = {}) const {
+  [[nodiscard]] ClassificationAccuracy result(const Ranks& ranks = {}) const {
     auto all = counts();
     if (ranks.size() > 1) all = all.to(ranks.device());
     ranks.all_reduce_sum_(all);
@@ -69,7 +69,7 @@ class ZeroShotAccuracy {
     return at::stack({first_, five_, at::full({}, samples_, first_.options())});
   }
 
-  [[nodiscard]] static ZeroShotResult of(const at::Tensor& counts) {
+  [[nodiscard]] static ClassificationAccuracy of(const at::Tensor& counts) {
     const auto host = counts.cpu();
     const auto* values = host.const_data_ptr<std::int64_t>();
     if (values[2] == 0) return {};

@@ -71,6 +71,10 @@ class RunPlan {
   void refuse(std::string message) {
     own_findings_.push_back({PlanFinding::Severity::kError, std::move(message)});
   }
+  /// Refuses a run that goes on with other settings; `lines` are those of differences().
+  void refuse_changes(const std::vector<std::string>& lines) {
+    for (const auto& line : lines) refuse("the run would go on with another setting: " + line);
+  }
   void warn(std::string message) {
     own_findings_.push_back({PlanFinding::Severity::kWarning, std::move(message)});
   }

@@ -71,10 +71,12 @@ inline void write_settings(const std::filesystem::path& path, const SettingsTabl
   write_file_atomically(path, to_json(table).dump(2) + "\n");
 }
 
-/// differences() from the settings in the file `path` that write_settings() wrote. A missing file
-/// is one difference, since nothing is known then. Raises for a file that is not JSON.
+/// differences() from the settings in the file `path` that write_settings() wrote; none for an
+/// empty path, which stands for a new run. A missing file is one difference, since nothing is known
+/// then. Raises for a file that is not JSON.
 [[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
                                                           const std::filesystem::path& path) {
+  if (path.empty()) return {};
   if (!std::filesystem::is_regular_file(path))
     return {"'" + path.string() + "', which would name the earlier settings, is missing"};
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);

@@ -2,11 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <type_traits>
+#include <c10/util/Exception.h>
+
+#include <cstdint>
 #include <variant>
 
 #include "contrapunto/towers/dual_encoder.hpp"
+#include "contrapunto/towers/make_image_tower.hpp"
 #include "contrapunto/towers/model_config.hpp"
+#include "contrapunto/towers/text_transformer.hpp"
 
 namespace contrapunto {
 
@@ -15,21 +19,15 @@ namespace contrapunto {
 /// `embed_dim`.
 [[nodiscard]] inline DualEncoder make_dual_encoder(const ModelConfig& config,
                                                    const at::TensorOptions& tensor_options = {}) {
-  const DualEncoderOptions options{config.initial_logit_scale, config.initial_logit_bias};
-  return std::visit(
-      [&](const auto& image) {
-        using Options = std::decay_t<decltype(image)>;
-        using ImageTower = std::conditional_t<std::is_same_v<Options, ModifiedResNetOptions>,
-                                              ModifiedResNet, VisionTransformer>;
-        TORCH_CHECK(
-            image.output_dim == config.embed_dim && config.text.output_dim == config.embed_dim,
-            "make_dual_encoder: embed_dim is ", config.embed_dim,
-            " but output_dim of the image tower ", image.output_dim, " and of the text tower ",
-            config.text.output_dim);
-        return DualEncoder(ImageTower(image, tensor_options),
-                           TextTransformer(config.text, tensor_options), options);
-      },
-      config.image);
+  const auto image_dim =
+      std::visit([](const auto& image) -> std::int64_t { return image.output_dim; }, config.image);
+  TORCH_CHECK(image_dim == config.embed_dim && config.text.output_dim == config.embed_dim,
+              "make_dual_encoder: embed_dim is ", config.embed_dim,
+              " but output_dim of the image tower ", image_dim, " and of the text tower ",
+              config.text.output_dim);
+  return DualEncoder(make_image_tower(config, tensor_options),
+                     TextTransformer(config.text, tensor_options),
+                     DualEncoderOptions{config.initial_logit_scale, config.initial_logit_bias});
 }
 
 }  // namespace contrapunto

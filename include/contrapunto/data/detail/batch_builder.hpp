@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto::detail {
@@ -27,6 +28,7 @@ class BatchBuilder {
  public:
   struct Options {
     std::int64_t image_size = 0;
+    std::int64_t views = 1;
     std::int64_t pad_text_to = 0;
     bool with_text = true;
     bool pinned = false;
@@ -40,17 +42,22 @@ class BatchBuilder {
         content_(static_cast<std::size_t>(rows)) {
     const auto format =
         o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-    images_ = at::empty({rows, 3, o_.image_size, o_.image_size}, tensor_options(at::kByte), format);
+    for (std::int64_t view = 0; view < o_.views; ++view)
+      views_.push_back(
+          at::empty({rows, 3, o_.image_size, o_.image_size}, tensor_options(at::kByte), format));
   }
 
   [[nodiscard]] std::int64_t first_place() const { return first_place_; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
 
-  void set_row(std::int64_t row, const RgbImage& image, std::vector<std::int64_t> tokens,
+  /// Everything but the pixels; call set_view for each view as well.
+  void set_row(std::int64_t row, std::vector<std::int64_t> tokens,
                std::optional<std::int64_t> label, std::string key) {
-    Row& content = content_[static_cast<std::size_t>(row)];
-    content = {true, std::move(tokens), label, std::move(key)};
-    std::uint8_t* out = row_pixels(row);
+    content_[static_cast<std::size_t>(row)] = {true, std::move(tokens), label, std::move(key)};
+  }
+
+  void set_view(std::int64_t row, std::int64_t view, const RgbImage& image) {
+    std::uint8_t* out = row_pixels(row, view);
     if (o_.channels_last) {
       std::memcpy(out, image.data(), image.bytes());
       return;
@@ -72,8 +79,9 @@ class BatchBuilder {
     for (std::size_t row = 0; row < content_.size(); ++row) {
       if (!content_[row].is_set) continue;
       if (kept != row) {
-        std::memcpy(row_pixels(static_cast<std::int64_t>(kept)),
-                    row_pixels(static_cast<std::int64_t>(row)), row_bytes());
+        for (std::int64_t view = 0; view < o_.views; ++view)
+          std::memcpy(row_pixels(static_cast<std::int64_t>(kept), view),
+                      row_pixels(static_cast<std::int64_t>(row), view), row_bytes());
         content_[kept] = std::move(content_[row]);
       }
       ++kept;
@@ -81,7 +89,10 @@ class BatchBuilder {
     content_.resize(kept);
     const auto n = static_cast<std::int64_t>(kept);
     Batch batch;
-    batch.tensors.emplace("image", n == rows_ ? images_ : images_.narrow(0, 0, n));
+    for (std::int64_t view = 0; view < o_.views; ++view) {
+      const at::Tensor& images = views_[static_cast<std::size_t>(view)];
+      batch.tensors.emplace(view_name(view), n == rows_ ? images : images.narrow(0, 0, n));
+    }
     bool labelled = false;
     for (Row& row : content_) {
       labelled |= row.label.has_value();
@@ -111,8 +122,9 @@ class BatchBuilder {
   [[nodiscard]] std::size_t row_bytes() const {
     return static_cast<std::size_t>(o_.image_size * o_.image_size * 3);
   }
-  [[nodiscard]] std::uint8_t* row_pixels(std::int64_t row) {
-    return images_.mutable_data_ptr<std::uint8_t>() + static_cast<std::size_t>(row) * row_bytes();
+  [[nodiscard]] std::uint8_t* row_pixels(std::int64_t row, std::int64_t view) {
+    return views_[static_cast<std::size_t>(view)].mutable_data_ptr<std::uint8_t>() +
+           static_cast<std::size_t>(row) * row_bytes();
   }
 
   [[nodiscard]] at::Tensor texts(std::int64_t n) const {
@@ -137,7 +149,7 @@ class BatchBuilder {
   std::int64_t first_place_;
   std::int64_t rows_;
   Options o_;
-  at::Tensor images_;
+  std::vector<at::Tensor> views_;
   std::vector<Row> content_;
   std::atomic<std::int64_t> done_{0};
 };

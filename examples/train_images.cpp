@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: CC0-1.0
+// Trains an image tower so that two views of one image are close (SimCLR), or all images of one
+// class (SupCon), and measures its features by a vote of the nearest neighbors. It runs as one
+// process or as any number of ranks.
+//
+//   train_images --model examples/models/cifar-rn.json                  # built-in shapes
+//   train_images --config examples/recipes/supcon_cifar10.toml --train-data 'train-{000..019}.tar'
+//   scripts/launch -n 2 train_images ...                                # or torchrun, srun, mpirun
+//
+// Every image is decoded once and augmented twice. The loss compares each view with all views of
+// the whole batch, whatever --chunk-size and the number of ranks are. A plan is printed before step
+// 0. The output folder receives config.json, log.jsonl, curves.png, step-*/ checkpoints and
+// image_tower.safetensors, the weights without the projection; --resume continues a run.
+//
+// What to expect: recipes/supcon_cifar10.toml has the accuracy and the time of a whole run on two
+// CPU cores in its comments.
+#include <torch/nn/modules/linear.h>
+#include <torch/utils.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <contrapunto/contrapunto.hpp>
+#include <iostream>
+
+namespace cp = contrapunto;
+
+namespace {
+
+// ==== Settings =================================================================================
+struct Settings {
+  // Data
+  std::string train_data = "synthetic", eval_data;
+  double crop_area = 0.2, color_jitter = 0.5, grayscale = 0.2;
+  std::int64_t threads = 2;
+  bool flip = true, cache_decoded = false;
+  // Model
+  std::string model = "RN50", loss = "nt-xent";
+  std::int64_t projection_dim = 128;
+  double temperature = 0.1;
+  bool checkpoint_activations = false;
+  // Optimization
+  std::int64_t batch_size = 256;
+  std::string chunk_size = "none", warmup = "5%", precision = "fp32";
+  double epochs = 10, lr = 1e-3, weight_decay = 0.1, clip = 1.0, ema = 0.0;
+  bool shard_optimizer = false;
+  std::uint64_t seed = 0;
+  // Run
+  std::string output = "runs/train_images", resume, device;
+  std::int64_t log_every = 10, eval_every = 1, save_every = 1'000, stop_after = 0;
+  bool plan = false, force = false;
+};
+
+/// Describes every setting once. The command line, --config FILE.toml, config.json and the
+/// comparisons between ranks and with an earlier run are made from this table.
+cp::SettingsTable describe(Settings& s) {
+  cp::SettingsTable t;
+  t.section("Data");
+  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
+  t.add("eval-data", s.eval_data, "labeled images that search the training data; empty: none");
+  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
+  t.add("color-jitter", s.color_jitter, "strength; 1 is that of SimCLR, 0: none")
+      .check(cp::at_least(0));
+  t.add("grayscale", s.grayscale, "fraction of views without color").check(cp::in_range(0, 1));
+  t.add("flip", s.flip, "mirror each view with probability 1/2");
+  t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
+  t.add("threads", s.threads, "decoding threads per rank").may_change();
+  t.section("Model");
+  t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
+  t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
+  t.add("projection-dim", s.projection_dim, "width of the features that the loss compares")
+      .check(cp::at_least(1));
+  t.add("temperature", s.temperature, "divides the cosine similarities").check(cp::above(0));
+  t.add("checkpoint-activations", s.checkpoint_activations, "recompute the blocks in backward");
+  t.section("Optimization");
+  t.add("batch-size", s.batch_size, "images in one optimizer step, over all ranks");
+  t.add("chunk-size", s.chunk_size, "GradCache: images in memory at once per rank, 'auto', 'none'")
+      .readable_by(cp::parse_chunk_size);
+  t.add("epochs", s.epochs, "passes over the training data");
+  t.add("lr", s.lr, "learning rate at the end of the warm-up");
+  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
+      .readable_by(cp::parse_duration);
+  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
+  t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
+  t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
+  t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
+      .readable_by(cp::precision_policy);
+  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
+      .may_change();
+  t.add("seed", s.seed, "seed of weights, data order and views");
+  t.section("Run");
+  t.add("output", s.output, "folder for everything that is written").may_change();
+  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
+  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
+  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
+  t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
+  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
+  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never").may_change();
+  t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
+  t.add("force", s.force, "train even if the plan refuses the run").may_change();
+  return t;
+}
+
+/// The tower whose features are kept, and a projection that only the loss sees. Features before the
+/// projection are better (Chen et al. 2020, https://arxiv.org/abs/2002.05709, section 4.2).
+struct ImageModelImpl : torch::nn::Module {
+  ImageModelImpl(cp::AnyTower image_tower, std::int64_t width, std::int64_t projection_dim)
+      : tower(std::move(image_tower)), hidden(width, width), out(width, projection_dim) {
+    register_module("tower", tower.ptr());
+    register_module("hidden", hidden);
+    register_module("out", out);
+  }
+
+  /// Images [B, 3, S, S] to [B, projection_dim].
+  at::Tensor forward(const at::Tensor& images) { return out(at::relu(hidden(tower(images)))); }
+
+  cp::AnyTower tower;
+  torch::nn::Linear hidden, out;
+};
+TORCH_MODULE(ImageModel);
+
+void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks& ranks) {
+  // ==== Ranks, device, precision ===============================================================
+  cp::check_same_on_all_ranks(ranks, "the settings", cp::values(settings));
+  const torch::Device device = ranks.device();
+  const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
+  std::ostream silent(nullptr);
+  std::ostream& out = ranks.is_first() ? std::cout : silent;
+  torch::manual_seed(s.seed);
+
+  // ==== Data ===================================================================================
+  const cp::ModelConfig config = cp::find_model_config(s.model);
+  const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
+    const auto source = cp::open_source(spec, {.synthetic = {.samples = samples, .seed = seed}});
+    for (const auto& line : source->report().first) out << "left out " << line << "\n";
+    return source;
+  };
+  const cp::ImageTransformOptions pixels{
+      .image_size = config.image_size(),
+      .train = true,
+      .interpolation = config.interpolation,
+      .resize_mode = config.resize_mode,
+      .crop_scale = {s.crop_area, 1.0},
+      .horizontal_flip = s.flip,
+      .color_jitter = {0.8 * s.color_jitter, 0.8 * s.color_jitter, 0.8 * s.color_jitter,
+                       std::min(0.5, 0.2 * s.color_jitter)},
+      .color_jitter_probability = s.color_jitter > 0 ? 0.8 : 0.0,
+      .grayscale_probability = s.grayscale};
+  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
+                            .threads = s.threads,
+                            .seed = s.seed,
+                            .views = 2,
+                            .ranks = ranks,
+                            .cache_decoded = s.cache_decoded,
+                            .pin_memory = device.is_cuda(),
+                            .channels_last = true};
+  loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
+  cp::DataLoader loader(open(s.train_data, 6'000, 0), cp::ImageTransform(pixels), nullptr, loading);
+  cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
+                              loader.batches_per_epoch());
+  const bool built_in = s.train_data == "synthetic", evaluates = built_in || !s.eval_data.empty();
+  std::optional<cp::DataLoader> gallery_loader, eval_loader;
+  if (evaluates) {
+    loading.train = false;
+    loading.views = 1;
+    const cp::ImageTransform plain(pixels.for_evaluation());
+    gallery_loader.emplace(open(s.train_data, 6'000, 0), plain, nullptr, loading);
+    eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1), plain, nullptr,
+                        loading);
+    static_cast<void>(cp::check_labels(eval_loader->source()));
+  }
+  // Missing labels are found now and not in the middle of the run.
+  if (evaluates || s.loss == "supcon") static_cast<void>(cp::check_labels(loader.source()));
+
+  // ==== Model ==================================================================================
+  ImageModel model(cp::make_image_tower(config), config.embed_dim, s.projection_dim);
+  if (s.checkpoint_activations) model->tower.checkpoint_activations(true);
+  model->to(device);
+  cp::apply_precision_(*model, precision);
+  cp::synchronize_batch_norm(*model, ranks);
+  cp::broadcast_module_(*model, ranks);
+  const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalized on the device
+    return cp::normalize_images(bytes.to(device), config.image_mean, config.image_std,
+                                torch::kFloat32, torch::MemoryFormat::ChannelsLast);
+  };
+
+  // ==== Loss ===================================================================================
+  const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
+  const cp::NtXent nt_xent(tiles, ranks);
+  const cp::SupCon supcon(tiles, ranks);
+  const auto loss = [&](const cp::Embeddings& e) -> cp::LossTerms {
+    return s.loss == "supcon" ? supcon(e) : nt_xent(e);
+  };
+
+  // ==== Optimizer, schedule, averages ==========================================================
+  cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
+  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
+  const cp::WarmupCosine schedule({.peak_lr = s.lr,
+                                   .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
+                                   .total_steps = run.total_steps});
+  cp::ShardedAdamW optimizer(cp::decay_groups(*model, s.weight_decay),
+                             s.shard_optimizer ? ranks : cp::Ranks(), {.beta2 = 0.98});
+  const auto parameters = optimizer.parameters();
+  const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
+  cp::LossScaler scaler(precision, device);
+  cp::Ema ema(*model, s.ema);
+
+  // ==== Step: batch in, gradients out ==========================================================
+  const auto encode = [&](const at::Tensor& bytes) -> cp::Features {
+    return model(to_images(bytes));
+  };
+  const auto scale =
+      at::full({}, 1.0 / s.temperature, at::TensorOptions(at::kFloat).device(device));
+  const auto head = [&](const std::vector<cp::Features>& views, const cp::Batch& batch) {
+    cp::Embeddings e{cp::unit_rows(views[0].tensors.front()),
+                     cp::unit_rows(views[1].tensors.front()), scale};
+    if (s.loss == "supcon") e.group_ids = batch.at("label").to(device);
+    return e;
+  };
+  const cp::StepModel step_model{
+      std::vector<cp::Encoder>{{cp::view_name(0), encode}, {cp::view_name(1), encode}}, head,
+      model->parameters(), model->buffers()};
+  cp::GradCache compute_gradients(
+      step_model, loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
+      {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
+
+  // ==== Plan ===================================================================================
+  auto model_facts = cp::model_facts(*model, "image tower of " + config.name);
+  model_facts.checkpoints_activations = s.checkpoint_activations;
+  cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
+                   cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
+                   cp::DeviceFacts{cp::free_memory_bytes(device)});
+  const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
+  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
+  const bool may_start = cp::announce_plan(plan, out, s.force);
+  TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
+  if (s.plan) return;
+
+  // ==== Resume =================================================================================
+  cp::RunProgress progress;
+  cp::CheckpointParts parts;
+  parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler).add("ema", ema);
+  parts.add("loader", loader).add("progress", progress);
+  loader.start_epoch(0);
+  if (folder.resumes()) folder.load(parts);
+  for (const auto& note : folder.notes()) out << note << "\n";
+  cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
+
+  // ==== Sinks of the step record ===============================================================
+  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
+  cp::ThroughputMeter meter;
+
+  // ==== Evaluation =============================================================================
+  const auto evaluate = [&]() -> std::optional<double> {
+    if (!evaluates) return std::nullopt;
+    const auto pause = meter.pause();
+    const torch::NoGradGuard no_grad;
+    const cp::AutocastGuard autocast(precision, device);
+    const cp::EmaScope averaged(ema);
+    model->eval();
+    const auto features = [&](const at::Tensor& bytes) {
+      ranks.progress(progress.step);
+      return model->tower(to_images(bytes));
+    };
+    const auto gallery = cp::labeled_features(*gallery_loader, features);
+    const auto queries = cp::labeled_features(*eval_loader, features);
+    const auto result = cp::nearest_neighbor_accuracy(gallery, queries, {}, ranks);
+    model->train();
+    cp::notify_evaluation({progress.step, {{"knn_top1", result.top1}, {"knn_top5", result.top5}}},
+                          line, log);
+    return result.top1;
+  };
+
+  // ==== The loop ===============================================================================
+  const auto last_step =
+      s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
+  model->train();
+  while (progress.step < last_step) {
+    const auto batch = loader.next();
+    if (!batch) {  // The metric of a checkpoint belongs to exactly the weights in it.
+      const auto epoch = loader.epoch() + 1;
+      const auto metric = epoch % s.eval_every == 0 ? evaluate() : std::nullopt;
+      loader.start_epoch(epoch);
+      if (metric) folder.save(progress.step, parts, metric);
+      continue;
+    }
+    ranks.progress(progress.step);
+    torch::manual_seed(cp::rank_seed(s.seed, progress.step, ranks.rank()));
+    const double lr = schedule(progress.step);
+    optimizer.zero_grad();
+    const cp::LossTerms terms = compute_gradients(*batch);
+    const auto found_inf = scaler.unscale_(parameters);
+    const auto norm = cp::clip_grad_norm_(parameters, max_norm);
+    optimizer.step(lr, {.found_inf = found_inf});
+    scaler.update();
+    ema.update();
+    progress.advance(s.batch_size);
+    meter.add(s.batch_size);
+
+    const bool last = progress.step == last_step;
+    const bool saves = progress.step % s.save_every == 0 && !last;
+    if (progress.step % s.log_every == 0 || saves || last) {
+      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      cp::StepRecord record{.step = progress.step};  // the host waits for the device only here
+      record.add("samples", static_cast<double>(progress.samples))
+          .add("epoch", run.epochs_at(progress.step))
+          .add(terms)
+          .add("lr", lr)
+          .add("gradient_norm", norm.item<double>())
+          .add("samples_per_second", window.samples_per_second)
+          .add("data_wait_fraction", window.data_wait_fraction);
+      cp::notify(record, line, log);
+      cp::check_loss_is_finite(record, scaler.enabled());
+    }
+    if (saves) folder.save(progress.step, parts);
+  }
+  folder.save(progress.step, parts, evaluate());
+  line.finish();
+
+  // ==== Results ================================================================================
+  if (!ranks.is_first()) return;
+  const cp::EmaScope averaged(ema);
+  cp::write_safetensors(folder / "image_tower.safetensors",
+                        cp::module_state(*model->tower).tensors);
+  if (const auto skipped = loader.statistics().skipped; skipped > 0)
+    out << skipped << " samples were skipped\n";
+  out << "wrote weights, log and checkpoints to " << s.output << "\n";
+  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings s;
+  cp::SettingsTable settings = describe(s);
+  CLI::App app{"Trains an image tower on pairs of views and measures its nearest neighbors."};
+  cp::add_to_command_line(app, settings);
+  CLI11_PARSE(app, argc, argv);
+  cp::Ranks ranks;
+  try {
+    ranks = cp::join_ranks({.device = s.device});
+    train(s, settings, ranks);
+    ranks.sign_off();
+  } catch (const std::exception& error) {
+    std::cerr << "train_images: " << ranks.explain(error) << "\n";
+    return 1;
+  }
+}

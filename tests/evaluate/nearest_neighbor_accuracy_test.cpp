@@ -1,0 +1,122 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/evaluate/nearest_neighbor_accuracy.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "support/catch.hpp"
+#include "support/thread_ranks.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+LabeledFeatures some(std::int64_t rows, std::int64_t classes, double noise, int seed) {
+  torch::manual_seed(99);
+  const auto centers = torch::randn({classes, 6});
+  torch::manual_seed(seed);
+  const auto labels = torch::randint(classes, {rows}, torch::kLong);
+  return {centers.index({labels}) + noise * torch::randn({rows, 6}), labels};
+}
+
+/// The definition, one pair at a time in float64.
+ClassificationAccuracy naive(const LabeledFeatures& gallery, const LabeledFeatures& queries,
+                             std::int64_t neighbors, double temperature) {
+  const auto g = gallery.features.to(torch::kDouble), q = queries.features.to(torch::kDouble);
+  std::int64_t first = 0, five = 0;
+  for (std::int64_t i = 0; i < q.size(0); ++i) {
+    std::vector<double> cosines;
+    for (std::int64_t j = 0; j < g.size(0); ++j)
+      cosines.push_back((q[i].dot(g[j]) / q[i].norm() / g[j].norm()).item<double>());
+    std::vector<std::int64_t> order(cosines.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](auto a, auto b) {
+      return cosines[static_cast<std::size_t>(a)] > cosines[static_cast<std::size_t>(b)];
+    });
+    std::vector<double> votes(10, 0.0);
+    for (std::int64_t k = 0; k < std::min(neighbors, g.size(0)); ++k) {
+      const auto j = order[static_cast<std::size_t>(k)];
+      votes[static_cast<std::size_t>(gallery.labels[j].item<std::int64_t>())] +=
+          std::exp(cosines[static_cast<std::size_t>(j)] / temperature);
+    }
+    const auto right = static_cast<std::size_t>(queries.labels[i].item<std::int64_t>());
+    const auto better =
+        std::count_if(votes.begin(), votes.end(),
+                      [&](double vote) { return vote > votes[right]; }) +
+        std::count(votes.begin(), votes.begin() + static_cast<long>(right), votes[right]);
+    first += better < 1;
+    five += better < 5;
+  }
+  const auto n = static_cast<double>(q.size(0));
+  return {static_cast<double>(first) / n, static_cast<double>(five) / n, q.size(0)};
+}
+
+bool equal(const ClassificationAccuracy& a, const ClassificationAccuracy& b) {
+  return a.top1 == b.top1 && a.top5 == b.top5 && a.samples == b.samples;
+}
+
+}  // namespace
+
+TEST_CASE("Neighbors vote as the definition says", "[evaluate][cpu]") {
+  const auto gallery = some(120, 9, 1.5, 1), queries = some(70, 9, 1.5, 2);
+  for (const std::int64_t neighbors : {1, 5, 30, 500}) {
+    const auto expected = naive(gallery, queries, neighbors, 0.2);
+    CHECK(expected.top1 > 0.2);
+    CHECK(expected.top1 < 0.95);
+    for (const std::int64_t chunk : {16, 512})
+      CHECK(
+          equal(nearest_neighbor_accuracy(
+                    gallery, queries, {.neighbors = neighbors, .temperature = 0.2, .chunk = chunk}),
+                expected));
+  }
+}
+
+TEST_CASE("The scale of features and a tiny temperature do not matter", "[evaluate][cpu]") {
+  const auto gallery = some(100, 5, 0.5, 1), queries = some(40, 5, 0.5, 2);
+  const auto expected = nearest_neighbor_accuracy(gallery, queries);
+  CHECK(equal(nearest_neighbor_accuracy({gallery.features * 1e6, gallery.labels},
+                                        {queries.features * 1e-6, queries.labels}),
+              expected));
+  // exp(1 / 0.001) overflows; the weights are then those of the nearest one alone.
+  CHECK(equal(nearest_neighbor_accuracy(gallery, queries, {.temperature = 1e-3}),
+              nearest_neighbor_accuracy(gallery, queries, {.neighbors = 1})));
+}
+
+TEST_CASE("Ranks share the queries and know the whole gallery", "[evaluate][cpu]") {
+  const auto gallery = some(90, 6, 1.0, 3), queries = some(31, 6, 1.0, 4);
+  const auto expected = nearest_neighbor_accuracy(gallery, queries, {.neighbors = 12});
+  const auto part = [](const LabeledFeatures& all, std::int64_t begin, std::int64_t end) {
+    return LabeledFeatures{all.features.slice(0, begin, end), all.labels.slice(0, begin, end)};
+  };
+  std::vector<ClassificationAccuracy> results(3);
+  test::run_thread_ranks(3, [&](const test::ThreadRank& rank) {
+    const auto r = static_cast<std::size_t>(rank.rank());
+    const std::vector<std::int64_t> rows{0, 50, 90, 90}, asked{0, 30, 31, 31};
+    auto own = part(gallery, rows[r], rows[r + 1]);
+    auto questions = part(queries, asked[r], asked[r + 1]);
+    if (r == 2) own = questions = {at::zeros({0, 0}), at::zeros({0}, at::kLong)};
+    results[r] = nearest_neighbor_accuracy(own, questions, {.neighbors = 12}, rank);
+  });
+  for (const auto& result : results) CHECK(equal(result, expected));
+}
+
+TEST_CASE("Nearest neighbors name what does not fit", "[evaluate][cpu]") {
+  const auto gallery = some(20, 3, 1.0, 1), queries = some(10, 3, 1.0, 2);
+  const LabeledFeatures none{at::zeros({0, 0}), at::zeros({0}, at::kLong)};
+  CHECK_THROWS_WITH(nearest_neighbor_accuracy(none, queries), Contains("gallery is empty"));
+  CHECK(nearest_neighbor_accuracy(gallery, none).samples == 0);
+  CHECK_THROWS_WITH(nearest_neighbor_accuracy(gallery, {queries.features, queries.labels - 1}),
+                    Contains("a label is negative"));
+  CHECK_THROWS_WITH(nearest_neighbor_accuracy(gallery, {queries.features, gallery.labels}),
+                    Contains("the features of the queries are [10, 6]"));
+  CHECK_THROWS_WITH(
+      nearest_neighbor_accuracy(gallery, {queries.features.narrow(1, 0, 4), queries.labels}),
+      Contains("must agree in width"));
+  CHECK_THROWS_WITH(nearest_neighbor_accuracy(gallery, queries, {.neighbors = 0}),
+                    Contains("neighbors (0)"));
+}
