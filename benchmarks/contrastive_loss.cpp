@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// Forward and backward of a tiled loss, timed; its peer is contrastive_loss_open_clip.py, both are
-// started by run_contrastive_loss.py. Prints one line of JSON per case.
+// Times forward and backward of a tiled loss. Its peer is contrastive_loss_open_clip.py, and
+// run_contrastive_loss.py starts both. Prints one line of JSON per case.
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
@@ -23,12 +23,12 @@ struct Settings {
   std::string products = "fp32";         // tf32, bf16, fp16: on CUDA
   std::string device = "cpu";
   double keep_bytes = 0.0;
-  std::int64_t rows = 0, columns = 0;  // of a tile; 0: suited to the device
+  std::int64_t rows = 0, columns = 0;  // of a tile; 0: the default of the device
   int steps = 5;
   int threads = 2;
 };
 
-// Median seconds of a call, after two that do not count.
+// Median seconds of a call, after two warm-up calls.
 template <class Call>
 double median_seconds(const torch::Device& device, int runs, const Call& call) {
   std::vector<double> times;
@@ -52,8 +52,8 @@ double process_bytes(const std::string& key) {
   return 0.0;
 }
 
-// What a call holds at most beyond what is held already: by LibTorch's allocator on CUDA, by the
-// process on the CPU, where the peer has nothing better.
+// The peak memory of a call beyond what is allocated already: of LibTorch's allocator on CUDA, and
+// of the process on the CPU, where the peer has no better measure.
 template <class Call>
 double peak_bytes(const torch::Device& device, const Call& call) {
   if (device.is_cuda()) {
@@ -61,7 +61,7 @@ double peak_bytes(const torch::Device& device, const Call& call) {
     call();
     return static_cast<double>(meter.peak_bytes(torch::kCUDA));
   }
-  std::ofstream("/proc/self/clear_refs") << "5";  // the high-water mark starts again
+  std::ofstream("/proc/self/clear_refs") << "5";  // resets the high-water mark
   const double before = process_bytes("VmRSS");
   call();
   return process_bytes("VmHWM") - before;
@@ -99,7 +99,7 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
   const double peak = peak_bytes(device, step);
   const double seconds = median_seconds(device, s.steps, step);
 
-  // The rate of one plain large product of the same dtype is what there is to reach.
+  // The rate of one plain large product of the same dtype is the upper bound.
   const std::int64_t side = device.is_cuda() ? 8192 : 2048;
   const auto factor_kind = device.is_cuda() ? products : torch::kFloat;
   const auto a =

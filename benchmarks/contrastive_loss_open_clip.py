@@ -1,4 +1,4 @@
-"""open_clip's loss, forward and backward, timed: the peer of contrastive_loss.cpp."""
+"""Times open_clip's loss, forward and backward: the peer of contrastive_loss.cpp."""
 
 import argparse
 import json
@@ -46,7 +46,7 @@ def main():
     def step():
         for leaf in (x, y, scale, bias):
             leaf.grad = None
-        # As its trainer runs it: the loss stands under autocast. On the CPU ours multiplies in float32, and so it does.
+        # The loss runs under autocast, as in open_clip's trainer. On the CPU both multiply in float32.
         with torch.autocast(device.type, dtype=rounded, enabled=rounded is not None and device.type == "cuda"):
             loss = loss_function(x, y, scale) if a.loss == "info_nce" else loss_function(x, y, scale, bias)
         loss.backward()
@@ -65,7 +65,7 @@ def main():
             step()
             peak = torch.cuda.max_memory_allocated() - before
         else:
-            pathlib.Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again
+            pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
             before = process_bytes("VmRSS")
             step()
             peak = process_bytes("VmHWM") - before

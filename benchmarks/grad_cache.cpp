@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// Gradients of one batch of text pairs, whole or by GradCache, timed; its peer is
-// grad_cache_sentence_transformers.py, both are started by run_grad_cache.py, which makes the
-// weights and the texts.
+// Times the gradients of one batch of text pairs, of the whole batch or by GradCache. Its peer is
+// grad_cache_sentence_transformers.py. run_grad_cache.py starts both and makes the weights and the
+// texts.
 #include <torch/torch.h>
 
 #include <CLI/CLI.hpp>
@@ -30,7 +30,7 @@ struct Timing {
   std::vector<double> seconds;
   double loss = 0.0;
   double gradient_norm = 0.0;
-  double tensor_bytes = 0.0;  // held by the tensors of a step at most
+  double tensor_bytes = 0.0;  // peak of the tensors of a step
 };
 
 template <class Step>
@@ -52,13 +52,13 @@ Timing time_steps(Step& step, const cp::Batch& batch, const std::vector<at::Tens
   for (const auto& parameter : parameters)
     squares += parameter.grad().to(torch::kDouble).square().sum().item<double>();
   timing.gradient_norm = std::sqrt(squares);
-  const cp::MemoryMeter meter;  // counting takes time, so after the clock
+  const cp::MemoryMeter meter;  // counting takes time, so it comes after the timing
   run();
   timing.tensor_bytes = static_cast<double>(meter.peak_bytes());
   return timing;
 }
 
-/// Not getrusage: its maximum begins with what the process held before exec, the runner's.
+/// getrusage is not used: its maximum includes the memory of the runner before exec.
 double peak_megabytes() {
   std::ifstream status("/proc/self/status");
   double kibibytes = 0.0;

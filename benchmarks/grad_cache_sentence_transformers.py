@@ -1,4 +1,4 @@
-"""sentence-transformers' loss, whole or cached, timed: the peer of grad_cache.cpp, started by run_grad_cache.py."""
+"""Times sentence-transformers' loss, whole or cached: the peer of grad_cache.cpp, started by run_grad_cache.py."""
 
 import argparse
 import json
@@ -59,7 +59,7 @@ def main():
         loss.backward()
         times.append(time.perf_counter() - begin)
     norm = sum(p.grad.double().square().sum() for p in model.parameters()).sqrt()
-    # Not getrusage: its maximum begins with what the process held before exec, the runner's.
+    # getrusage is not used: its maximum includes the memory of the runner before exec.
     peak = re.search(r"VmHWM:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1]
     print(json.dumps({
         "step_seconds": times[1:], "loss": loss.item(), "gradient_norm": norm.item(),

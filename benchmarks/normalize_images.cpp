@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// Normalising a batch of 256 images of 224 x 224: ours against ATen's operations, one line of JSON
-// per case.
+// Times the normalization of a batch of 256 images of 224 x 224, ours against ATen's operations.
+// Prints one line of JSON per case.
 #include <torch/torch.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace cp = contrapunto;
 
 namespace {
 
-// Median seconds of a call, after two that do not count.
+// Median seconds of a call, after two warm-up calls.
 template <class Call>
 double median_seconds(const torch::Device& device, const Call& call) {
   const int runs = device.is_cuda() ? 50 : 7;

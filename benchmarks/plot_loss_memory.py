@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws docs/large_batches.png: memory of the loss against the batch size, from benchmarks/results/contrastive_loss.csv.
+"""Draws docs/measurements/large_batches.png, the memory of the loss against the batch size.
 
-The newest row of each batch size counts. Needs gnuplot.
+It reads benchmarks/results/contrastive_loss.csv, uses the newest row of each batch size, and needs gnuplot.
 """
 import csv
 import pathlib
@@ -26,7 +26,7 @@ def main():
         return "\n".join(f"{n} {value}" for n, row in sorted(newest.items())
                          if (value := number(row[name])) is not None)
     script = f"""set terminal pngcairo size 900,520 font 'sans,11'
-set output '{ROOT / "docs/large_batches.png"}'
+set output '{ROOT / "docs/measurements/large_batches.png"}'
 set logscale xy 2
 set format x '%.0f'
 set format y '%.0f'

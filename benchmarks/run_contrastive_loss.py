@@ -68,7 +68,7 @@ def main():
                                      "out of memory")
             else:
                 if any(abs(r["value"] - ours[0]["value"]) > 5e-3 * abs(ours[0]["value"]) for r in theirs):
-                    # One seed gives both the same features; under autocast theirs rounds the logits to 16 bit.
+                    # One seed gives both the same features; under autocast open_clip's loss rounds the logits.
                     sys.exit(f"{case}: the losses differ, ours {ours[0]['value']}, theirs {theirs[0]['value']}")
                 their_seconds, their_peak = median(theirs, "seconds"), median(theirs, "peak_bytes")
                 row |= {"open_clip_ms": f"{1e3 * their_seconds:.2f}", "speed_ratio": f"{their_seconds / seconds:.2f}",

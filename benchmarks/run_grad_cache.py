@@ -30,12 +30,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "versions", "device", "threads", "case", "width", "layers", "pairs", "chunk",
           "mean_tokens", "what", "against", "ms", "against_ms", "time_ratio", "peak_mb", "against_peak_mb",
           "tensor_mb", "against_tensor_mb"]
-# Tokens of a caption without start and end, log-normal: drawn to be like CC12M's with CLIP's BPE, not counted in them.
+# Tokens of a caption without start and end, log-normal. The parameters imitate CC12M's captions under CLIP's BPE; they
+# were not measured on them.
 CAPTION_MEAN, CAPTION_DEVIATION = 22.0, 17.0
 
 
 def texts(lengths, width, vocabulary):
-    """Ids 1 to vocabulary - 3, the start token first, the end token last, zeros behind."""
+    """Ids 1 to vocabulary - 3, with the start token first, the end token last and zeros after it."""
     tokens = torch.randint(1, vocabulary - 2, (len(lengths), width))
     tokens[:, 0] = vocabulary - 2
     tokens[torch.arange(len(lengths)), lengths - 1] = vocabulary - 1
@@ -88,7 +89,7 @@ def main():
     torch.manual_seed(0)
 
     def measure(programs):
-        """Runs {name: command} in turn; the results of each."""
+        """Runs {name: command} in turn and returns the results of each."""
         runs = {name: [] for name in programs}
         for _ in range(a.pairs):
             for name, command in programs.items():
@@ -142,13 +143,13 @@ def main():
                case="pairs", width=a.width, layers=a.layers, pairs=a.batch, mean_tokens=length)
 
     if "captions" in a.cases:
-        # Only the text tower of the pair trains: the other side is features as they are.
+        # Only the text tower trains: the other side has fixed features.
         vocabulary, length, heads = 49408, 77, a.caption_width // 64
         tower = TextTransformer(context_length=length, vocab_size=vocabulary, width=a.caption_width, heads=heads,
                                 layers=a.caption_layers, output_dim=a.caption_width)
         features = torch.randn(a.captions, a.caption_width)
         lengths = caption_lengths(a.captions, length)
-        # What 77 tokens cost whatever the caption: the end token stands last.
+        # The cost of 77 tokens for any caption: the end token is the last one.
         for name, chosen in (("trimmed", lengths), ("77 tokens", torch.full_like(lengths, length))):
             write_inputs(path(name), tower, features, texts(chosen, length, vocabulary))
         runs = measure({name: [a.program, "--inputs", path(name), "--heads", heads, "--chunk", a.chunk]

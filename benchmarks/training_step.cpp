@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// One training step, timed; its peer is training_step_open_clip.py, both are started by
-// run_training_step.py.
+// Times one training step. Its peer is training_step_open_clip.py, and run_training_step.py starts
+// both.
 #include <sys/resource.h>
 #include <torch/torch.h>
 

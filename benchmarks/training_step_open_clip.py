@@ -1,4 +1,4 @@
-"""One open_clip training step, timed: the peer of training_step.cpp, started by run_training_step.py."""
+"""Times one open_clip training step: the peer of training_step.cpp, started by run_training_step.py."""
 
 import argparse
 import json
@@ -42,7 +42,7 @@ def main():
     texts = torch.randint(1, 49405, (a.batch, 77), device=device)
     texts[:, 0] = 49406
     texts[:, a.text_tokens - 1] = 49407
-    texts[:, a.text_tokens:] = 0  # the padding that open_clip computes all the same
+    texts[:, a.text_tokens:] = 0  # the padding, which open_clip computes as well
 
     def synchronize():
         if device.type == "cuda":

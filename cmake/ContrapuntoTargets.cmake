@@ -7,10 +7,10 @@
 #   contrapunto::cli           settings from the command line and from TOML files (CLI11)
 #   contrapunto::cuda          CUDA devices and kernels
 #
-# contrapunto_precompile_headers(<target> [REUSE_FROM <other>]) lets a program compile LibTorch and Contrapunto once; with
-# CONTRAPUNTO_PRECOMPILE it does so and without it does nothing.
+# contrapunto_precompile_headers(<target> [REUSE_FROM <other>]) lets a program compile LibTorch and Contrapunto once. It does
+# nothing when CONTRAPUNTO_PRECOMPILE is OFF.
 #
-# Expects CONTRAPUNTO_INCLUDE_DIR. A component that cannot be had leaves its reason in CONTRAPUNTO_<COMPONENT>_ERROR.
+# CONTRAPUNTO_INCLUDE_DIR must be set. The reason why a component is missing is in CONTRAPUNTO_<COMPONENT>_ERROR.
 
 include("${CMAKE_CURRENT_LIST_DIR}/ContrapuntoTorch.cmake")
 
@@ -43,7 +43,7 @@ macro(_contrapunto_begin_component)
   set(_libraries "")
 endmacro()
 
-# Makes contrapunto::<component> of what was found, or records why not.
+# Makes contrapunto::<component> from what was found, or records what is missing.
 macro(_contrapunto_end_component component)
   string(TOUPPER "${component}" _upper)
   set(CONTRAPUNTO_${_upper}_ERROR "${_error}")
@@ -109,7 +109,7 @@ macro(_contrapunto_add_cuda)
     target_link_libraries(contrapunto::cuda INTERFACE contrapunto::torch_cuda CUDA::cudart)
     file(GLOB _kernel_sources "${CONTRAPUNTO_INCLUDE_DIR}/contrapunto/kernels/*.cu")
     target_sources(contrapunto::cuda INTERFACE ${_kernel_sources})
-    # NCCL's options are laid out by its header, so the one that came with LibTorch goes before the toolkit's.
+    # The layout of NCCL's options depends on its header, so LibTorch's header comes before the toolkit's.
     find_path(CONTRAPUNTO_nccl_h nccl.h HINTS "${CONTRAPUNTO_TORCH_ROOT}/../nvidia/nccl/include"
       ${CONTRAPUNTO_DEPS} ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES include)
     mark_as_advanced(CONTRAPUNTO_nccl_h)
@@ -159,7 +159,7 @@ endmacro()
 
 option(CONTRAPUNTO_PRECOMPILE "contrapunto_precompile_headers() precompiles LibTorch and Contrapunto" ON)
 
-# Precompiles <torch/torch.h> and the umbrella header for `target`, or takes what `other`, with the same flags and
+# Precompiles <torch/torch.h> and the umbrella header for `target`, or reuses what `other`, with the same flags and
 # components, has precompiled.
 function(contrapunto_precompile_headers target)
   cmake_parse_arguments(PARSE_ARGV 1 _arg "" "REUSE_FROM" "")
@@ -176,6 +176,6 @@ function(contrapunto_precompile_headers target)
     target_precompile_headers(${target} PRIVATE <torch/torch.h> <contrapunto/contrapunto.hpp>)
   endif()
   target_compile_options(${target} PRIVATE
-    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>                # ccache needs it to see through the header
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>                # ccache needs it with precompiled headers
     $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-fpch-instantiate-templates>)  # once instead of in each file
 endfunction()

@@ -1,7 +1,7 @@
 # Finds LibTorch and offers it as the imported targets contrapunto::torch (CPU) and contrapunto::torch_cuda.
 #
-# TorchConfig.cmake is not used: with a CUDA wheel it insists on the CUDA toolkit even for CPU programs, and it changes
-# global CUDA flags. A project that already called find_package(Torch) keeps its own targets and they are used here.
+# TorchConfig.cmake is not used: with a CUDA wheel it needs the CUDA toolkit even for CPU programs, and it changes global
+# CUDA flags. The targets of a project that has already called find_package(Torch) are used.
 
 set(CONTRAPUNTO_TORCH_MINIMUM 2.9)
 
@@ -28,7 +28,7 @@ function(_contrapunto_find_torch_root result)
 endfunction()
 
 function(_contrapunto_torch_version root result)
-  # Up to 2.9 the numbers stood in the api folder, later in torch/headeronly; both files may exist.
+  # Up to 2.9 the numbers are in the api folder, later in torch/headeronly; both files may exist.
   foreach(header torch/headeronly/version.h torch/csrc/api/include/torch/version.h torch/version.h)
     if(EXISTS "${root}/include/${header}")
       file(STRINGS "${root}/include/${header}" lines REGEX "#define TORCH_VERSION_(MAJOR|MINOR|PATCH) [0-9]+")
@@ -90,7 +90,7 @@ function(_contrapunto_define_torch_targets root)
   target_include_directories(contrapunto::torch SYSTEM INTERFACE
     "${root}/include" "${root}/include/torch/csrc/api/include")
   target_link_libraries(contrapunto::torch INTERFACE contrapunto::detail::torch_cpu contrapunto::detail::c10)
-  # The wheel's libraries find NVIDIA's through their own rpath at run time; the linker has to be told.
+  # At run time the wheel's libraries find NVIDIA's through their own rpath; the linker needs the folders.
   file(GLOB nvidia_folders "${root}/../nvidia/*/lib")
   foreach(folder IN LISTS nvidia_folders)
     target_link_options(contrapunto::torch INTERFACE "LINKER:-rpath-link,${folder}")
@@ -98,7 +98,7 @@ function(_contrapunto_define_torch_targets root)
   if(EXISTS "${lib}/libtorch_cuda.so")
     _contrapunto_imported_library(contrapunto::detail::c10_cuda "${lib}/libc10_cuda.so")
     add_library(contrapunto::torch_cuda INTERFACE IMPORTED GLOBAL)
-    # Nothing refers to torch_cuda by symbol; without the flag the linker drops it and CUDA "is not available".
+    # No symbol refers to torch_cuda; without the flag the linker drops it, and LibTorch finds no CUDA device.
     target_link_libraries(contrapunto::torch_cuda INTERFACE contrapunto::torch contrapunto::detail::c10_cuda)
     target_link_options(contrapunto::torch_cuda INTERFACE
       "LINKER:--push-state,--no-as-needed" "${lib}/libtorch_cuda.so" "LINKER:--pop-state")

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: CC0-1.0
-// The smallest complete run: two small towers learn captioned shapes that are made up on the spot,
-// in half a minute.
+// The smallest complete run: two small towers learn captioned shapes, which the program draws, in
+// half a minute.
 //
 //   quickstart [--steps 300] [--output runs/quickstart]
 //
 // Expect a loss that falls from 4.2 to about 1.6, a zero-shot accuracy above 99 % on 30 classes of
-// coloured shapes, a checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp
-// is the same with real data.
+// colored shapes, a checkpoint, OpenCLIP-style weights and a picture of the curves. train_clip.cpp
+// does the same with real data.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -20,10 +20,10 @@ namespace cp = contrapunto;
 namespace {
 
 struct Settings {
-  std::int64_t steps = 300;       ///< Optimiser steps.
+  std::int64_t steps = 300;       ///< Optimizer steps.
   std::int64_t batch_size = 128;  ///< Pairs in one step.
   double lr = 2e-3;               ///< Learning rate at the end of the warm-up.
-  std::int64_t samples = 6'000;   ///< Training images; the test has 1,500 others.
+  std::int64_t samples = 6'000;   ///< Training images; 1,500 others are for the test.
   std::int64_t seed = 0;
   std::string output = "runs/quickstart";
 };
@@ -31,7 +31,7 @@ struct Settings {
 void train(const Settings& s) {
   torch::manual_seed(static_cast<std::uint64_t>(s.seed));
 
-  // Data: pictures of one coloured shape each, with captions; bytes are the tokens.
+  // Data: pictures of one colored shape each, with captions; bytes are the tokens.
   const cp::Tokenizer tokenizer = cp::ByteTokenizer({.context_length = 48});
   const auto shapes = [](std::int64_t samples, std::uint64_t seed) {
     return std::make_shared<cp::SyntheticShapes>(
@@ -43,8 +43,8 @@ void train(const Settings& s) {
   cp::DataLoader test_loader(test_shapes, cp::ImageTransform({.image_size = 32}), nullptr,
                              {.batch_size = 500, .train = false, .channels_last = true});
 
-  // Model: a small ResNet and a small text transformer. Any other towers would do; see
-  // docs/extending.md.
+  // Model: a small ResNet and a small text transformer. Other towers work as well; see
+  // docs/guides/extending.md.
   cp::ModelConfig config;
   config.name = "shapes";
   config.embed_dim = 64;
@@ -71,7 +71,7 @@ void train(const Settings& s) {
       {.peak_lr = s.lr, .warmup_steps = s.steps / 10, .total_steps = s.steps});
   const auto parameters = optimizer.parameters();
 
-  // Plan: what will happen, before anything does.
+  // Plan: what the run will do is printed and checked before the first step.
   cp::RunPlan plan(cp::model_facts(*model, config), optimizer, schedule,
                    cp::precision_policy("fp32"));
   plan.add(cp::DataFacts{.samples = s.samples, .batch_size = s.batch_size});
@@ -119,7 +119,7 @@ void train(const Settings& s) {
   }
   progress.finish();
 
-  // Zero-shot: each test image goes to the class whose caption is nearest.
+  // Zero-shot: each test image is assigned to the class whose caption is nearest.
   const torch::NoGradGuard no_grad;
   model->eval();
   const auto encode_text = [&](const at::Tensor& tokens) { return model->encode_text(tokens); };
@@ -134,13 +134,13 @@ void train(const Settings& s) {
   cp::notify_evaluation(
       {s.steps, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}}}, progress, log);
 
-  // What stays: a checkpoint, weights that OpenCLIP can read, and a picture.
+  // Results: a checkpoint, weights that OpenCLIP can read, and a picture of the curves.
   cp::CheckpointFolder(output).save(
       s.steps, {{"model", cp::module_state(*model)}, {"optimizer", optimizer.save_state()}},
       result.top1);
   cp::write_safetensors(output / "open_clip_model.safetensors", cp::open_clip_state(model, config));
   cp::write_curves(output / "log.jsonl", output / "curves.png", {.title = "Quick start"});
-  std::cout << "wrote a checkpoint, open_clip_model.safetensors and curves.png into " << s.output
+  std::cout << "wrote a checkpoint, open_clip_model.safetensors and curves.png to " << s.output
             << "\n";
 }
 
@@ -149,9 +149,9 @@ void train(const Settings& s) {
 int main(int argc, char** argv) {
   Settings s;
   CLI::App app{
-      "Trains two small towers on captioned shapes and classifies shapes it has not seen."};
+      "Trains two small towers on captioned shapes and classifies shapes that they have not seen."};
   app.option_defaults()->always_capture_default();
-  app.add_option("--steps", s.steps, "optimiser steps");
+  app.add_option("--steps", s.steps, "optimizer steps");
   app.add_option("--batch-size", s.batch_size, "pairs in one step");
   app.add_option("--lr", s.lr, "learning rate at the end of the warm-up");
   app.add_option("--samples", s.samples, "training images");

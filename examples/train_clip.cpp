@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: CC0-1.0
-// Trains a CLIP model on image-text pairs, from shards, lists, class folders or built-in shapes to
-// zero-shot accuracy: alone, or as any number of ranks.
+// Trains a CLIP model on image-text pairs and measures its zero-shot accuracy. The data are shards,
+// tables, class folders or built-in shapes. It runs as one process or as any number of ranks.
 //
 //   train_clip --model examples/models/cifar-rn.json                    # built-in shapes
 //   train_clip --config examples/recipes/rn50_cc3m.toml --train-data 'cc3m/{00000..00331}.tar'
 //   torchrun --no-python --nproc-per-node 8 train_clip --config ...     # or srun, mpirun,
 //   scripts/launch -n 2 train_clip --config ...                         # or this
 //
-// The batch size is that of one optimizer step over all ranks, and the gradient is that of this
-// batch whatever --chunk-size, the number of ranks and the precision of the features are. A plan is
-// printed before step 0, and a run that would be wasted is refused. The output folder receives
-// config.json, log.jsonl, curves.png, step-*/ checkpoints and open_clip_model.safetensors, which
-// OpenCLIP loads. --resume goes on, bit-equal on the CPU, also with another number of ranks.
+// The batch size is that of one optimizer step over all ranks. The gradient is that of this batch,
+// whatever --chunk-size and the number of ranks are. A plan is printed before step 0, and a run
+// that would be wasted is refused. --resume continues a run, bit-equal on the CPU, and also with
+// another number of ranks. docs/reference/settings.md describes the settings and the output, such
+// as open_clip_model.safetensors, which OpenCLIP loads.
 //
 // What to expect: recipes/cifar10.toml reaches 82 % zero-shot accuracy (loss 3.9) in 13 minutes on
-// two CPU cores; docs/cifar10.md has its curves. What the other recipes expect is in their
-// comments.
+// two CPU cores; see docs/measurements/cifar10.md. The other recipes have comments on this.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -51,60 +50,63 @@ struct Settings {
   bool plan = false, force = false;
 };
 
-/// Every setting once: the command line, --config FILE.toml, config.json and the comparison between
-/// ranks and with an earlier run are made from this table.
+/// Describes every setting once. The command line, --config FILE.toml, config.json and the
+/// comparisons between ranks and with an earlier run are made from this table.
 cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
-  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders or 'synthetic'");
-  t.add("eval-data", s.eval_data, "labelled images for zero-shot; empty: none");
-  t.add("class-names", s.class_names, "file, a name a line; empty: as eval-data says");
-  t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes");
-  t.add("caption-fields", s.caption_fields, "JSON fields or columns; empty: the usual ones");
-  t.add("templates", s.templates, "zero-shot prompts with {} for the class");
-  t.add("crop-area", s.crop_area, "smallest fraction of the image that a crop keeps");
-  t.add("shift", s.shift, "pixels; above 0: shift small images instead of cropping them");
-  t.add("flip", s.flip, "mirror every second image");
+  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
+  t.add("eval-data", s.eval_data, "labeled images for the zero-shot accuracy; empty: none");
+  t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
+  t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
+  t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
+  t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
+  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
+  t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
+  t.add("flip", s.flip, "mirror each image with probability 1/2");
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
-  t.add("model", s.model, "a name such as RN50 or ViT-B-32, or a .json file as OpenCLIP writes");
-  t.add("weights", s.weights, "OpenCLIP safetensors to start from; empty: fresh weights");
+  t.add("model", s.model, "a name such as RN50 or ViT-B-32, or a .json file in OpenCLIP's format");
+  t.add("weights", s.weights, "OpenCLIP weights (safetensors) to start from; empty: none");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
   t.add("lock-image", s.lock_image, "freeze the image tower");
   t.add("lock-text", s.lock_text, "freeze the text tower");
-  t.add("batch-norm", s.batch_norm, "statistics").one_of({"synchronized", "frozen"});
-  t.add("checkpoint-activations", s.checkpoint_activations, "recompute blocks in backward");
+  t.add("batch-norm", s.batch_norm, "statistics of batch norm").one_of({"synchronized", "frozen"});
+  t.add("checkpoint-activations", s.checkpoint_activations, "recompute the blocks in backward");
+  // snippet: settings
   t.section("Optimization");
   t.add("batch-size", s.batch_size, "pairs in one optimizer step, over all ranks");
   t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once per rank, 'auto' or 'none'")
       .readable_by(cp::parse_chunk_size);
+  // snippet end
   t.add("epochs", s.epochs, "passes over the training data");
   t.add("lr", s.lr, "learning rate at the end of the warm-up");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
       .readable_by(cp::parse_duration);
   t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
-  t.add("cooldown", s.cooldown, "length of the cooldown, as the warm-up")
+  t.add("cooldown", s.cooldown, "length of the cooldown, in the same forms")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "of matrices").check(cp::at_least(0));
+  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
-  t.add("ema", s.ema, "decay of the averaged weights that are evaluated and written; 0: none");
+  t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "each rank keeps a part of the state").may_change();
-  t.add("seed", s.seed, "of weights, data order, crops and dropout");
+  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
+      .may_change();
+  t.add("seed", s.seed, "seed of weights, data order, crops and dropout");
   t.section("Run");
   t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "a checkpoint, 'latest', or 'auto': latest if any").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda where there is one").may_change();
-  t.add("log-every", s.log_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("save-every", s.save_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "steps; the schedule stays; 0: never").may_change();
-  t.add("pretend-samples", s.pretend_samples, "with plan: as if the data had this size")
+  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
+  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
+  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
+  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
+  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never").may_change();
+  t.add("pretend-samples", s.pretend_samples, "with plan: the size of the training data to assume")
       .may_change();
   t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train although the plan refuses the run").may_change();
+  t.add("force", s.force, "train even if the plan refuses the run").may_change();
   return t;
 }
 
@@ -135,7 +137,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                                          .crop_scale = {s.crop_area, 1.0},
                                          .shift_padding = s.shift,
                                          .horizontal_flip = s.flip};
-  const bool trims = !config.text.reads_padding();  // texts are cut behind their last real token
+  const bool trims = !config.text.reads_padding();  // texts are cut after their last token
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,
                             .seed = s.seed,
@@ -158,7 +160,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                         cp::ImageTransform(pixels.for_evaluation()), nullptr, loading);
     classes =
         s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
-    // Faults of the evaluation data show now, not after the first epoch.
+    // Faults of the evaluation data are found now and not after the first epoch.
     const auto counts = cp::check_labels(eval_loader->source(), std::ssize(classes));
     for (const auto unseen : counts.unseen())
       out << "eval-data has no sample of class " << unseen << "\n";
@@ -301,7 +303,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};  // only here the host waits for the device
+      cp::StepRecord record{.step = progress.step};  // the host waits for the device only here
       record.add("samples", static_cast<double>(progress.samples))
           .add("epoch", run.epochs_at(progress.step))
           .add(terms)
@@ -324,7 +326,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::write_safetensors(folder / "open_clip_model.safetensors", cp::open_clip_state(model, config));
   if (const auto skipped = loader.statistics().skipped; skipped > 0)
     out << skipped << " samples were skipped\n";
-  out << "wrote weights, log and checkpoints into " << s.output << "\n";
+  out << "wrote weights, log and checkpoints to " << s.output << "\n";
   cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
 // Trains an image tower so that two views of one image are close (SimCLR), or all images of one
-// class (SupCon), and measures its features by a vote of the nearest neighbors: alone, or as any
-// number of ranks.
+// class (SupCon), and measures its features by a vote of the nearest neighbors. It runs as one
+// process or as any number of ranks.
 //
 //   train_images --model examples/models/cifar-rn.json                  # built-in shapes
 //   train_images --config examples/recipes/supcon_cifar10.toml --train-data 'train-{000..019}.tar'
@@ -10,7 +10,7 @@
 // Every image is decoded once and augmented twice. The loss compares each view with all views of
 // the whole batch, whatever --chunk-size and the number of ranks are. A plan is printed before step
 // 0. The output folder receives config.json, log.jsonl, curves.png, step-*/ checkpoints and
-// image_tower.safetensors, the weights without the projection; --resume goes on.
+// image_tower.safetensors, the weights without the projection; --resume continues a run.
 //
 // What to expect: recipes/supcon_cifar10.toml has the accuracy and the time of a whole run on two
 // CPU cores in its comments.
@@ -50,26 +50,27 @@ struct Settings {
   bool plan = false, force = false;
 };
 
-/// Every setting once: the command line, --config FILE.toml, config.json and the comparison between
-/// ranks and with an earlier run are made from this table.
+/// Describes every setting once. The command line, --config FILE.toml, config.json and the
+/// comparisons between ranks and with an earlier run are made from this table.
 cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
-  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders or 'synthetic'");
-  t.add("eval-data", s.eval_data, "labeled images that search in the training data; empty: none");
-  t.add("crop-area", s.crop_area, "smallest fraction of the image that a crop keeps");
-  t.add("color-jitter", s.color_jitter, "strength, 1 as in SimCLR; 0: none").check(cp::at_least(0));
+  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
+  t.add("eval-data", s.eval_data, "labeled images that search the training data; empty: none");
+  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
+  t.add("color-jitter", s.color_jitter, "strength; 1 is that of SimCLR, 0: none")
+      .check(cp::at_least(0));
   t.add("grayscale", s.grayscale, "fraction of views without color").check(cp::in_range(0, 1));
-  t.add("flip", s.flip, "mirror every second view");
+  t.add("flip", s.flip, "mirror each view with probability 1/2");
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
-  t.add("model", s.model, "its image tower: a name such as RN50, or a .json file as of OpenCLIP");
-  t.add("loss", s.loss, "the second needs labels").one_of({"nt-xent", "supcon"});
+  t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
+  t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
   t.add("projection-dim", s.projection_dim, "width of the features that the loss compares")
       .check(cp::at_least(1));
-  t.add("temperature", s.temperature, "divides the cosines").check(cp::above(0));
-  t.add("checkpoint-activations", s.checkpoint_activations, "recompute blocks in backward");
+  t.add("temperature", s.temperature, "divides the cosine similarities").check(cp::above(0));
+  t.add("checkpoint-activations", s.checkpoint_activations, "recompute the blocks in backward");
   t.section("Optimization");
   t.add("batch-size", s.batch_size, "images in one optimizer step, over all ranks");
   t.add("chunk-size", s.chunk_size, "GradCache: images in memory at once per rank, 'auto', 'none'")
@@ -78,28 +79,29 @@ cp::SettingsTable describe(Settings& s) {
   t.add("lr", s.lr, "learning rate at the end of the warm-up");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "of matrices").check(cp::at_least(0));
+  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
-  t.add("ema", s.ema, "decay of the averaged weights that are evaluated and written; 0: none");
+  t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "each rank keeps a part of the state").may_change();
-  t.add("seed", s.seed, "of weights, data order and views");
+  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
+      .may_change();
+  t.add("seed", s.seed, "seed of weights, data order and views");
   t.section("Run");
   t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "a checkpoint, 'latest', or 'auto': latest if any").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda where there is one").may_change();
-  t.add("log-every", s.log_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("eval-every", s.eval_every, "epochs").check(cp::at_least(1)).may_change();
-  t.add("save-every", s.save_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "steps; the schedule stays; 0: never").may_change();
+  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
+  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
+  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
+  t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
+  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
+  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never").may_change();
   t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train although the plan refuses the run").may_change();
+  t.add("force", s.force, "train even if the plan refuses the run").may_change();
   return t;
 }
 
-/// The tower whose features are kept, and a projection that only the loss sees: features in front
-/// of it are better (Chen et al. 2020, https://arxiv.org/abs/2002.05709, section 4.2).
+/// The tower whose features are kept, and a projection that only the loss sees. Features before the
+/// projection are better (Chen et al. 2020, https://arxiv.org/abs/2002.05709, section 4.2).
 struct ImageModelImpl : torch::nn::Module {
   ImageModelImpl(cp::AnyTower image_tower, std::int64_t width, std::int64_t projection_dim)
       : tower(std::move(image_tower)), hidden(width, width), out(width, projection_dim) {
@@ -167,7 +169,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                         loading);
     static_cast<void>(cp::check_labels(eval_loader->source()));
   }
-  // Missing labels show now, not in the middle of the run.
+  // Missing labels are found now and not in the middle of the run.
   if (evaluates || s.loss == "supcon") static_cast<void>(cp::check_labels(loader.source()));
 
   // ==== Model ==================================================================================
@@ -300,7 +302,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};  // only here the host waits for the device
+      cp::StepRecord record{.step = progress.step};  // the host waits for the device only here
       record.add("samples", static_cast<double>(progress.samples))
           .add("epoch", run.epochs_at(progress.step))
           .add(terms)
@@ -323,7 +325,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                         cp::module_state(*model->tower).tensors);
   if (const auto skipped = loader.statistics().skipped; skipped > 0)
     out << skipped << " samples were skipped\n";
-  out << "wrote weights, log and checkpoints into " << s.output << "\n";
+  out << "wrote weights, log and checkpoints to " << s.output << "\n";
   cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
 }
 

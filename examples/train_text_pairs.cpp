@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: CC0-1.0
 // Trains two text towers on pairs of texts, such as a query and the function that it describes,
 // with batches that do not fit into memory: GradCache runs the towers chunk after chunk, and the
-// loss over the whole batch never builds its matrix. Alone, or as any number of ranks.
+// loss over the whole batch never builds its matrix. It runs as one process or as any number of
+// ranks.
 //
 //   train_text_pairs --config examples/recipes/text_pairs.toml --train-data train.jsonl.gz
 //   scripts/launch -n 2 train_text_pairs ...                            # or torchrun, srun, mpirun
 //
-// A plan is printed before step 0. Then come progress and, every --eval-every samples, how well
-// each query finds its text among all of --eval-data (mean reciprocal rank and recall). The output
-// folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume goes on.
+// A plan is printed before step 0. The progress line follows and, every --eval-every samples, how
+// well each query finds its text among all of --eval-data (mean reciprocal rank and recall). The
+// output folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume
+// continues a run. docs/reference/settings.md describes the settings and the output.
 //
 // What to expect: recipes/text_pairs.toml reaches a mean reciprocal rank of 0.39 among 1,773
-// functions in 142 seconds on two CPU cores; docs/large_batches.md compares batch sizes.
+// functions in 142 seconds on two CPU cores; docs/measurements/large_batches.md compares batch
+// sizes.
 #include <torch/utils.h>
 #include <unistd.h>
 
@@ -28,7 +31,7 @@ struct Settings {
   // Data
   std::string train_data, eval_data, x_field = "query", y_field = "code", group_field, vocabulary;
   std::int64_t hard_negatives = 0, x_context = 32, y_context = 96;
-  // Model: both towers alike
+  // Model: both towers have this shape
   std::int64_t width = 128, layers = 2, heads = 4, output_dim = 128;
   // Optimization
   std::int64_t batch_size = 1'024;
@@ -42,57 +45,57 @@ struct Settings {
   bool plan = false, force = false;
 };
 
-/// Every setting once: the command line, --config FILE.toml, config.json and the comparison between
-/// ranks and with an earlier run are made from this table.
+/// Describes every setting once. The command line, --config FILE.toml, config.json and the
+/// comparisons between ranks and with an earlier run are made from this table.
 cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
   t.add("train-data", s.train_data, "JSON lines, plain or .gz");
-  t.add("eval-data", s.eval_data, "the same form; empty: no evaluation");
+  t.add("eval-data", s.eval_data, "in the same form; empty: no evaluation");
   t.add("x-field", s.x_field, "JSON field of the text that searches");
   t.add("y-field", s.y_field, "JSON field of the text that is found");
-  t.add("group-field", s.group_field, "pairs with one value are alike; gives hard negatives");
-  t.add("hard-negatives", s.hard_negatives, "for each pair, ys of other pairs of its group")
+  t.add("group-field", s.group_field, "JSON field; pairs of one group give hard negatives");
+  t.add("hard-negatives", s.hard_negatives, "number of y of other pairs of the group, per pair")
       .check(cp::at_least(0));
-  t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes");
+  t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("x-context", s.x_context, "tokens; longer texts are cut").check(cp::at_least(3));
   t.add("y-context", s.y_context, "tokens; longer texts are cut").check(cp::at_least(3));
   t.section("Model");
-  t.add("width", s.width, "of both towers");
-  t.add("layers", s.layers, "of both towers");
-  t.add("heads", s.heads, "must divide the width");
+  t.add("width", s.width, "width of both towers");
+  t.add("layers", s.layers, "layers of both towers");
+  t.add("heads", s.heads, "attention heads; must divide the width");
   t.add("output-dim", s.output_dim, "width of the features");
   t.section("Optimization");
   t.add("batch-size", s.batch_size, "pairs in one optimizer step, over all ranks");
   t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once, 'auto' or 'none'")
       .readable_by(cp::parse_chunk_size)
       .may_change();
-  t.add("keep-gigabytes", s.keep_gigabytes, "activations kept between the passes, to save time")
+  t.add("keep-gigabytes", s.keep_gigabytes, "activations to keep between passes, to save time")
       .may_change();
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
   t.add("epochs", s.epochs, "passes over the training data");
-  t.add("lr", s.lr, "learning rate after the warm-up at a batch of 1,024; scaled by its root");
+  t.add("lr", s.lr, "learning rate at a batch of 1,024; scaled with the root of the batch size");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '10%' of the run")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "of matrices").check(cp::at_least(0));
+  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("seed", s.seed, "of weights, data order and hard negatives");
+  t.add("seed", s.seed, "seed of weights, data order and hard negatives");
   t.section("Run");
   t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "a checkpoint, 'latest', or 'auto': latest if any").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda where there is one").may_change();
-  t.add("log-every", s.log_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("eval-every", s.eval_every, "samples; 0: at the end only")
+  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
+  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
+  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
+  t.add("eval-every", s.eval_every, "samples between evaluations; 0: only at the end")
       .check(cp::at_least(0))
       .may_change();
-  t.add("save-every", s.save_every, "steps").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "steps; the schedule stays; 0: never")
+  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
+  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never")
       .check(cp::at_least(0))
       .may_change();
   t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train although the plan refuses the run").may_change();
+  t.add("force", s.force, "train even if the plan refuses the run").may_change();
   return t;
 }
 
@@ -249,7 +252,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;
-    if (progress.step % s.log_every == 0 || saves || last) {  // only here the host waits
+    if (progress.step % s.log_every == 0 || saves || last) {  // the host waits only here
       const auto window = meter.next_window(loader.statistics().wait_seconds);
       cp::StepRecord record{.step = progress.step};
       record.add("samples", static_cast<double>(progress.samples))
@@ -276,7 +279,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Results ================================================================================
   if (!ranks.is_first()) return;
   cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = "text pairs"});
-  out << "wrote log, curves and checkpoints into " << s.output << "\n";
+  out << "wrote log, curves and checkpoints to " << s.output << "\n";
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that headers keep the layering of the design: own folder and strictly lower layers only.
+"""Checks that a header includes only its own folder and strictly lower layers.
 
-Also that each begins with the licence lines and `#pragma once`, names our headers by their full path, stays below 500
-lines, leaves torch/torch.h alone, defines no macro, knows only ours that are listed here, and refuses by name to be
-compiled without the component whose libraries it includes.
+It also checks that each header begins with the license lines and `#pragma once`, names our headers by their full path,
+has at most 500 lines, does not include torch/torch.h, defines no macro, uses only the macros that are listed here, and
+stops the compiler with a message when the component whose libraries it includes is missing.
 """
 import argparse
 import pathlib
@@ -35,7 +35,7 @@ MACROS = {f"CONTRAPUNTO_HAS_{name}" for name in ("CUDA", "NCCL", *COMPONENT_LIBR
 
 
 def check_file(root, file):
-    """Yields one message per fault in `file`; `root` is the folder that holds contrapunto/."""
+    """Yields one message per fault in `file`; `root` is the folder that contains contrapunto/."""
     name = file.relative_to(root).as_posix()
     lines = file.read_text().splitlines()
     if lines[:2] != HEAD:
@@ -105,7 +105,7 @@ def self_test():
         "missing header": ("step/a.hpp", good + '#include "contrapunto/nn/c.hpp"\n', "there is no contrapunto/nn/c.hpp"),
         "relative include": ("nn/a.hpp", good + '#include "b.hpp"\n', "by their full path"),
         "angle brackets": ("step/a.hpp", good + "#include <contrapunto/nn/b.hpp>\n", "not <contrapunto/nn/b.hpp>"),
-        "no licence": ("io/a.hpp", "#pragma once\n", "SPDX"),
+        "no license": ("io/a.hpp", "#pragma once\n", "SPDX"),
         "no pragma": ("io/a.hpp", "\n".join([*HEAD, "", ""]), "#pragma once"),
         "a macro": ("io/a.hpp", good + "#define CONTRAPUNTO_HAS_TEXT 1\n", "defines the macro CONTRAPUNTO_HAS_TEXT"),
         "unknown macro": ("io/a.hpp", good + "#ifdef CONTRAPUNTO_FAST\n#endif\n", "CONTRAPUNTO_FAST is none of our"),

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Docs hold no code of their own: a C++ block that follows `<!-- snippet: NAME -->` in README.md or docs/*.md must be the
-text between `// snippet: NAME` and `// snippet end` in a test. With --write the docs are brought up to date."""
+"""Checks that the C++ code in the documentation is code that is compiled and run.
+
+A C++ block after `<!-- snippet: NAME -->` in README.md or docs/**/*.md must equal the text between `// snippet: NAME` and
+`// snippet end` in a file of tests/ or examples/. With --write the blocks are updated from those files."""
 
 import pathlib
 import re
@@ -11,26 +13,41 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def snippets():
-    found = {}
-    for path in sorted((ROOT / "tests").rglob("*.cpp")):
-        for name, body in re.findall(r"^ *// snippet: (.+?)\n(.*?)^ *// snippet end$", path.read_text(), re.S | re.M):
-            if name in found:
-                sys.exit(f"{path}: snippet '{name}' stands in two tests")
-            found[name] = textwrap.dedent(body)
+    """The text of every snippet by its name."""
+    found, places = {}, {}
+    for path in sorted([*(ROOT / "tests").rglob("*.cpp"), *(ROOT / "examples").rglob("*.cpp")]):
+        place, name, lines = path.relative_to(ROOT), None, []
+        for line in path.read_text().splitlines(keepends=True):
+            mark = re.fullmatch(r" *// snippet(?:: (.+)| (end))\n", line)
+            if not mark:
+                lines.append(line)
+            elif mark.group(2):
+                if name is None:
+                    sys.exit(f"{place}: a snippet ends that did not begin")
+                found[name], name = textwrap.dedent("".join(lines)), None
+            else:
+                if name is not None:
+                    sys.exit(f"{place}: snippet '{name}' has no '// snippet end' before the next one begins")
+                name, lines = mark.group(1), []
+                if name in places:
+                    sys.exit(f"{place}: {places[name]} has a snippet '{name}' too")
+                places[name] = place
+        if name is not None:
+            sys.exit(f"{place}: snippet '{name}' has no '// snippet end'")
     return found
 
 
 def main():
     known, wrong = snippets(), []
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        text = path.read_text()
+        place, text = path.relative_to(ROOT), path.read_text()
         for name in re.findall(r"<!-- snippet: (.+?) -->\n(?!```cpp\n)", text):
-            sys.exit(f"{path.relative_to(ROOT)}: no ```cpp block follows the mark of snippet '{name}'")
+            sys.exit(f"{place}: no ```cpp block follows the mark of snippet '{name}'")
 
         def replace(match):
             name = match.group(1)
             if name not in known:
-                sys.exit(f"{path.relative_to(ROOT)}: no test has a snippet '{name}'")
+                sys.exit(f"{place}: no file of tests/ or examples/ has a snippet '{name}'")
             return f"<!-- snippet: {name} -->\n```cpp\n{known[name]}```"
 
         fresh = re.sub(r"<!-- snippet: (.+?) -->\n```cpp\n(.*?)```", replace, text, flags=re.S)
@@ -38,9 +55,9 @@ def main():
             if "--write" in sys.argv:
                 path.write_text(fresh)
             else:
-                wrong.append(str(path.relative_to(ROOT)))
+                wrong.append(str(place))
     if wrong:
-        sys.exit(f"snippets differ from the tests in: {', '.join(wrong)}; run scripts/check_snippets.py --write")
+        sys.exit(f"snippets differ from their sources in: {', '.join(wrong)}; run scripts/check_snippets.py --write")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that the public names and macros are those that tests/surface/ lists, so that no change of them is unseen.
+"""Checks that the public names and macros equal the lists in tests/surface/, so that every change of them is noticed.
 
 exports.txt has a line `FOLDER NAME` for each name that an umbrella header brings into namespace contrapunto, detail/
-excluded; macros.txt has the macros that public headers read. --write brings both up to date; the difference belongs
-in CHANGELOG.md.
+excluded; macros.txt has the macros that public headers read. --write updates both; the difference belongs in
+CHANGELOG.md.
 """
 import argparse
 import pathlib
@@ -17,7 +17,7 @@ NOT_NAMES = {"requires", "decltype", "noexcept", "alignas", "sizeof", "explicit"
 
 
 def without_comments(text):
-    """The text without comments, preprocessor lines and what stands in literals."""
+    """The text without comments, preprocessor lines and the contents of literals."""
     text = re.sub(r"^\s*#.*?(?<!\\)$", "", text, flags=re.MULTILINE | re.DOTALL)
     pattern = r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<!\w)\'(?:\\.|[^\'\\\n])+\''
     return re.sub(pattern, lambda match: '""' if match[0][0] in "R\"'" else " ", text, flags=re.DOTALL)

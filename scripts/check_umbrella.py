@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that each folder's umbrella header names all headers of the folder but those in detail/, and contrapunto.hpp
-all umbrellas.
+"""Checks that each folder's umbrella header includes all headers of the folder except those in detail/, and that
+contrapunto.hpp includes all umbrellas.
 
 A header that needs a CMake component is included by its umbrella inside `#ifdef CONTRAPUNTO_HAS_<COMPONENT>`. Where
 the folder has detail/without_<component>.hpp, that is included otherwise; it says which component to link. With
---write the umbrellas are written anew.
+--write the umbrellas are rewritten.
 """
 import argparse
 import pathlib
@@ -23,7 +23,7 @@ INCLUDE = re.compile(r'^#\s*include "(contrapunto/[^"]+)"', re.MULTILINE)
 
 
 def needs(root, header, seen=frozenset()):
-    """The components that `header` cannot be compiled without, its own and those of what it includes."""
+    """The components that `header` needs, including those of the headers that it includes."""
     if header in seen:
         return set()
     text = (root / header).read_text()

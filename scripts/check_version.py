@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that version.hpp, CMakeLists.txt and CHANGELOG.md name one version.
+"""Checks that version.hpp, CMakeLists.txt and CHANGELOG.md name the same version.
 
-The CHANGELOG begins with "Unreleased" or with the version; with --release it must be the version, with its date.
+The CHANGELOG begins with "Unreleased" or with the version. With --release it must begin with the version and its date.
 """
 import argparse
 import pathlib
@@ -22,7 +22,7 @@ def find(file, pattern):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--release", action="store_true", help="no section 'Unreleased' may come first")
+    parser.add_argument("--release", action="store_true", help="refuse a first section 'Unreleased'")
     arguments = parser.parse_args()
     header = "include/contrapunto/version.hpp"
     version = find(header, r'kVersion = "([^"]+)"')

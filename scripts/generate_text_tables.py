@@ -7,8 +7,8 @@ usage: scripts/generate_text_tables.py [--check]
     html_entity_table.hpp   named character references of HTML5 (html.entities)
     text_codec_tables.hpp   upper halves of single-byte encodings (codecs)
 
---check writes nothing and fails when a file differs from what would be written. Run with CPython 3.11, whose
-unicodedata is Unicode 14: a later one would leave out what older utf8proc libraries do not know yet.
+--check writes nothing and fails when a file differs from what would be written. Run it with CPython 3.11, whose
+unicodedata is Unicode 14: a later version would leave out letters that older utf8proc libraries do not know.
 """
 import html
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in at most ten minutes: builds the programs with tests for one, runs them, looks for bad
-# memory accesses and races, measures. Needs nvcc, g++, CMake, Ninja and a CUDA build of LibTorch, and no network.
+# Checks everything that needs a GPU, in at most ten minutes: builds and runs the programs with GPU tests, looks for bad
+# memory accesses and races, and measures. Needs nvcc, g++, CMake, Ninja and a CUDA build of LibTorch, and no network.
 set -uo pipefail
 
 usage() {
@@ -10,10 +10,10 @@ Reads from the environment:
   OUT                logs and results (default build-gpu/out)
   BUILD              build folder (default build-gpu)
   CMAKE_PREFIX_PATH  where LibTorch is (default: the torch of PYTHON)
-  PYTHON             Python to ask for torch (default python3)
+  PYTHON             the Python that has torch (default python3)
   CONTRAPUNTO_DEPS   folder with include/ for third-party headers that are not installed: nlohmann/json.hpp, catch2/,
                      CLI/, and whatever else the components need
-  JOBS               compilers at a time (default: one per core, at most one per 2 GB of memory)
+  JOBS               number of compilers that run at once (default: one per core, at most one per 2 GB of memory)
 Ends with 0 when all is well, 1 when a check failed, 2 when something needed is missing, 3 when there is no GPU.
 USAGE
 }
@@ -39,7 +39,7 @@ say() { echo "gpu_check: $*" | tee -a "$summary"; }
 stop() { say "$2"; exit "$1"; }
 left() { echo $((570 - (SECONDS - started))); }
 
-# step NAME COMMAND...: runs it with what is left of the ten minutes, its output in OUT/NAME.log.
+# step NAME COMMAND...: runs the command within the rest of the ten minutes, with its output in OUT/NAME.log.
 step() {
   local name=$1 begin=$SECONDS code
   shift
@@ -60,7 +60,7 @@ step() {
   return $code
 }
 
-# loss_case NAME COMMAND...: as step, but what is not done when time runs out is no failure; it prints as it goes.
+# loss_case NAME COMMAND...: as step, but a case that does not finish in time is not a failure; it prints as it runs.
 loss_case() {
   local name=$1 code
   shift
@@ -81,8 +81,8 @@ loss_case() {
   fi
 }
 
-# Losses over batches: the table, then what keeping exponentials, other dtypes and the sigmoid make of one row of it,
-# and open_clip's losses where it is installed.
+# Times losses over batch sizes; then one of the sizes with kept exponentials, other dtypes and the sigmoid loss; then
+# open_clip's losses, if it is installed.
 loss_table() {
   local ours=("$build/benchmarks/bench_contrastive_loss" --device cuda --steps 5)
   local sizes=(8192 16384 32768 65536)
@@ -117,7 +117,7 @@ if [[ -z ${JOBS:-} ]]; then
   ((JOBS > 0)) || JOBS=1
 fi
 
-# Machine code for this GPU alone; what all architectures need is checked where there is no GPU.
+# Compiles machine code for this GPU only; a machine without a GPU checks all architectures.
 architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
 [[ $architecture == 90 ]] && architecture=90a
 options=(-G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$prefix" "-DPython3_EXECUTABLE=$(command -v "$python")"
@@ -126,7 +126,7 @@ options=(-G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$prefix" "-DPy
 step configure cmake -S . -B "$build" "${options[@]}" || exit 1
 ctest --test-dir "$build" -N -L gpu > "$out/list.log" 2>&1
 mapfile -t names < <(sed -n 's/^ *Test *#[0-9]*: gpu_\([A-Za-z0-9_]*\)$/\1/p' "$out/list.log")
-((${#names[@]})) || stop 1 "ctest knows no test labelled gpu"
+((${#names[@]})) || stop 1 "ctest knows no test labeled gpu"
 say "programs with GPU tests: ${names[*]}"
 step build cmake --build "$build" --parallel "$JOBS" --target "${names[@]/#/test_}" || exit 1
 

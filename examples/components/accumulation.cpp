@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: CC0-1.0
 // Accumulation: for a loss that is a mean over samples, micro-batches one after the other give the
-// gradient of the whole batch. Averaging contrastive losses of micro-batches does not: they have
-// fewer negatives. Accumulator takes the exact way for either. Expect the three gradients below.
+// gradient of the whole batch. The mean of contrastive losses of micro-batches does not, because
+// they have fewer negatives. Accumulator computes the exact gradient in both cases. Expect two
+// equal gradients of the scale and a third one that differs.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
@@ -30,7 +31,7 @@ int main() {
   accumulated(batch);
   const double exact = model->logit_scale.grad().item<double>();
   model->zero_grad();
-  for (std::int64_t begin = 0; begin < 32; begin += 8) {  // what must not be done
+  for (std::int64_t begin = 0; begin < 32; begin += 8) {  // do not do this
     cp::Batch part;
     for (const auto& [name, tensor] : batch.tensors)
       part.tensors[name] = tensor.narrow(0, begin, 8);

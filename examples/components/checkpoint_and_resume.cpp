@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// Checkpoints: a run that is stopped after 5 of 10 steps and goes on has the same weights, to the
-// bit, as one that was never stopped.
+// Checkpoints: a run that is stopped after 5 of 10 steps and then resumed has the same weights, to
+// the bit, as a run that was never stopped. Expect the message that the two are equal.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
@@ -15,7 +15,7 @@ torch::Tensor train(const std::filesystem::path& output, std::int64_t until) {
   cp::RunProgress progress;
 
   // snippet: checkpoint
-  cp::CheckpointParts parts;  // one list: what is saved is what is restored
+  cp::CheckpointParts parts;  // one list of what is saved and restored
   parts.add("model", *model).add("optimizer", optimizer).add("ema", ema).add("progress", progress);
   parts.add_generators();
   const cp::RunFolder folder(output, {.resume = "auto"});  // locked against a second run

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
-// Distillation: a frozen teacher is two more encoders of the step, and the loss takes both. It runs
-// once per step, in chunks, and exactly, under GradCache too. Expect the student to agree more and
-// more with its teacher.
+// Distillation: a frozen teacher adds two encoders to the step, and the loss takes the features of
+// both models. The teacher runs once per step, in chunks, and the gradient is exact under GradCache
+// too. Expect a soft loss that falls: the student agrees more and more with its teacher.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
@@ -24,7 +24,7 @@ struct SoftTargets {
   }
 };
 
-/// The encoders of both models, and what the loss takes.
+/// The encoders of both models, and a head that returns what the loss takes.
 cp::StepModel<WithTeacher> with_teacher(cp::DualEncoder student, cp::DualEncoder teacher) {
   for (auto& parameter : teacher->parameters()) parameter.set_requires_grad(false);
   teacher->eval();

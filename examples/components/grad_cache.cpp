@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// GradCache: the gradient of a batch of 64 pairs in the memory of 8, dropout and batch order alike.
-// Expect the same loss twice, and gradients that differ by rounding only.
+// GradCache: the gradient of a batch of 64 pairs in the memory of 8. Expect the same loss twice,
+// and gradients that differ by rounding only.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
@@ -22,7 +22,7 @@ int main() {
   const auto parts = cp::pair_step_model(model, torch::kCPU);
   const cp::TiledInfoNce loss;
   cp::FullBatch whole(parts, loss);                      // activations of 64 pairs in memory
-  cp::GradCache cached(parts, loss, {.chunk_size = 8});  // of 8 pairs; 0 has it measured
+  cp::GradCache cached(parts, loss, {.chunk_size = 8});  // of 8 pairs; 0: measured
   // snippet end
   const auto gradient_of = [&](auto& step) {
     model->zero_grad();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
-// OpenCLIP weights in and out: open_clip_weights [MODEL IN.safetensors OUT.safetensors]. Without
-// arguments it writes a fresh ViT-S-32-alt, reads it back and compares. Expect equal features.
+// Reads and writes OpenCLIP weights: open_clip_weights [MODEL IN.safetensors OUT.safetensors].
+// Without arguments it writes a fresh ViT-S-32-alt, reads it back and compares. Expect equal
+// features.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 

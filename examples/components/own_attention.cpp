@@ -46,11 +46,13 @@ int main() {
   torch::manual_seed(0);
   cp::VisionTransformerOptions image{
       .image_size = 32, .patch_size = 4, .width = 64, .layers = 3, .heads = 2, .output_dim = 32};
+  // snippet: own_attention
   image.parts.attention = [](std::int64_t layer, const cp::AttentionOptions& usual,
                              const at::TensorOptions&) -> cp::AnyAttention {
     if (layer % 3 == 2) return {};  // an empty part keeps the usual, global attention
     return WindowAttention(usual, /*side=*/4);
   };
+  // snippet end
   cp::TextTransformerOptions text{.context_length = 4, .vocab_size = 64, .output_dim = 32};
   text.width = 64, text.heads = 2, text.layers = 2;
   cp::DualEncoder model{cp::VisionTransformer(image), cp::TextTransformer(text)};

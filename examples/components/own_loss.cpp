@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// A loss of one's own: a callable that takes the embeddings of the batch. Expect its gradient to be
-// the same with the whole batch in memory and in chunks, and its parts by name.
+// A loss of your own: a callable that takes the embeddings of the batch. Expect its parts by name,
+// and the same gradient with the whole batch in memory and in chunks.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// A learning rate of one's own: any function of the optimizer step. Expect its curve, with three
-// restarts.
+// A learning-rate schedule of your own: any function of the optimizer step. Expect its curve, with
+// three restarts.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 #include <numbers>
@@ -8,7 +8,7 @@
 namespace cp = contrapunto;
 
 // snippet: own_schedule
-/// Cosine decay that starts anew every `period` steps.
+/// Cosine decay that starts again every `period` steps.
 struct WarmRestarts {
   double peak_lr = 1e-3;
   std::int64_t period = 250;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// A sink of one's own: whatever takes the numbers of a step. Expect a bar for each tenth step, as
-// long as its loss.
+// A sink of your own: an object that receives the numbers of a step. Expect a bar for every tenth
+// step, which is as long as the loss is large.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 

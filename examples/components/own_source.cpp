@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: CC0-1.0
-// A data source of one's own: samples by index, read by many threads at once. Expect 4 batches and
-// one skipped sample.
+// A data source of your own: it returns samples by index, and many threads read at once. Expect 4
+// batches and one skipped sample.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
 namespace cp = contrapunto;
 
 // snippet: own_source
-/// Solid gray images with their level as caption; sample 13 cannot be read.
+/// Solid gray images with their gray level as the caption; sample 13 cannot be read.
 class GrayLevels : public cp::SampleSource {
  public:
   std::int64_t size() const override { return 256; }
   cp::EncodedSample read(std::int64_t index) const override {
-    if (index == 13) throw cp::DataError("gray-13: out of ink");  // skipped, counted and named
+    if (index == 13) throw cp::DataError("gray-13: broken");  // skipped, counted and named
     cp::RgbImage image(8, 8);
     std::fill_n(image.row(0), 8 * 8 * 3, static_cast<std::uint8_t>(index));
     cp::EncodedSample sample;

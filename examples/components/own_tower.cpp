@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// Towers of one's own: any LibTorch module whose forward takes one tensor and returns [B, D].
-// Expect a loss that falls from 3.5 towards 0 within 200 steps.
+// Towers of your own: any LibTorch module whose forward takes one tensor and returns [B, D]. Expect
+// a loss that falls from 3.5 toward 0 within 200 steps.
 #include <torch/torch.h>
 
 #include <contrapunto/contrapunto.hpp>
@@ -23,7 +23,7 @@ struct ColorTowerImpl : torch::nn::Module {
 };
 TORCH_MODULE(ColorTower);
 
-/// The mean of the tokens' vectors.
+/// The mean of the embeddings of the tokens.
 struct BagOfTokensImpl : torch::nn::Module {
   BagOfTokensImpl() { embed = register_module("embed", torch::nn::Embedding(64, 16)); }
   at::Tensor forward(const at::Tensor& tokens) { return embed(tokens).mean(1); }  // -> [B, 16]
@@ -34,11 +34,13 @@ TORCH_MODULE(BagOfTokens);
 
 int main() {
   torch::manual_seed(1);
+  // snippet: own_tower model
   cp::DualEncoder model{ColorTower(), BagOfTokens()};
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.0));
   cp::FullBatch compute_gradients(cp::pair_step_model(model, torch::kCPU), cp::TiledInfoNce());
+  // snippet end
 
-  cp::Batch batch;  // 32 colors, and their names made of two tokens
+  cp::Batch batch;  // 32 colors, each named by two tokens
   const auto colors = torch::rand({32, 3, 1, 1});
   batch.tensors = {{"image", colors.expand({32, 3, 8, 8}).contiguous()},
                    {"text", torch::stack({torch::arange(32), torch::arange(32) + 32}, 1)}};

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: CC0-1.0
-// Ranks: the same program alone and as many processes, with the same gradients.
+// Ranks: the same program runs alone and as many processes, with the same gradients.
 //
 //   ranks;  scripts/launch -n 2 ranks;  torchrun --no-python --nproc-per-node 2 ranks
 //
-// Expect the same losses whatever the number of ranks: it must divide 64.
+// Expect the same losses for any number of ranks that divides 64.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
 namespace cp = contrapunto;
 
 void train(const cp::Ranks& ranks) {
-  torch::manual_seed(1);  // the same weights everywhere
+  torch::manual_seed(1);  // the same weights on every rank
   const cp::Tokenizer tokenizer = cp::ByteTokenizer({.context_length = 48});
   cp::ModelConfig config;
   config.image = cp::VisionTransformerOptions{
@@ -48,7 +48,7 @@ void train(const cp::Ranks& ranks) {
 int main() {
   cp::Ranks ranks;
   try {
-    ranks = cp::join_ranks();  // one process where nothing launched more
+    ranks = cp::join_ranks();  // one process if no launcher started more
     train(ranks);
     ranks.sign_off();
   } catch (const std::exception& error) {

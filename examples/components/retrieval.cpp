@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
 // Retrieval over a folder of images: retrieval [FOLDER MODEL WEIGHTS.safetensors VOCABULARY QUERY].
 // Without arguments it writes pictures of shapes into a temporary folder and ranks them with fresh
-// weights, which shows how, not how well. Expect the three nearest images of a text.
+// weights, so the ranking means nothing. Expect the three images that are nearest to a text.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 

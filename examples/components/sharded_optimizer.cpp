@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
-// Sharded optimizer state: each rank keeps the moments of some parameters, and the weights become
-// what AdamW makes of them, to the bit. Run it alone or with scripts/launch -n 2 sharded_optimizer.
+// Sharded optimizer state: each rank keeps the moments of some parameters only, and the weights are
+// those of AdamW, to the bit. Run it alone or with scripts/launch -n 2 sharded_optimizer. Expect
+// equal weights.
 #include <torch/torch.h>
 
 #include <contrapunto/contrapunto.hpp>

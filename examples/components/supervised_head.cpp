@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: CC0-1.0
-// A supervised head: one encoder, logits, and a loss that reads the labels from the batch. The same
-// step strategies, optimizer and loader as for pairs. Expect the accuracy of the batches to rise.
+// A supervised head: one encoder, logits, and a loss that reads the labels from the batch. The step
+// strategies, the optimizer and the loader are the same as for pairs. Expect an accuracy that
+// rises.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
 namespace cp = contrapunto;
 
 // snippet: supervised_head
-/// Cross-entropy with the labels of the batch; a mean over samples, so each chunk stands alone.
+/// Cross-entropy with the labels of the batch. It is a mean over samples, so it is separable.
 struct CrossEntropy {
   static constexpr bool kSeparable = true;
   cp::LossTerms operator()(const at::Tensor& logits, const cp::Batch& batch) const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
-// Zero-shot classification: captions stand for the classes, and each image goes to the nearest one.
-// Expect an accuracy near chance before training and clearly above it after 150 steps on shapes.
+// Zero-shot classification: captions stand for the classes, and each image is assigned to the class
+// of the nearest caption. Expect an accuracy near chance before training, and one clearly above
+// chance after 150 steps on shapes.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 

@@ -40,7 +40,7 @@ at::Tensor leaf() {
 
 }  // namespace
 
-TEST_CASE("with_gradient is a node of the graph like another", "[core][cpu]") {
+TEST_CASE("with_gradient is an ordinary node of the graph", "[core][cpu]") {
   torch::manual_seed(0);
   const auto a = leaf(), b = leaf();
   const auto outputs = product_and_sum(a.exp(), b);  // one input has history
@@ -67,7 +67,7 @@ TEST_CASE("with_gradient is a node of the graph like another", "[core][cpu]") {
   }
 }
 
-TEST_CASE("with_gradient lets go of what its gradient holds once backward has run", "[core][cpu]") {
+TEST_CASE("with_gradient releases what its gradient holds after backward", "[core][cpu]") {
   const auto a = leaf(), b = leaf();
   std::weak_ptr<int> held;
   const auto y = product_and_sum(a, b, &held)[0].sum();

@@ -47,7 +47,7 @@ TEST_CASE("A memory meter counts what is held and what was held at most", "[core
   CHECK(meter.peak_bytes(at::kCUDA) == 0);
 }
 
-TEST_CASE("A memory meter's peak starts again where it is told to", "[core][cpu]") {
+TEST_CASE("The peak of a memory meter can be reset", "[core][cpu]") {
   MemoryMeter meter;
   const auto kept = megabytes(1);
   static_cast<void>(megabytes(4));
@@ -68,12 +68,12 @@ TEST_CASE("A memory meter sees the backward pass", "[core][cpu]") {
   CHECK(meter.peak_bytes() <= Hungry::kScratch + 3 * kMegabyte);
 }
 
-TEST_CASE("Blocks from before a memory meter do not count when they are freed", "[core][cpu]") {
+TEST_CASE("A memory meter does not count the freeing of earlier blocks", "[core][cpu]") {
   std::optional<at::Tensor> early = megabytes(2);
   std::optional<at::Tensor> between;
   {
     const MemoryMeter first;
-    between = megabytes(4);  // LibTorch goes on knowing the size of this one
+    between = megabytes(4);  // LibTorch still knows the size of this one
   }
   const MemoryMeter meter;
   early.reset();
@@ -96,7 +96,7 @@ TEST_CASE("Memory meters nest and both count", "[core][cpu]") {
   CHECK(outer.peak_bytes() == 3 * kMegabyte);
 }
 
-TEST_CASE("A memory meter leaves other threads alone", "[core][cpu]") {
+TEST_CASE("A memory meter does not count other threads", "[core][cpu]") {
   const MemoryMeter meter;
   std::thread([] { static_cast<void>(megabytes(2)); }).join();
   CHECK(meter.peak_bytes() == 0);

@@ -8,7 +8,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("Replay scopes nest and end with the outermost", "[core][cpu]") {
+TEST_CASE("Recompute scopes nest and end with the outermost one", "[core][cpu]") {
   CHECK_FALSE(is_recomputing());
   {
     const RecomputeScope outer;
@@ -19,7 +19,7 @@ TEST_CASE("Replay scopes nest and end with the outermost", "[core][cpu]") {
   CHECK_FALSE(is_recomputing());
 }
 
-TEST_CASE("A replay scope is seen by its own thread alone", "[core][cpu]") {
+TEST_CASE("A recompute scope is visible only in its own thread", "[core][cpu]") {
   const RecomputeScope scope;
   bool elsewhere = true;
   std::thread([&] { elsewhere = is_recomputing(); }).join();

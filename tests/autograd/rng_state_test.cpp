@@ -29,7 +29,8 @@ TEST_CASE("A restored generator repeats the dropout that followed the capture", 
   }
 }
 
-TEST_CASE("After an RngScope the generator goes on as if there had been none", "[core][cpu]") {
+TEST_CASE("After an RngScope the generator continues as if the scope had not existed",
+          "[core][cpu]") {
   const auto x = torch::ones({64});
   torch::manual_seed(4);
   const auto first = dropped(x);
@@ -49,7 +50,7 @@ TEST_CASE("After an RngScope the generator goes on as if there had been none", "
   CHECK(dropped(x).equal(second));
 }
 
-TEST_CASE("An RngScope puts the generator back when an exception leaves it", "[core][cpu]") {
+TEST_CASE("An RngScope restores the generator when an exception leaves the scope", "[core][cpu]") {
   torch::manual_seed(5);
   const auto state = RngState::capture(at::kCPU);
   const auto first = torch::rand({4});

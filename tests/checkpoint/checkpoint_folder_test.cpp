@@ -32,7 +32,7 @@ using Steps = std::vector<std::int64_t>;
 
 }  // namespace
 
-TEST_CASE("the newest three and the best one stay", "[checkpoint][cpu]") {
+TEST_CASE("The newest three and the best one stay", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path() / "a/b");
   const std::vector<double> accuracy{0.1, 0.9, 0.3, 0.4, 0.5, 0.6};
@@ -45,7 +45,8 @@ TEST_CASE("the newest three and the best one stay", "[checkpoint][cpu]") {
   REQUIRE(folder.latest()->path == disk.path() / "a/b/step-000000005");
 }
 
-TEST_CASE("a loss as metric keeps the lowest, and milestones stay for ever", "[checkpoint][cpu]") {
+TEST_CASE("A loss as the metric keeps the lowest, and milestones stay forever",
+          "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(),
                                 {.last = 1, .best = 2, .every = 400, .higher_is_better = false});
@@ -57,12 +58,12 @@ TEST_CASE("a loss as metric keeps the lowest, and milestones stay for ever", "[c
   folder.save(600, weights(0));
   folder.save(700, weights(0), 2.0);
   folder.save(900, weights(0));
-  // Of the two with 2.0 the newer one counts as better.
+  // Of the two checkpoints with 2.0, the newer one counts as better.
   REQUIRE(steps(folder) == Steps{400, 500, 700, 900});
   REQUIRE(folder.best()->step == 500);
 }
 
-TEST_CASE("a saved checkpoint knows its step and metric", "[checkpoint][cpu]") {
+TEST_CASE("A saved checkpoint has its step and metric", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path());
   const auto path = folder.save(12, weights(3), 0.5);
@@ -72,7 +73,7 @@ TEST_CASE("a saved checkpoint knows its step and metric", "[checkpoint][cpu]") {
   REQUIRE(states.at("model").tensor("w").equal(torch::full({3}, 3.0)));
 }
 
-TEST_CASE("steps beyond nine digits are still found and sorted", "[checkpoint][cpu]") {
+TEST_CASE("Steps beyond nine digits are still found and sorted", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path());
   folder.save(10'000'000'000, weights(0));
@@ -80,7 +81,7 @@ TEST_CASE("steps beyond nine digits are still found and sorted", "[checkpoint][c
   REQUIRE(steps(folder) == Steps{999'999'999, 10'000'000'000});
 }
 
-TEST_CASE("a damaged newest checkpoint is named and the one before is chosen",
+TEST_CASE("A damaged newest checkpoint is named, and the one before it is chosen",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path());
@@ -94,7 +95,7 @@ TEST_CASE("a damaged newest checkpoint is named and the one before is chosen",
   REQUIRE(folder.list().front().problem.empty());
 }
 
-TEST_CASE("interrupted saves are ignored and the next save cleans them", "[checkpoint][cpu]") {
+TEST_CASE("Interrupted saves are ignored, and the next save removes them", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path());
   folder.save(1, weights(1));
@@ -107,7 +108,7 @@ TEST_CASE("interrupted saves are ignored and the next save cleans them", "[check
           std::vector<std::string>{"notes.tmp-1", "step-000000001", "step-000000002", "step-3"});
 }
 
-TEST_CASE("going on from an older checkpoint drops the newer ones only on request",
+TEST_CASE("Resuming from an older checkpoint removes the newer ones only on request",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(), {.last = 2, .best = 0});
@@ -119,7 +120,7 @@ TEST_CASE("going on from an older checkpoint drops the newer ones only on reques
   REQUIRE(steps(folder) == Steps{5, 10});
 }
 
-TEST_CASE("a folder without checkpoints has no latest and no best", "[checkpoint][cpu]") {
+TEST_CASE("A folder without checkpoints has no latest and no best", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk / "not there yet");
   REQUIRE(folder.list().empty());
@@ -127,7 +128,7 @@ TEST_CASE("a folder without checkpoints has no latest and no best", "[checkpoint
   REQUIRE_FALSE(folder.best());
 }
 
-TEST_CASE("senseless requests to a checkpoint folder are refused", "[checkpoint][cpu]") {
+TEST_CASE("Invalid requests to a checkpoint folder are refused", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   REQUIRE_THROWS_WITH(CheckpointFolder(disk.path(), {.last = 0}), Contains("last = 0"));
   const CheckpointFolder folder(disk.path());
@@ -135,8 +136,9 @@ TEST_CASE("senseless requests to a checkpoint folder are refused", "[checkpoint]
   REQUIRE_THROWS_WITH(folder.save(1, {{"checkpoint", State{}}}), Contains("'checkpoint'"));
 }
 
-TEST_CASE("What to resume from is named or the latest, and its absence is said",
-          "[checkpoint][cpu]") {
+TEST_CASE(
+    "A run resumes from a named checkpoint or from the latest one, and raises when there is none",
+    "[checkpoint][cpu]") {
   const test::TemporaryFolder folder;
   const CheckpointFolder checkpoints(folder.path() / "run");
   REQUIRE_THROWS_WITH(checkpoints.find("latest"),

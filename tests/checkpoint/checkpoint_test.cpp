@@ -44,7 +44,7 @@ void replace_in(const std::filesystem::path& path, const std::string& old, const
 
 }  // namespace
 
-TEST_CASE("a checkpoint gives back every tensor and every scalar with its type",
+TEST_CASE("A checkpoint gives back every tensor and every scalar with its type",
           "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   const auto states = example();
@@ -63,7 +63,7 @@ TEST_CASE("a checkpoint gives back every tensor and every scalar with its type",
   REQUIRE(std::signbit(loaded.at("run").scalar<double>("negative zero")));
 }
 
-TEST_CASE("a NaN survives a checkpoint", "[checkpoint][cpu]") {
+TEST_CASE("A NaN survives a checkpoint", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   State run;
   run.scalars["loss"] = std::numeric_limits<double>::quiet_NaN();
@@ -71,7 +71,7 @@ TEST_CASE("a NaN survives a checkpoint", "[checkpoint][cpu]") {
   REQUIRE(std::isnan(load_checkpoint(folder / "c").at("run").scalar<double>("loss")));
 }
 
-TEST_CASE("the same state gives the same bytes", "[checkpoint][cpu]") {
+TEST_CASE("The same state gives the same bytes", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   save_checkpoint(folder / "a", example());
   save_checkpoint(folder / "b", example());
@@ -79,7 +79,7 @@ TEST_CASE("the same state gives the same bytes", "[checkpoint][cpu]") {
     REQUIRE(read_file(folder / "a" / name) == read_file(folder / "b" / name));
 }
 
-TEST_CASE("what is wrong with a checkpoint is said with the file's name", "[checkpoint][cpu]") {
+TEST_CASE("A fault of a checkpoint is named with its file", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   const auto path = folder / "c";
   REQUIRE_THROWS_WITH(load_checkpoint(path), Contains(path.string()) && Contains("no such folder"));
@@ -124,7 +124,7 @@ TEST_CASE("what is wrong with a checkpoint is said with the file's name", "[chec
   }
 }
 
-TEST_CASE("no truncation of either file is taken for a checkpoint", "[checkpoint][cpu]") {
+TEST_CASE("A checkpoint with a truncated file is never accepted", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   save_checkpoint(folder / "c", example());
   for (const auto* name : {"state.safetensors", "state.json"}) {
@@ -140,7 +140,7 @@ TEST_CASE("no truncation of either file is taken for a checkpoint", "[checkpoint
   REQUIRE(load_checkpoint(folder / "c").size() == 3);
 }
 
-TEST_CASE("no flipped bit of either file is taken for a checkpoint", "[checkpoint][cpu]") {
+TEST_CASE("No flipped bit of either file is taken for a checkpoint", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   save_checkpoint(folder / "c", example());
   const auto expected = load_checkpoint(folder / "c");
@@ -167,7 +167,7 @@ TEST_CASE("no flipped bit of either file is taken for a checkpoint", "[checkpoin
   }
 }
 
-TEST_CASE("a failing save leaves the older checkpoint", "[checkpoint][cpu]") {
+TEST_CASE("A save that fails leaves the older checkpoint", "[checkpoint][cpu]") {
   const TemporaryFolder folder;
   save_checkpoint(folder / "c", example());
   State bad;

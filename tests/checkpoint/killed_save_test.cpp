@@ -24,7 +24,7 @@ std::map<std::string, State> filled_with(std::int64_t step) {
   return {{"model", model}};
 }
 
-/// Saves one checkpoint after the other, and each step twice so that folders are replaced as well.
+/// Saves one checkpoint after another, and each step twice, so that folders are replaced as well.
 [[noreturn]] void save_until_killed(const CheckpointFolder& folder, std::int64_t step) {
   try {
     for (;; ++step) {
@@ -38,7 +38,7 @@ std::map<std::string, State> filled_with(std::int64_t step) {
 
 }  // namespace
 
-TEST_CASE("a process killed while saving leaves nothing but whole checkpoints",
+TEST_CASE("A process that is killed while saving leaves only complete checkpoints",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(), {.last = 2});
@@ -56,7 +56,7 @@ TEST_CASE("a process killed while saving leaves nothing but whole checkpoints",
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
-    REQUIRE(WIFSIGNALED(status));  // It died of the signal, not of an error.
+    REQUIRE(WIFSIGNALED(status));  // The signal ended it, not an error.
 
     const auto latest = folder.latest();
     REQUIRE(latest);
@@ -69,6 +69,6 @@ TEST_CASE("a process killed while saving leaves nothing but whole checkpoints",
       REQUIRE(model.tensor("w").eq(saved.step).all().item<bool>());
     }
   }
-  folder.save(step + 1, filled_with(step + 1));  // Cleans what the kills left.
+  folder.save(step + 1, filled_with(step + 1));  // Removes what the killed processes left.
   for (const auto& name : disk.names()) REQUIRE(name.find(".tmp-") == std::string::npos);
 }

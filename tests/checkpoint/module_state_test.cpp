@@ -16,7 +16,7 @@ torch::nn::Sequential small_model() {
 
 }  // namespace
 
-TEST_CASE("a module's state holds parameters and buffers and loads into its like",
+TEST_CASE("The state of a module has parameters and buffers and loads into an equal module",
           "[checkpoint][cpu]") {
   torch::manual_seed(2);
   auto a = small_model();
@@ -33,7 +33,7 @@ TEST_CASE("a module's state holds parameters and buffers and loads into its like
   REQUIRE(b->parameters()[0].requires_grad());
 }
 
-TEST_CASE("loading a module's state keeps the module's dtype", "[checkpoint][cpu]") {
+TEST_CASE("Loading a module's state keeps the module's dtype", "[checkpoint][cpu]") {
   auto a = torch::nn::Linear(2, 2);
   auto b = torch::nn::Linear(2, 2);
   b->to(at::kBFloat16);
@@ -42,7 +42,7 @@ TEST_CASE("loading a module's state keeps the module's dtype", "[checkpoint][cpu
   REQUIRE(b->weight.equal(a->weight.to(at::kBFloat16)));
 }
 
-TEST_CASE("a state that does not fit is refused whole, with a list of what differs",
+TEST_CASE("A state that does not fit is refused as a whole, with a list of the differences",
           "[checkpoint][cpu]") {
   auto module = torch::nn::Linear(2, 3);
   const auto before = module->bias.clone();

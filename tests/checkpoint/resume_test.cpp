@@ -16,7 +16,7 @@ using contrapunto::test::TemporaryFolder;
 namespace {
 
 /// A model with dropout and batch statistics, trained by hand-written SGD with momentum on random
-/// numbers: a run whose every later bit depends on weights, buffers, optimiser and generator.
+/// numbers: a run whose every later bit depends on weights, buffers, optimizer and generator.
 struct Run {
   torch::nn::Sequential model{torch::nn::Linear(4, 8), torch::nn::BatchNorm1d(8),
                               torch::nn::Dropout(0.3), torch::nn::Linear(8, 2)};
@@ -38,21 +38,21 @@ struct Run {
   }
 
   std::map<std::string, State> save() const {
-    State optimiser{momentum, {{"step", step}}};
-    return {{"model", module_state(*model)}, {"optimiser", optimiser}, {"random", rng_state()}};
+    State optimizer{momentum, {{"step", step}}};
+    return {{"model", module_state(*model)}, {"optimizer", optimizer}, {"random", rng_state()}};
   }
 
   void load(const std::map<std::string, State>& states) {
     load_module_state(*model, states.at("model"));
-    momentum = states.at("optimiser").tensors;
-    step = states.at("optimiser").scalar<std::int64_t>("step");
+    momentum = states.at("optimizer").tensors;
+    step = states.at("optimizer").scalar<std::int64_t>("step");
     restore_rng_state(states.at("random"));
   }
 };
 
 }  // namespace
 
-TEST_CASE("a run resumed from any checkpoint goes on bit for bit", "[checkpoint][cpu]") {
+TEST_CASE("A run that resumes from any checkpoint continues bit for bit", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const CheckpointFolder folder(disk.path(), {.last = 100});
   constexpr std::int64_t kSteps = 8;
@@ -85,7 +85,7 @@ TEST_CASE("a run resumed from any checkpoint goes on bit for bit", "[checkpoint]
   }
 }
 
-TEST_CASE("restoring the generator repeats what was drawn", "[checkpoint][cpu]") {
+TEST_CASE("Restoring the generator repeats what was drawn", "[checkpoint][cpu]") {
   const auto state = rng_state();
   const auto first = torch::randn({7});
   REQUIRE_FALSE(torch::randn({7}).equal(first));
@@ -93,7 +93,7 @@ TEST_CASE("restoring the generator repeats what was drawn", "[checkpoint][cpu]")
   REQUIRE(torch::randn({7}).equal(first));
 }
 
-TEST_CASE("the CUDA generators are part of the state where there are any", "[checkpoint][gpu]") {
+TEST_CASE("The CUDA generators are part of the state where there are any", "[checkpoint][gpu]") {
   if (!torch::cuda::is_available()) {
     WARN("no CUDA device");
     return;

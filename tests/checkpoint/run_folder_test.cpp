@@ -34,7 +34,7 @@ struct Run {
 
 }  // namespace
 
-TEST_CASE("What is saved by the list of parts is restored by it", "[checkpoint][cpu]") {
+TEST_CASE("A list of parts restores what it saved", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   {
     const RunFolder folder(disk / "run");
@@ -54,7 +54,7 @@ TEST_CASE("What is saved by the list of parts is restored by it", "[checkpoint][
   REQUIRE(run.model->weight.equal(torch::full({2, 2}, 3.0)));
 }
 
-TEST_CASE("A new run is not mixed with an earlier one of its folder", "[checkpoint][cpu]") {
+TEST_CASE("A new run does not mix with an earlier run in its folder", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   {
     const RunFolder folder(disk / "run");
@@ -72,7 +72,7 @@ TEST_CASE("A new run is not mixed with an earlier one of its folder", "[checkpoi
                       Contains("there is no checkpoint") && Contains("none"));
 }
 
-TEST_CASE("Two runs cannot share a folder, and the lock goes with the run", "[checkpoint][cpu]") {
+TEST_CASE("Two runs cannot share a folder, and the lock ends with the run", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   {
     const RunFolder first(disk / "run");
@@ -82,13 +82,13 @@ TEST_CASE("Two runs cannot share a folder, and the lock goes with the run", "[ch
   REQUIRE_NOTHROW(RunFolder(disk / "run"));
 }
 
-TEST_CASE("Looking at a folder writes nothing", "[checkpoint][cpu]") {
+TEST_CASE("Opening a folder with look_only writes nothing", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   const RunFolder folder(disk / "run", {.look_only = true});
   REQUIRE_FALSE(std::filesystem::exists(disk / "run"));
 }
 
-TEST_CASE("A run goes on from an older checkpoint and turns away from later ones",
+TEST_CASE("A run that resumes from an older checkpoint removes the later ones",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   {
@@ -106,7 +106,7 @@ TEST_CASE("A run goes on from an older checkpoint and turns away from later ones
   REQUIRE(folder.checkpoints().latest()->step == 2);
 }
 
-TEST_CASE("A damaged newest checkpoint is passed over with a note", "[checkpoint][cpu]") {
+TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   {
     const RunFolder folder(disk / "run");
@@ -167,7 +167,8 @@ TEST_CASE("A snapshot does not change with the run", "[checkpoint][cpu]") {
   REQUIRE(copy.at("model").tensor("weight").equal(torch::full({2, 2}, 1.0)));
 }
 
-TEST_CASE("Rank 0 writes for all, and all learn what it could not write", "[checkpoint][cpu]") {
+TEST_CASE("Rank 0 writes for all ranks, and every rank raises when it cannot",
+          "[checkpoint][cpu]") {
   const TemporaryFolder disk;
   std::ofstream(disk / "file") << "not a folder";
   std::vector<std::string> failures(3), logs(3);

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that X_fails.cpp does not compile, saying first what its `// expect:` line says, and that X_good.cpp does."""
+"""Checks that X_fails.cpp fails to compile, first with the error of its `// expect:` line, and that X_good.cpp compiles."""
 import argparse
 import os
 import pathlib
@@ -10,10 +10,10 @@ import sys
 
 
 def compile_errors(compiler, folders, file):
-    """The error lines of the compiler, first one first; empty when the file compiles."""
+    """The error lines of the compiler in order; empty when the file compiles."""
     command = [compiler, "-std=c++20", "-fsyntax-only", "-w"]
     for folder in folders:
-        # Named again, the compiler's own folder would come before the C++ library's, which must find it behind itself.
+        # If it were named again, the compiler's own folder would come before the C++ library's, which must find it later.
         if os.path.realpath(folder) != "/usr/include":
             command += ["-isystem", folder]
     run = subprocess.run([*command, str(file)], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})

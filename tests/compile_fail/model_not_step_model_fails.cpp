@@ -5,7 +5,7 @@
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 
-// Gives the model itself.
+// Passes the model itself.
 void train(const contrapunto::DualEncoder& model) {
   const contrapunto::FullBatch step(model, contrapunto::InfoNce{});
 }

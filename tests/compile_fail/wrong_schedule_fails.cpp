@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/plan/learning_rate_curve.hpp"
 
-// Counts steps itself and so is not const: a run could not be resumed from the step alone.
+// It counts steps itself, so it is not const, and a run could not resume from the step alone.
 struct CountingSchedule {
   double operator()(std::int64_t) { return 1.0 / static_cast<double>(++calls); }
   int calls = 0;

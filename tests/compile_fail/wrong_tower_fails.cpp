@@ -8,7 +8,7 @@ struct ThumbnailImpl : torch::nn::Module {
 };
 TORCH_MODULE(Thumbnail);
 
-// Gives the module, not its holder.
+// Passes the module instead of its holder.
 int main() {
   contrapunto::DualEncoderImpl(ThumbnailImpl(), Thumbnail());
 }

@@ -7,7 +7,7 @@
 using namespace contrapunto;
 using Catch::Matchers::Contains;
 
-TEST_CASE("A batch names what it holds when asked for what it does not", "[core][cpu]") {
+TEST_CASE("A batch that lacks a tensor lists the tensors that it holds", "[core][cpu]") {
   const Batch batch{{{"image", torch::zeros({4, 3})}, {"text", torch::zeros({4, 2})}}, {}};
   REQUIRE(batch.size() == 4);
   REQUIRE(batch.at("text").size(1) == 2);

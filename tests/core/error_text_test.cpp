@@ -8,7 +8,7 @@
 
 using contrapunto::error_text;
 
-TEST_CASE("A user reads the message of an error and not its backtrace", "[core][cpu]") {
+TEST_CASE("The text of an error has the message and not the backtrace", "[core][cpu]") {
   REQUIRE(error_text(std::runtime_error("disk full")) == "disk full");
   try {
     TORCH_CHECK(false, "batch_size (", 0, ") must be positive");

@@ -20,7 +20,7 @@ TEST_CASE("Philox gives the published numbers", "[core][cpu]") {
         std::array<std::uint32_t, 4>{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
-TEST_CASE("A random stream depends on seed, epoch and index and on nothing else", "[core][cpu]") {
+TEST_CASE("A random stream depends only on seed, epoch and index", "[core][cpu]") {
   const auto draw = [](RandomStream stream) {
     std::vector<std::uint32_t> words;
     for (int i = 0; i < 9; ++i) words.push_back(stream.next());
@@ -73,7 +73,7 @@ TEST_CASE("Each rank has its own seed in each step, whatever the number of ranks
           ((std::uint64_t{words[0]} << 32) | words[1]));
 }
 
-TEST_CASE("A permutation holds every number once", "[core][cpu]") {
+TEST_CASE("A permutation contains every number once", "[core][cpu]") {
   for (const std::int64_t n : {1, 2, 3, 4, 5, 16, 17, 100, 255, 256, 257, 5000, 100'003}) {
     const Permutation order(n, 3, 1, 4);
     std::vector<bool> seen(static_cast<std::size_t>(n));
@@ -88,7 +88,7 @@ TEST_CASE("A permutation holds every number once", "[core][cpu]") {
 }
 
 TEST_CASE("Permutations of different streams are unrelated", "[core][cpu]") {
-  // Where number 0 stands, over many epochs, and how often two epochs agree on a place.
+  // The place of number 0 over many epochs, and how often two epochs agree on a place.
   std::array<int, 5> place{};
   for (std::uint64_t epoch = 0; epoch < 5000; ++epoch)
     ++place[static_cast<std::size_t>(Permutation(5, 7, epoch)(0))];

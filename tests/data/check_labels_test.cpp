@@ -29,7 +29,7 @@ std::string shard(const test::TemporaryFolder& folder, const std::vector<std::st
 
 }  // namespace
 
-TEST_CASE("Labels are counted by class, and classes without a sample are told", "[data][cpu]") {
+TEST_CASE("Labels are counted by class, and classes without a sample are listed", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const LabelCounts counts = check_labels(ShardSource(shard(folder, {"0", "2", "2\n"})), 4);
   CHECK(counts.samples_of == std::vector<std::int64_t>{1, 0, 2, 0});

@@ -8,7 +8,7 @@
 
 namespace contrapunto::test {
 
-/// Matches texts that hold `part`; Catch2 and Catch2 3 name it differently.
+/// Matches texts that contain `part`; Catch2 2 and 3 have different names for it.
 inline auto contains(const std::string& part) {
 #if __has_include(<catch2/catch.hpp>)
   return Catch::Contains(part);

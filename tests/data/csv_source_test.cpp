@@ -56,7 +56,7 @@ TEST_CASE("A quote that is never closed is named when a list is opened", "[data]
         list + ": line 3: a quote is never closed, so the 1 lines after it cannot be read");
 }
 
-TEST_CASE("A FIFO in a list is refused and not waited for", "[data][cpu]") {
+TEST_CASE("A FIFO in a table is refused without waiting for it", "[data][cpu]") {
   const test::TemporaryFolder folder;
   REQUIRE(::mkfifo((folder / "pipe.jpg").c_str(), 0600) == 0);
   const CsvSource source(folder.write("a.csv", "filepath,title\npipe.jpg,x\n"));

@@ -27,7 +27,7 @@ TEST_CASE("A quote inside an unquoted field is text", "[data][cpu]") {
   CHECK(table.row(1) == Fields{"b", "second \"row\""});
 }
 
-TEST_CASE("A byte order mark is passed over", "[data][cpu]") {
+TEST_CASE("A byte order mark is skipped", "[data][cpu]") {
   CHECK(CsvTable("\xEF\xBB\xBF"
                  "a,b\n1,2\n",
                  ',')

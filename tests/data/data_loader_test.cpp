@@ -29,8 +29,8 @@ namespace {
 /// Plain images, those in `broken` unusable. The first caption of sample i is i % 7 times "x".
 class TestSource : public SampleSource {
  public:
-  explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labelled = true)
-      : size_(size), broken_(std::move(broken)), labelled_(labelled) {}
+  explicit TestSource(std::int64_t size, std::set<std::int64_t> broken = {}, bool labeled = true)
+      : size_(size), broken_(std::move(broken)), labeled_(labeled) {}
   [[nodiscard]] std::int64_t size() const override { return size_; }
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     ++reads;
@@ -44,7 +44,7 @@ class TestSource : public SampleSource {
       sample.image = encode_ppm(test::picture(20, 16, static_cast<int>(index)));
     }
     sample.captions = {std::string(static_cast<std::size_t>(index % 7), 'x'), "two"};
-    if (labelled_ && index % 3 != 2) sample.label = index % 10;
+    if (labeled_ && index % 3 != 2) sample.label = index % 10;
     return sample;
   }
   [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
@@ -56,7 +56,7 @@ class TestSource : public SampleSource {
  private:
   std::int64_t size_;
   std::set<std::int64_t> broken_;
-  bool labelled_;
+  bool labeled_;
 };
 
 std::vector<std::int64_t> letters(std::string_view text) {
@@ -109,7 +109,7 @@ const ImageTransform kTrain(
 
 }  // namespace
 
-TEST_CASE("An epoch holds every sample once in batches of one size", "[data][cpu]") {
+TEST_CASE("An epoch has every sample once, in batches of one size", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(50);
   DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 3});
   REQUIRE(loader.batches_per_epoch() == 6);
@@ -184,11 +184,11 @@ TEST_CASE("Batches do not depend on the number of threads", "[data][cpu]") {
   DataLoader one(source, kTrain, letters, {.batch_size = 8, .threads = 1, .max_queued_batches = 1});
   DataLoader four(source, kTrain, letters, {.batch_size = 8, .threads = 4});
   for (const std::int64_t number : {0, 1}) require_equal(epoch(one, number), epoch(four, number));
-  require_equal(epoch(one, 1), epoch(four, 1));  // an epoch can be had again
+  require_equal(epoch(one, 1), epoch(four, 1));  // an epoch can be repeated
   CHECK(epoch(one, 0).front().keys != epoch(one, 1).front().keys);
 }
 
-TEST_CASE("An epoch goes on from any sample as if never interrupted", "[data][cpu]") {
+TEST_CASE("An epoch that resumes at any sample equals an uninterrupted one", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(70, std::set<std::int64_t>{0, 1, 2, 3, 60});
   const LoaderOptions options{.batch_size = 8, .threads = 2};
   DataLoader whole(source, kTrain, letters, options);
@@ -201,7 +201,7 @@ TEST_CASE("An epoch goes on from any sample as if never interrupted", "[data][cp
   }
 }
 
-TEST_CASE("A saved loader goes on with another batch size, ranks and threads at the next sample",
+TEST_CASE("A saved loader continues at the next sample with another batch size, ranks and threads",
           "[data][cpu]") {
   const auto source =
       std::make_shared<TestSource>(120, std::set<std::int64_t>{0, 7, 8, 60, 61, 99});
@@ -252,14 +252,15 @@ TEST_CASE("A loader saved at the end of an epoch has no further batch of it", "[
   }
 }
 
-TEST_CASE("Substitutes reach every sample and stay apart in the first attempts", "[data][cpu]") {
+TEST_CASE("Substitutes reach every sample and differ in the first attempts", "[data][cpu]") {
   for (const std::int64_t size : {1, 2, 10, 97, 1000}) {
     std::set<std::int64_t> places;
     for (std::int64_t attempt = 0; attempt < size; ++attempt)
       places.insert(contrapunto::detail::substitute_place(size / 3, attempt, size));
     CHECK(places.size() == static_cast<std::size_t>(size));
   }
-  // Rows of a batch of a tenth of the epoch, with up to three failed attempts each: none meet.
+  // Rows of a batch with a tenth of the epoch, with up to three failed attempts each, do not
+  // collide.
   std::set<std::int64_t> places;
   for (std::int64_t place = 200; place < 300; ++place)
     for (std::int64_t attempt = 0; attempt <= 3; ++attempt)
@@ -306,7 +307,7 @@ TEST_CASE("Evaluation gives every usable sample once, in order", "[data][cpu]") 
   CHECK(batches[0].keys == std::vector<std::string>{"0", "1", "3", "4", "5", "6", "7"});
   CHECK(batches[0].at("image").size(0) == 7);
   CHECK(batches[2].keys == std::vector<std::string>{"16", "17", "18", "19"});
-  // The rows that moved up still hold their own picture.
+  // The rows that moved up still have their own pictures.
   RgbImage image;
   decode_image(source->read(7).image, image);
   CHECK(batches[0].at("image")[6].equal(ImageTransform({.image_size = 8})(image)));
@@ -334,12 +335,12 @@ TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
   REQUIRE(statistics.first_skipped.size() == 3);
   CHECK_THAT(statistics.first_skipped[0], test::contains("not a JPEG, PNG, WebP or PPM image"));
   CHECK(told.size() == 3);
-  (void)epoch(loader, 1);  // meets them again and says nothing
+  (void)epoch(loader, 1);  // finds them again and reports nothing
   CHECK(loader.statistics().skipped == 3);
   CHECK(told.size() == 3);
 }
 
-TEST_CASE("Too many unusable samples stop the epoch and a few do not", "[data][cpu]") {
+TEST_CASE("Too many unusable samples stop the epoch, and a few do not", "[data][cpu]") {
   const auto run = [](std::set<std::int64_t> broken, bool train, double limit) -> std::string {
     const auto source = std::make_shared<TestSource>(1000, std::move(broken));
     DataLoader loader(source, kTrain, letters,
@@ -367,7 +368,8 @@ TEST_CASE("Too many unusable samples stop the epoch and a few do not", "[data][c
   CHECK_FALSE(run(all_but_one, true, 0.1).empty());
 }
 
-TEST_CASE("A small set that is half unusable stops too, an epoch later", "[data][cpu]") {
+TEST_CASE("A small data set that is half unusable stops the run in the second epoch",
+          "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(40, every(2, 40));
   DataLoader loader(source, kTrain, letters, {.batch_size = 8});
   const auto epochs = [&] {
@@ -376,7 +378,7 @@ TEST_CASE("A small set that is half unusable stops too, an epoch later", "[data]
   CHECK_THROWS_WITH(epochs(), test::contains("31 of the last") && test::contains("different ones"));
 }
 
-TEST_CASE("A blank caption is as good as none, and what is skipped names its source",
+TEST_CASE("A blank caption counts as no caption, and skipped samples name their source",
           "[data][cpu]") {
   class Blank : public TestSource {
    public:
@@ -397,7 +399,7 @@ TEST_CASE("A blank caption is as good as none, and what is skipped names its sou
 }
 
 TEST_CASE("A loader that gets too few threads says so", "[data][cpu]") {
-  // Room for the stacks of a few threads only.
+  // There is room for the stacks of a few threads only.
   std::int64_t pages = 0;
   std::ifstream("/proc/self/statm") >> pages;
   rlimit limit{};
@@ -425,7 +427,7 @@ TEST_CASE("A source with nothing usable raises and does not hang", "[data][cpu]"
     DataLoader loader(source, kTrain, letters, {.batch_size = 8, .threads = 2, .train = train});
     loader.start_epoch(0);
     CHECK_THROWS_WITH(loader.next(), test::contains("could") && test::contains("be used"));
-    CHECK_THROWS(loader.next());  // and says so again
+    CHECK_THROWS(loader.next());  // and reports it again
   }
 }
 
@@ -441,13 +443,13 @@ TEST_CASE("Exceptions of the threads reach the caller", "[data][cpu]") {
   DataLoader other(source, ImageTransform({.image_size = 8}), letters,
                    {.batch_size = 8, .threads = 3, .train = false});
   other.start_epoch(0);
-  for (int i = 0; i < 3; ++i) CHECK(other.next());  // batches before the mistake are given
+  for (int i = 0; i < 3; ++i) CHECK(other.next());  // batches before the fault are returned
   CHECK_THROWS_AS(other.next(), std::logic_error);
   source->mistake = -1;
-  CHECK(epoch(other, 0).size() == 8);  // a new epoch starts afresh
+  CHECK(epoch(other, 0).size() == 8);  // a new epoch starts again
 }
 
-TEST_CASE("A loader can be given up at any time", "[data][cpu]") {
+TEST_CASE("A loader can be destroyed at any time", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(500);
   for (int i = 0; i < 30; ++i) {
     DataLoader loader(source, kTrain, letters, {.batch_size = 16, .threads = 4});
@@ -457,7 +459,7 @@ TEST_CASE("A loader can be given up at any time", "[data][cpu]") {
   SUCCEED();
 }
 
-TEST_CASE("No more batches are prepared than asked", "[data][cpu]") {
+TEST_CASE("No more batches are prepared than requested", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(400);
   DataLoader loader(source, kTrain, letters,
                     {.batch_size = 10, .threads = 3, .max_queued_batches = 2});
@@ -466,7 +468,7 @@ TEST_CASE("No more batches are prepared than asked", "[data][cpu]") {
   for (int i = 0; i < 1000 && source->reads < 30; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  CHECK(source->reads == 30);  // one given out, two waiting
+  CHECK(source->reads == 30);  // one returned, two waiting
 }
 
 TEST_CASE("Ranks share an epoch without overlap and with as many batches", "[data][cpu]") {
@@ -516,7 +518,7 @@ TEST_CASE("Cached images are read once and give the same batches", "[data][cpu]"
   CHECK(half->reads == 48 + 24);
 }
 
-TEST_CASE("Channels last holds the same pixels", "[data][cpu]") {
+TEST_CASE("Images in channels-last format have the same pixels", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(16);
   DataLoader plain(source, kTrain, letters, {.batch_size = 8});
   DataLoader last(source, kTrain, letters, {.batch_size = 8, .channels_last = true});

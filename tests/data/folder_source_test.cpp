@@ -27,7 +27,7 @@ TEST_CASE("Folders are classes in alphabetical order", "[data][cpu]") {
   CHECK(source.report().skipped == 1);
 }
 
-TEST_CASE("Links that lead nowhere or back are left out and named", "[data][cpu]") {
+TEST_CASE("Broken links and links back into the folder are left out and named", "[data][cpu]") {
   namespace fs = std::filesystem;
   const test::TemporaryFolder folder;
   const test::TemporaryFolder elsewhere;

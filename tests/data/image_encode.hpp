@@ -15,7 +15,7 @@
 
 #include "contrapunto/image/rgb_image.hpp"
 
-/// Encoders for tests: small images in every kind that the decoders must read.
+/// Encoders for tests: small images of every kind that the decoders must read.
 namespace contrapunto::test {
 
 /// A smooth picture with an edge, so that lossy encodings stay close to it.

@@ -9,7 +9,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("The kind of source follows from what is named", "[data][cpu]") {
+TEST_CASE("open_source chooses the kind of source from its argument", "[data][cpu]") {
   const test::TemporaryFolder folder;
   folder.write("shards/a-0.tar", test::tar_of({{"1.jpg", "I"}, {"1.txt", "t"}}));
   folder.write("classes/cat/1.jpg", "I");

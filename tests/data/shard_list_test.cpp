@@ -22,7 +22,7 @@ TEST_CASE("Braces expand as in a shell", "[data][cpu]") {
   CHECK_THROWS_WITH(expand_braces("t-{a..c}.tar"), test::contains("not a range of numbers"));
 }
 
-TEST_CASE("Shards come from patterns, wildcards and folders, in order", "[data][cpu]") {
+TEST_CASE("Shards are listed from patterns, wildcards and folders, in order", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const auto a = folder.write("t-0.tar", "");
   const auto b = folder.write("t-1.tar", "");

@@ -18,7 +18,7 @@ std::string image_text(const EncodedSample& sample) {
 
 }  // namespace
 
-TEST_CASE("Neighbouring members with one key are a sample", "[data][cpu]") {
+TEST_CASE("Neighboring members with one key are a sample", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const auto first = folder.write("a.tar", test::tar_of({{"x/1.jpg", "IMAGE1"},
                                                          {"x/1.txt", "one"},
@@ -65,7 +65,8 @@ TEST_CASE("Captions come from the JSON fields that are named", "[data][cpu]") {
                     shard + ": 2: the json member is not a JSON object");
 }
 
-TEST_CASE("What a shard lacks is counted and named, and the rest is used", "[data][cpu]") {
+TEST_CASE("Incomplete samples of a shard are counted and named, and the others are used",
+          "[data][cpu]") {
   const test::TemporaryFolder folder;
   std::string bytes = test::tar_of({{"1.jpg", "I"},
                                     {"1.txt", "t"},
@@ -129,7 +130,8 @@ TEST_CASE("A shard that changes while it is read raises, and a removed one is re
   const ShardSource in_use(path);
   CHECK(in_use.read(0).captions == Texts{"one"});
   std::filesystem::rename(folder.write("b.tar", shard_of("new")), path);
-  CHECK_THROWS_WITH(replaced.read(0), is_named);  // opened only now: the index is of another file
+  CHECK_THROWS_WITH(replaced.read(0),
+                    is_named);  // opened only now, so the index belongs to another file
   CHECK(in_use.read(0).captions == Texts{"one"});
   std::filesystem::remove(path);
   CHECK(in_use.read(0).captions == Texts{"one"});

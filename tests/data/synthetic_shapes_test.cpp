@@ -35,7 +35,7 @@ TEST_CASE("Captions and labels of synthetic shapes name the class", "[data][cpu]
   CHECK(count == std::vector<int>(30, 2));
 }
 
-TEST_CASE("The colour of a synthetic shape is in its picture", "[data][cpu]") {
+TEST_CASE("The color of a synthetic shape is in its picture", "[data][cpu]") {
   const SyntheticShapes source({.samples = 30, .image_size = 48, .noise = 0.0});
   RgbImage image;
   contrapunto::detail::decode_ppm(source.read(0).image, image, 0);  // a red circle

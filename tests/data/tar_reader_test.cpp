@@ -22,7 +22,7 @@ TEST_CASE("Every member of a tar is listed with its place", "[data][cpu]") {
   }
 }
 
-TEST_CASE("Long names come from GNU, pax and prefix fields", "[data][cpu]") {
+TEST_CASE("Long names are read from GNU, pax and prefix fields", "[data][cpu]") {
   std::string gnu;
   for (int i = 0; i < 180; ++i) gnu += static_cast<char>('a' + i % 26);
   const std::string pax = "folder/" + gnu + ".jpg";
@@ -43,7 +43,7 @@ TEST_CASE("Long names come from GNU, pax and prefix fields", "[data][cpu]") {
   CHECK(listing.members[3].size == 4);
 }
 
-TEST_CASE("A size in base 256 is understood", "[data][cpu]") {
+TEST_CASE("A size in base 256 is read", "[data][cpu]") {
   std::string member = test::tar_member("big", "12345");
   const std::string size("\x80\0\0\0\0\0\0\0\0\0\0\5", 12);
   member.replace(124, 12, size);
@@ -59,7 +59,8 @@ TEST_CASE("A size in base 256 is understood", "[data][cpu]") {
   CHECK(listing.members[0].size == 5);
 }
 
-TEST_CASE("A tar cut off anywhere gives the members before the cut and says so", "[data][cpu]") {
+TEST_CASE("A tar that is cut off anywhere gives the members before the cut and reports the cut",
+          "[data][cpu]") {
   const MemoryFile whole{
       test::tar_of({{"a.jpg", "content"}, {"a.txt", "caption"}, {"b.jpg", std::string(600, 'b')}})};
   const TarListing all = list_tar(whole);
@@ -70,12 +71,12 @@ TEST_CASE("A tar cut off anywhere gives the members before the cut and says so",
       REQUIRE(part.members[i].name == all.members[i].name);
       REQUIRE(part.members[i].offset + part.members[i].size <= length);
     }
-    // Complete members without an end mark are no damage; a cut inside one is.
+    // Complete members without an end mark count as undamaged; a cut inside a member is damage.
     if (part.members.size() < all.members.size() && length % 512 != 0) REQUIRE(part.problem);
   }
 }
 
-TEST_CASE("A bad header stops the walk with its offset", "[data][cpu]") {
+TEST_CASE("A bad header stops the reader, which reports its offset", "[data][cpu]") {
   std::string bytes = test::tar_of({{"a.jpg", "content"}, {"b.jpg", "more"}});
   bytes[1024 + 3] ^= 1;
   const TarListing listing = list_tar(MemoryFile{bytes});

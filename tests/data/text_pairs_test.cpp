@@ -59,7 +59,8 @@ TEST_CASE("Text pairs are read from JSON lines, and bad lines are counted", "[da
   CHECK_THROWS_WITH(read_text_pairs(folder.path() / "none"), Contains("there is no such file"));
 }
 
-TEST_CASE("An epoch of text pairs holds every pair once, in an order of the seed", "[data][cpu]") {
+TEST_CASE("An epoch of text pairs has every pair once, in an order that depends on the seed",
+          "[data][cpu]") {
   TextPairLoader loader(some_pairs(23, 0), bytes(), bytes(), {.batch_size = 5});
   CHECK(loader.batches_per_epoch() == 4);
   const auto epoch = [&](TextPairLoader& from, std::int64_t number) {
@@ -95,7 +96,8 @@ TEST_CASE("An epoch of text pairs holds every pair once, in an order of the seed
   CHECK(together.size() == 20);
 }
 
-TEST_CASE("A saved loader of text pairs goes on with another batch size and ranks", "[data][cpu]") {
+TEST_CASE("A saved loader of text pairs continues with another batch size and ranks",
+          "[data][cpu]") {
   TextPairLoader one(some_pairs(30, 0), bytes(), bytes(), {.batch_size = 1});
   one.start_epoch(3);
   std::vector<std::string> expected;
@@ -156,7 +158,7 @@ TEST_CASE("Hard negatives come from the group, never the pair itself", "[data][c
     }
   }
   CHECK(varies);
-  // A pair alone in its group gets any other.
+  // A pair that is alone in its group gets any other pair.
   TextPairLoader alone(some_pairs(3, 3), bytes(), bytes(), {.batch_size = 3, .hard_negatives = 1});
   alone.start_epoch(0);
   CHECK(alone.next()->at("negatives").size(0) == 3);

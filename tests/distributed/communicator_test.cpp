@@ -14,7 +14,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-// What rank r holds: whole numbers, so that sums have no rounding, and no two elements alike.
+// The tensor of rank r. It has whole numbers, so that sums are exact, and no two equal elements.
 at::Tensor of_rank(std::int64_t r, at::IntArrayRef shape, at::ScalarType dtype = at::kFloat) {
   const auto count = c10::multiply_integers(shape);
   return (torch::arange(count) + 13 * r).view(shape).to(dtype);
@@ -49,7 +49,8 @@ void shifts(const ProcessGroupCommunicator& world) {
       REQUIRE(pending.wait().equal(of_rank(from, {4, 3}, dtype)));
       REQUIRE(pending.wait().equal(of_rank(from, {4, 3}, dtype)));
     }
-  // Several on the way at once, with other collectives between, waited for backwards.
+  // Several shifts are in flight at once, with other collectives between, and are waited for in
+  // reverse.
   std::vector<PendingTensor> pending;
   for (std::int64_t by = 0; by < 5; ++by) {
     pending.push_back(world.ring_shift(of_rank(world.rank(), {1000 + by}), by));
@@ -58,7 +59,7 @@ void shifts(const ProcessGroupCommunicator& world) {
   for (std::int64_t by = 4; by >= 0; --by)
     REQUIRE(pending[static_cast<std::size_t>(by)].wait().equal(
         of_rank((world.rank() + by) % size, {1000 + by})));
-  // All the way round: what every rank has seen is what a gather gives.
+  // After a full round, every rank has seen what a gather returns.
   auto block = of_rank(world.rank(), {2, 5}).t();  // not contiguous
   auto sum = torch::zeros({5, 2});
   for (std::int64_t step = 0; step < size; ++step) {
@@ -136,7 +137,7 @@ TEST_CASE("rank that tries every operation", "[.rank]") {
   local->world.barrier();
 }
 
-TEST_CASE("Ranks scatter sums, pass tensors around the ring and gather uneven rows",
+TEST_CASE("Ranks reduce-scatter, shift tensors around the ring and gather uneven rows",
           "[distributed][cpu]") {
   REQUIRE(test::run_local_ranks("rank that tries every operation", 2));
   REQUIRE(test::run_local_ranks("rank that tries every operation", 4));

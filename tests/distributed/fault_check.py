@@ -17,7 +17,7 @@ import sys
 import time
 
 LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
-IN_TIME = 15  # seconds; far below 60, far above what a fault takes on an idle machine
+IN_TIME = 15  # seconds; far less than 60, and far more than a fault takes on an idle machine
 WATCHDOG, ERROR = 3, 4
 
 
@@ -48,7 +48,7 @@ class Run:
         raise AssertionError(f"rank {rank} ended before the fault")
 
     def outcome(self, rank):
-        """Exit code, what it printed since, and the last thing it said."""
+        """Exit code, the output since then, and its last line."""
         process = self.ranks[rank]
         try:
             out, _ = process.communicate(timeout=60)
@@ -100,11 +100,11 @@ def stopped_in_a_collective(driver):
     run = Run(driver, "wait 1", 3)
     run.wait_until_waiting(1)
     run.ranks[1].send_signal(signal.SIGSTOP)
-    # Gloo does not notice it, so the collective would last for a minute.
+    # Gloo does not detect it, so the collective would last for a minute.
     seconds, said = survivors_say(run, (0, 2), WATCHDOG, named(run, 1) + r" has been silent for [2-9]\.\d s",
                                      "its last step was 5")
     expect(len(set(said)) == 1, f"ranks disagree: {said}")
-    # Whoever wakes the rank up finds that it ends too, and does not accuse the others of having been silent.
+    # When the stopped rank resumes, it ends too and does not report that the others were silent.
     run.ranks[1].send_signal(signal.SIGCONT)
     survivors_say(run, (1,), WATCHDOG, "the store of the run is lost")
     return seconds
@@ -170,7 +170,7 @@ def configuration_differs(driver):
 
 
 def launch(driver, scenario, size, *options):
-    """What scripts/launch and its ranks print, its exit code, and how long it took."""
+    """The output of scripts/launch and its ranks, its exit code and its duration."""
     begin = time.monotonic()
     done = subprocess.run([sys.executable, str(LAUNCH), "-n", str(size), *options, "--", driver, scenario],
                           env={**os.environ, "FAULT_TIMEOUT_MS": "2000", "OMP_NUM_THREADS": "1"},
@@ -185,7 +185,7 @@ def rank_dies_on_its_flags(driver):
     for rank in (0, 2):
         expect(f"[{rank}] ERROR process group: only 2 of 3 ranks arrived within 2000 ms; missing: 1" in out, out)
     expect(seconds < IN_TIME, f"took {seconds:.1f} s")
-    # With the default times, launch must not kill the ranks before they have said who is missing.
+    # With the default times, launch must not kill the ranks before they have named the missing rank.
     grace = int(re.search(r"2 still running, for at most (\d+) s", out)[1])
     arrival = int(re.search(r"ARRIVAL (\d+)", launch(driver, "options", 1)[0])[1])
     expect(grace >= arrival + 20, f"launch kills after {grace} s, but ranks wait {arrival} s for each other")
@@ -206,7 +206,7 @@ def features_are_not_finite(driver):
 
 
 def all_is_well(driver):
-    run = Run(driver, "clean", 3)  # rank 0 comes to its end a second before the others
+    run = Run(driver, "clean", 3)  # rank 0 ends a second before the others
     return survivors_say(run, (0, 1, 2), 0, "^END$")[0]
 
 

@@ -69,7 +69,8 @@ void run(const std::string& scenario, Ranks& ranks) {
     }
     ranks.progress(step);
     if (step == kFaultStep && scenario == "error" && last) throw std::runtime_error("no data left");
-    // The others enter the collective; the one that is to suffer, and says so, comes too late.
+    // The other ranks enter the collective; the rank with the fault, which reports it, comes too
+    // late.
     if (step == kFaultStep && scenario.ends_with("wait " + std::to_string(ranks.rank()))) {
       std::this_thread::sleep_for(milliseconds(300));
       say("WAITING");
@@ -81,7 +82,7 @@ void run(const std::string& scenario, Ranks& ranks) {
       try {
         (void)TiledInfoNce({}, ranks)({x, x, at::ones({})});
       } catch (const std::exception& error) {
-        // All ranks raise in this step, so each says it before one of them is gone.
+        // All ranks raise in this step, so each reports it before one of them ends.
         say("RAISED " + error_text(error));
         std::this_thread::sleep_for(seconds(1));
         throw;

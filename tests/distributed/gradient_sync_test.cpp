@@ -18,8 +18,7 @@ using test::close;
 
 namespace {
 
-/// Two ranks that hold the same, in one process: sums are twice what is given. Writes down what it
-/// is asked to do.
+/// Two ranks with equal tensors in one process, so sums are twice the input. It records the calls.
 class TwinRanks {
  public:
   std::int64_t rank() const { return 0; }
@@ -68,7 +67,7 @@ struct Model {
     auto loss = (scale * (x * y)).sum().tanh() + x.square().mean();
     return use_sometimes ? loss + (y * sometimes).sum() : loss;
   }
-  /// `shared` stands twice, as it does when both towers list it.
+  /// `shared` occurs twice, as it does when both towers list it.
   std::vector<at::Tensor> parameters() const {
     return {scale, convolution, first, shared, second, shared, sometimes, never, frozen};
   }
@@ -83,12 +82,12 @@ struct Model {
   at::Tensor scale, convolution, first, shared, second, sometimes, never, frozen;
 };
 
-// About 40 numbers: nearly every parameter travels alone.
+// A bucket has about 40 numbers, so nearly every parameter has its own bucket.
 constexpr double kSmallBucket = 300.0 / 1024 / 1024;
 
 }  // namespace
 
-TEST_CASE("Gradients are sent in the order in which backward comes by them, while it runs",
+TEST_CASE("Gradients are sent during backward, in the order in which backward produces them",
           "[distributed][cpu]") {
   const TwinRanks world;
   const auto a = torch::ones({100}, torch::requires_grad());
@@ -169,7 +168,7 @@ TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end w
     REQUIRE_FALSE(model.convolution.grad().is_contiguous());
     REQUIRE_FALSE(model.never.grad().defined());
     REQUIRE_FALSE(model.frozen.grad().defined());
-    // Gradients of a further step add to what is there.
+    // Gradients of a further step are added to the existing ones.
     const auto before = model.first.grad().clone();
     model.loss(0, 0).backward();
     REQUIRE(close(model.first.grad(), before * 1.5));
@@ -180,7 +179,7 @@ TEST_CASE("Gradients keep the memory layout of their parameters, and hooks end w
   REQUIRE(world.sent->empty());
 }
 
-TEST_CASE("Parameters of several dtypes travel apart", "[distributed][cpu]") {
+TEST_CASE("Parameters of different dtypes are sent in separate buckets", "[distributed][cpu]") {
   const TwinRanks world;
   const auto wide = torch::ones({3}, torch::requires_grad());
   const auto narrow = torch::ones({3}, torch::dtype(torch::kBFloat16).requires_grad(true));
@@ -210,7 +209,7 @@ TEST_CASE("One rank has nothing to sum", "[distributed][cpu]") {
                       Contains("bucket_megabytes is 0"));
 }
 
-TEST_CASE("What is no leaf cannot be synchronised", "[distributed][cpu]") {
+TEST_CASE("A tensor that is not a leaf cannot be synchronized", "[distributed][cpu]") {
   const auto weight = torch::ones({2}, torch::requires_grad());
   REQUIRE_THROWS_WITH(GradientSync({weight, weight * 2}, TwinRanks{}),
                       Contains("parameter #1 of shape [2] is the result of an operation"));
@@ -309,7 +308,7 @@ void rounds_to_bf16(const ProcessGroupCommunicator& world) {
   }
 }
 
-// c10d's own bucketed all-reduce, which averages.
+// c10d's own bucketed all-reduce, which averages gradients.
 void agrees_with_reducer(const test::LocalWorld& local) {
   const auto& world = local.world;
   const Model ours(at::kFloat);

@@ -21,7 +21,7 @@ LaunchEnvironment local_rank(std::int64_t rank, std::int64_t size) {
 
 }  // namespace
 
-TEST_CASE("Without a launcher join_ranks gives one process on the device that was asked for",
+TEST_CASE("Without a launcher join_ranks gives one process on the requested device",
           "[distributed][cpu]") {
   const Ranks ranks = join_ranks(LaunchEnvironment{}, {.device = "cpu"});
   REQUIRE(ranks.size() == 1);
@@ -99,7 +99,7 @@ TEST_CASE("A rank that never starts is named by those that wait for it", "[distr
                       Contains("only 1 of 2 ranks arrived within 300 ms; missing: 1"));
 }
 
-TEST_CASE("Only errors of collectives are put down to other ranks", "[distributed][cpu]") {
+TEST_CASE("Only errors of collectives are attributed to other ranks", "[distributed][cpu]") {
   REQUIRE(is_rank_failure(
       std::runtime_error("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:541] Connection "
                          "closed by peer [127.0.0.1]:4711")));

@@ -112,7 +112,7 @@ class Launch(unittest.TestCase):
                           "while not count: time.sleep(0.05)\n"
                           "time.sleep(0.5); sys.exit(0 if count == 1 else 4)")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # A group of its own, and the signal to all of it: what Ctrl-C in a terminal does.
+            # The process has a group of its own, and the signal goes to the whole group, as Ctrl-C in a terminal does.
             process = subprocess.Popen(command(program), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                        start_new_session=True)
             lines = [process.stdout.readline() for _ in range(2)]

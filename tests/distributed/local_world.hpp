@@ -16,7 +16,7 @@
 
 namespace contrapunto::test {
 
-/// Gloo on 127.0.0.1 that gives up after 15 s.
+/// Gloo on 127.0.0.1 with a timeout of 15 s.
 inline ProcessGroupOptions local_options() {
   ProcessGroupOptions options;
   options.timeout = std::chrono::seconds(15);
@@ -25,7 +25,7 @@ inline ProcessGroupOptions local_options() {
   return options;
 }
 
-/// A rank's side of run_local_ranks. The store lives until the object goes; rank 0 hosts it, so end
+/// A rank's side of run_local_ranks. The store lives as long as the object. Rank 0 hosts it, so end
 /// with a barrier.
 struct LocalWorld {
   LaunchEnvironment launch;
@@ -33,8 +33,8 @@ struct LocalWorld {
   ProcessGroupCommunicator world;
 };
 
-/// Nothing when this process is no rank: Catch 2 runs hidden tests when told only what to leave
-/// out.
+/// Returns nothing when this process is not a rank: Catch 2 runs hidden tests when it is given only
+/// exclusions.
 inline std::optional<LocalWorld> join_local_world() {
   if (::getenv("CONTRAPUNTO_TEST_RANKS") == nullptr) return std::nullopt;
   const auto launch = read_launch_environment(::getenv);

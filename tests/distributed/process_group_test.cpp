@@ -63,7 +63,7 @@ void check_operations(const ProcessGroupCommunicator& world) {
     }
   }
 
-  // Strides are the caller's business: a transposed view on one side, a plain tensor on the other.
+  // Strides may differ: one side has a transposed view, the other a plain tensor.
   auto transposed = world.rank() == 0 ? of_rank(0).t().contiguous().t() : of_rank(world.rank());
   REQUIRE(transposed.is_contiguous() == (world.rank() != 0));
   world.broadcast_(transposed, size - 1);
@@ -85,7 +85,7 @@ void check_operations(const ProcessGroupCommunicator& world) {
   REQUIRE_THROWS_WITH(world.broadcast_(leaf, size), Contains("root is " + std::to_string(size)));
 }
 
-// What is built on the operations, against one process with the samples of all ranks.
+// Compares what is built on the operations with one process that has the samples of all ranks.
 void check_training(const ProcessGroupCommunicator& world) {
   torch::manual_seed(4);
   const auto size = world.size();
@@ -132,8 +132,8 @@ void check_training(const ProcessGroupCommunicator& world) {
 
 }  // namespace
 
-// Not a test of its own: what each process of the tests below runs. Catch 2 runs hidden tests when
-// told only what to leave out.
+// This is the program of each process in the tests below and not a test by itself. Catch 2 runs
+// hidden tests when it is given only exclusions.
 TEST_CASE("rank of a process group", "[.rank]") {
   const char* file_store = ::getenv("CONTRAPUNTO_TEST_FILE_STORE");
   if (file_store == nullptr) return;
@@ -150,7 +150,7 @@ TEST_CASE("rank of a process group", "[.rank]") {
   const auto second = connect_gloo(file, launch.rank, launch.size, options);
   check_operations(second);
 
-  // Nobody passes the barrier before the last rank, which comes late, has written its key.
+  // No rank passes the barrier before the last rank, which is late, has written its key.
   if (launch.rank == launch.size - 1) {
     std::this_thread::sleep_for(milliseconds(200));
     store->set("late", std::vector<std::uint8_t>{1});
@@ -190,7 +190,7 @@ TEST_CASE("When the launcher hosts the store, rank 0 is a client like the others
   REQUIRE(server->check({"restart/3/arrived/0", "restart/3/arrived/1"}));
 }
 
-TEST_CASE("A missing rank is an error within the timeout that says who is missing",
+TEST_CASE("A missing rank raises within the timeout, and the error names it",
           "[distributed][cpu]") {
   auto options = local_options();
   options.arrival_timeout = milliseconds(500);
@@ -217,8 +217,7 @@ TEST_CASE("A missing rank is an error within the timeout that says who is missin
   REQUIRE(std::chrono::steady_clock::now() - start < seconds(5));
 }
 
-TEST_CASE("A store that nobody hosts is an error that names address and port",
-          "[distributed][cpu]") {
+TEST_CASE("A store without a host raises with its address and port", "[distributed][cpu]") {
   LaunchEnvironment launch;
   launch.rank = 1;
   launch.size = 2;

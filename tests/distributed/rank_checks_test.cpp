@@ -88,11 +88,11 @@ TEST_CASE("rank that compares itself with the others", "[.rank]") {
   world.barrier();
 }
 
-TEST_CASE("Ranks find out that they differ, and in what", "[distributed][cpu]") {
+TEST_CASE("Ranks raise when their values differ, and name the difference", "[distributed][cpu]") {
   REQUIRE(test::run_local_ranks("rank that compares itself with the others", 3));
 }
 
-TEST_CASE("One process agrees with itself", "[distributed][cpu]") {
+TEST_CASE("Comparing settings in one process finds no difference", "[distributed][cpu]") {
   const SingleProcess world;
   check_same_on_all_ranks(world, "batch size", 256);
   check_same_on_all_ranks(world, "model", "RN50");

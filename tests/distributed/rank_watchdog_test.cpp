@@ -31,7 +31,7 @@ struct Rank {
 
 }  // namespace
 
-TEST_CASE("Ranks that work and leave one after the other accuse nobody", "[distributed][cpu]") {
+TEST_CASE("Ranks that finish one after the other report no fault", "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 3), one(store, 1, 3), two(store, 2, 3);
   for (std::int64_t step = 0; step < 3; ++step)
@@ -39,8 +39,8 @@ TEST_CASE("Ranks that work and leave one after the other accuse nobody", "[distr
   two.watchdog->sign_off();
   two.watchdog.reset();
   std::this_thread::sleep_for(milliseconds(800));  // longer than the timeout
-  // The same step reported again and again is a sign that the rank is not stuck.
-  one.watchdog->progress(7);  // zero has been silent for long, but behind for no time
+  // A rank that reports the same step repeatedly is not stuck.
+  one.watchdog->progress(7);  // zero was silent for long but was never behind
   for (int i = 0; i < 8; ++i) {
     std::this_thread::sleep_for(milliseconds(50));
     zero.watchdog->progress(2);
@@ -51,7 +51,7 @@ TEST_CASE("Ranks that work and leave one after the other accuse nobody", "[distr
   REQUIRE_FALSE(zero.watchdog->wait_for_failure(milliseconds(0)).has_value());
 }
 
-TEST_CASE("Rank 0 leaves last, but does not wait forever", "[distributed][cpu]") {
+TEST_CASE("Rank 0 signs off last, but does not wait forever", "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   Rank zero(store, 0, 2), one(store, 1, 2);
   auto begin = std::chrono::steady_clock::now();
@@ -100,7 +100,8 @@ TEST_CASE("A rank that never makes its watchdog is named", "[distributed][cpu]")
   REQUIRE(zero.watchdog->wait_for_failure() == said);
 }
 
-TEST_CASE("A rank behind the others is stuck; ranks in step are not", "[distributed][cpu]") {
+TEST_CASE("A rank behind the others counts as stuck, and ranks at the same step do not",
+          "[distributed][cpu]") {
   const auto store = c10::make_intrusive<c10d::HashStore>();
   auto patient = kQuick;
   patient.stall_timeout = milliseconds(0);

@@ -9,7 +9,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("Ranks stand for one process until they are given others", "[distributed][cpu]") {
+TEST_CASE("Ranks are one process by default", "[distributed][cpu]") {
   const Ranks alone;
   REQUIRE(alone.size() == 1);
   REQUIRE(alone.is_first());
@@ -21,7 +21,7 @@ TEST_CASE("Ranks stand for one process until they are given others", "[distribut
   REQUIRE(Ranks(SingleProcess(c10::Device(c10::kMeta))).device() == c10::Device(c10::kMeta));
 }
 
-TEST_CASE("Ranks do what the communicator behind them does", "[distributed][cpu]") {
+TEST_CASE("Ranks forward every operation to their communicator", "[distributed][cpu]") {
   std::vector<at::Tensor> sums(3), shifted(3);
   std::vector<std::int64_t> smallest(3);
   test::run_thread_ranks(3, [&](const test::ThreadRank& rank) {

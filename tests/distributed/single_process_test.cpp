@@ -21,7 +21,7 @@ TEST_CASE("One process is a run of one rank", "[distributed][cpu]") {
   REQUIRE_THROWS_WITH(world.broadcast_(tensor, 1), Contains("root is 1"));
 }
 
-TEST_CASE("What one process gathers is a copy without history", "[distributed][cpu]") {
+TEST_CASE("A gather in one process returns a copy without history", "[distributed][cpu]") {
   const auto tensor = torch::ones({2}, torch::requires_grad());
   auto gathered = SingleProcess{}.all_gather(tensor * 2);
   REQUIRE_FALSE(gathered.requires_grad());

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// The snippets of README.md and docs/extending.md, compiled and run; scripts/check_snippets.py
-// compares the texts.
+// Snippets of README.md and the guides, and extensions as a user writes them, compiled and run.
+// scripts/check_snippets.py compares the texts; the other snippets are in examples/components.
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -40,7 +40,7 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   cp::AdamW optimizer(cp::decay_groups(*model, /*weight_decay=*/0.2),
                       cp::clip_adamw_options(config));
   const cp::WarmupCosine schedule({.peak_lr = 5e-4, .warmup_steps = 500, .total_steps = 20'000});
-  const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to what the tower takes
+  const auto to_images = [&](const at::Tensor& bytes) {  // uint8 to the tower's input
     return cp::normalize_images(bytes, config.image_mean, config.image_std);
   };
   const cp::StepContext context{.precision = cp::precision_policy("bf16"), .device = device};
@@ -58,7 +58,6 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   REQUIRE(step == 2);
 }
 
-// snippet: tower
 struct MeanTowerImpl : torch::nn::Module {
   MeanTowerImpl() { project = register_module("project", torch::nn::Linear(3, 16)); }
   at::Tensor forward(const at::Tensor& images) {
@@ -74,21 +73,18 @@ struct BagOfTokensImpl : torch::nn::Module {
   torch::nn::Embedding embed{nullptr};
 };
 TORCH_MODULE(BagOfTokens);
-// snippet end
 
 TEST_CASE("A user's towers train in a DualEncoder", "[docs][cpu]") {
-  // snippet: dual encoder
   cp::DualEncoder model{MeanTower(), BagOfTokens()};
   const cp::Embeddings e = model(torch::rand({8, 3, 32, 32}), torch::randint(300, {8, 5}));
   cp::InfoNce{}(e).backward();
-  // snippet end
   REQUIRE(e.x.sizes() == at::IntArrayRef{8, 16});
   REQUIRE(model->named_parameters()["visual.project.weight"].grad().abs().sum().item<double>() >
           0.0);
 }
 
 // snippet: tower members
-/// What a tower may offer beside its forward; each member is found where it is present.
+/// A tower with all optional members; each of them is found where it is present.
 struct LayeredTowerImpl : torch::nn::Module {
   LayeredTowerImpl() {
     stem = register_module("stem", torch::nn::Linear(3, 16));
@@ -101,7 +97,7 @@ struct LayeredTowerImpl : torch::nn::Module {
     return head(checkpoint ? cp::activation_checkpoint(run, x, block->parameters()) : run(x));
   }
   cp::ForwardCost cost(std::int64_t /*tokens*/) const {
-    return {.macs = 16 * (3 + 16 + 16), .kept_elements = 4 * 16};  // of one sample
+    return {.macs = 16 * (3 + 16 + 16), .kept_elements = 4 * 16};  // for one sample
   }
   cp::LockGroups lock_groups() const { return {{"stem"}, {"block"}, {"head"}}; }
   void checkpoint_activations(bool on) { checkpoint = on; }
@@ -129,8 +125,7 @@ struct MeanAttentionImpl : torch::nn::Module {
 TORCH_MODULE(MeanAttention);
 // snippet end
 
-// snippet: weight
-/// Takes half of a matrix away, row by row.
+/// Sets half of the rows of a matrix to zero.
 struct RowMaskImpl : torch::nn::Module {
   explicit RowMaskImpl(const at::Tensor& weight) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(weight.dim()), 1);
@@ -142,9 +137,8 @@ struct RowMaskImpl : torch::nn::Module {
   at::Tensor mask;
 };
 TORCH_MODULE(RowMask);
-// snippet end
 
-TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
+TEST_CASE("The optional members of a user's tower are found", "[docs][cpu]") {
   cp::DualEncoder model{LayeredTower(), LayeredTower()};
   cp::lock_image_tower(model, /*unlocked_groups=*/1);
   cp::checkpoint_activations(*model);
@@ -153,7 +147,6 @@ TEST_CASE("A user's tower offers what it can", "[docs][cpu]") {
 }
 
 TEST_CASE("A user's attention and a mask on every weight", "[docs][cpu]") {
-  // snippet: attention by layer
   cp::VisionTransformerOptions options{
       .image_size = 32, .patch_size = 8, .width = 16, .layers = 4, .heads = 2};
   options.parts.attention = [](std::int64_t layer, const cp::AttentionOptions& usual,
@@ -162,21 +155,17 @@ TEST_CASE("A user's attention and a mask on every weight", "[docs][cpu]") {
     return MeanAttention(usual.width);
   };
   cp::VisionTransformer tower(options);
-  // snippet end
   const auto images = torch::rand({2, 3, 32, 32});
   const auto before = tower(images);
-  // snippet: weight of every layer
   tower->apply([](torch::nn::Module& module) {
     auto* layer = module.as<cp::ParametrizedModule>();
     if (layer == nullptr) return;
     for (const auto& name : layer->weight_names())
       layer->parametrize(name, "mask", RowMask(layer->named_parameters()[name]));
   });
-  // snippet end
   REQUIRE_FALSE(at::allclose(tower(images), before));
 }
 
-// snippet: loss
 /// Contrastive loss of the rows alone: each image must find its text.
 struct ImageToText {
   at::Tensor operator()(const cp::Embeddings& e) const {
@@ -185,7 +174,6 @@ struct ImageToText {
   }
 };
 static_assert(cp::ContrastiveLoss<ImageToText>);
-// snippet end
 
 TEST_CASE("A user's loss is one half of InfoNCE", "[docs][cpu]") {
   const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
@@ -195,7 +183,6 @@ TEST_CASE("A user's loss is one half of InfoNCE", "[docs][cpu]") {
   REQUIRE(half == Approx(cp::InfoNce{}(e).item<double>()).epsilon(1e-6));
 }
 
-// snippet: loss with batch
 /// Cross-entropy of a classifier; the labels come from the batch.
 struct Logits {
   at::Tensor values;  // [B, classes]
@@ -207,7 +194,6 @@ struct Classification {
   }
 };
 static_assert(cp::LossOf<Classification, Logits>);
-// snippet end
 
 // snippet: loss over ranks
 /// InfoNCE with label smoothing: the positive has 1 - s, and all candidates share s. The mean of a
@@ -227,7 +213,6 @@ struct SmoothedInfoNce {
 };
 // snippet end
 
-// snippet: step model by hand
 struct StudentAndTeacher {
   cp::Embeddings student, teacher;
 };
@@ -255,9 +240,8 @@ struct Distillation {
     return {cp::InfoNce{}(s) + soft, {{"soft", soft}}};
   }
 };
-// snippet end
 
-TEST_CASE("The losses and the step model of the page on extending train", "[docs][cpu]") {
+TEST_CASE("The losses and the step model of a user train", "[docs][cpu]") {
   const auto rows = [] { return torch::nn::functional::normalize(torch::randn({6, 4})); };
   const cp::Embeddings e{rows(), rows(), torch::tensor(10.0)};
   CHECK(SmoothedInfoNce{.smoothing = 0.0}(e).item<double>() ==
@@ -286,7 +270,6 @@ TEST_CASE("The losses and the step model of the page on extending train", "[docs
   CHECK(step(batch).total.item<double>() > 0.0);
 }
 
-// snippet: schedule
 struct InverseSquareRoot {
   double peak_lr = 5e-4;
   double operator()(std::int64_t step) const {
@@ -294,44 +277,39 @@ struct InverseSquareRoot {
   }
 };
 static_assert(cp::Schedule<InverseSquareRoot>);
-// snippet end
 
 TEST_CASE("A user's schedule is a function of the step", "[docs][cpu]") {
   REQUIRE(InverseSquareRoot{.peak_lr = 1.0}(3) == 0.5);
 }
 
-// snippet: source
-/// Solid colours: sample i is grey level i.
-class GreyLevels : public cp::SampleSource {
+/// Solid colors: sample i is gray level i.
+class GrayLevels : public cp::SampleSource {
  public:
   std::int64_t size() const override { return 256; }
   cp::EncodedSample read(std::int64_t index) const override {
     cp::RgbImage image(8, 8);
     std::fill_n(image.row(0), 8 * 8 * 3, static_cast<std::uint8_t>(index));
     cp::EncodedSample sample;
-    sample.key = "grey-" + std::to_string(index);
+    sample.key = "gray-" + std::to_string(index);
     sample.image = cp::encode_ppm(image);
-    sample.captions = {"grey level " + std::to_string(index)};
+    sample.captions = {"gray level " + std::to_string(index)};
     return sample;
   }
 };
-// snippet end
 
 TEST_CASE("A user's source feeds the loader", "[docs][cpu]") {
-  // snippet: loader
   const cp::ByteTokenizer bytes({.context_length = 32});
-  cp::DataLoader loader(std::make_shared<GreyLevels>(), cp::ImageTransform({.image_size = 8}),
+  cp::DataLoader loader(std::make_shared<GrayLevels>(), cp::ImageTransform({.image_size = 8}),
                         [&](std::string_view text) { return bytes.encode_with_specials(text); },
                         {.batch_size = 64, .threads = 2, .train = false});
   loader.start_epoch(0);
   std::int64_t samples = 0;
   while (const auto batch = loader.next()) samples += batch->size();
-  // snippet end
   REQUIRE(samples == 256);
 }
 
 TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
-  // Compiled with -Wextra -Werror: a member without a default would be a warning at its user.
+  // Compiled with -Wextra -Werror: a member without a default would be a warning in user code.
   [[maybe_unused]] const auto first_and_last =
       std::tuple{cp::BpeTokenizerOptions{.context_length = 8},
                  cp::ByteTokenizerOptions{.context_length = 8},
@@ -403,7 +381,7 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
   SUCCEED();
 }
 
-TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]") {
+TEST_CASE("The step strategies of the guide to large batches run", "[docs][cpu]") {
   cp::DualEncoder model{MeanTower(), BagOfTokens()};
   const at::Device device(at::kCPU);
   cp::Batch batch;
@@ -414,7 +392,7 @@ TEST_CASE("The step strategies of the page on large batches run", "[docs][cpu]")
   cp::GradCache cached(parts, cp::TiledInfoNce(), {.chunk_size = 2});
   cp::Accumulator accumulated(parts, cp::TiledInfoNce(), {.micro_batch = 2});
 
-  const cp::LossTerms loss = cached(batch);  // gradients are in the parameters
+  const cp::LossTerms loss = cached(batch);  // the gradients are now in the parameters
   // snippet end
   const auto gradient = model->logit_scale.grad().clone();
   model->zero_grad();

@@ -17,7 +17,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-RetrievalMetrics::Direction summarise(std::vector<double> ranks) {
+RetrievalMetrics::Direction summarize(std::vector<double> ranks) {
   std::sort(ranks.begin(), ranks.end());
   const auto n = ranks.size();
   RetrievalMetrics::Direction d;
@@ -52,7 +52,7 @@ RetrievalMetrics naive(const at::Tensor& x, const at::Tensor& y, const at::Tenso
     std::sort(order.begin(), order.end());
     const auto first = std::find_if(order.begin(), order.end(),
                                     [&](const auto& entry) { return o[entry.second] == i; });
-    if (first == order.end()) continue;  // an x without a y is no query
+    if (first == order.end()) continue;  // an x without a y is not a query
     x_ranks.push_back(static_cast<double>(first - order.begin()));
   }
   for (std::int64_t j = 0; j < y.size(0); ++j) {
@@ -63,7 +63,7 @@ RetrievalMetrics naive(const at::Tensor& x, const at::Tensor& y, const at::Tenso
                                   [&](const auto& entry) { return entry.second == o[j]; });
     y_ranks.push_back(static_cast<double>(own - order.begin()));
   }
-  return {summarise(x_ranks), summarise(y_ranks)};
+  return {summarize(x_ranks), summarize(y_ranks)};
 }
 
 void require_same(const RetrievalMetrics::Direction& a, const RetrievalMetrics::Direction& b) {
@@ -78,7 +78,7 @@ void require_same(const RetrievalMetrics::Direction& a, const RetrievalMetrics::
 
 }  // namespace
 
-TEST_CASE("retrieval agrees with sorting the full matrix, ties and all", "[evaluate][cpu]") {
+TEST_CASE("Retrieval agrees with sorting the full matrix, ties and all", "[evaluate][cpu]") {
   torch::manual_seed(6);
   for (const std::int64_t captions : {1, 2, 5}) {
     for (const bool with_ties : {false, true}) {
@@ -102,7 +102,7 @@ TEST_CASE("retrieval agrees with sorting the full matrix, ties and all", "[evalu
   }
 }
 
-TEST_CASE("a gallery may hold images without a caption", "[evaluate][cpu]") {
+TEST_CASE("A gallery may hold images without a caption", "[evaluate][cpu]") {
   torch::manual_seed(9);
   for (const bool with_ties : {false, true}) {
     const std::int64_t n = 48;
@@ -120,7 +120,7 @@ TEST_CASE("a gallery may hold images without a caption", "[evaluate][cpu]") {
       require_same(metrics.x_to_y, expected.x_to_y);
       require_same(metrics.y_to_x, expected.y_to_x);
     }
-    // Three ranks, the last of which has images alone.
+    // There are three ranks, and the last one has only images.
     const std::vector<std::int64_t> rows{20, 20, 8};
     std::vector<RetrievalMetrics> of_ranks(3);
     std::vector<at::Tensor> own(3), texts(3), all_texts, all_owners;
@@ -143,12 +143,12 @@ TEST_CASE("a gallery may hold images without a caption", "[evaluate][cpu]") {
   }
 }
 
-TEST_CASE("perfect and constant features give the ranks that counting gives", "[evaluate][cpu]") {
+TEST_CASE("Perfect and constant features give the counted ranks", "[evaluate][cpu]") {
   const auto perfect = retrieval_metrics(torch::eye(8), torch::eye(8), torch::arange(8));
   REQUIRE(perfect.x_to_y.recall_at_1 == 1);
   REQUIRE(perfect.y_to_x.mean_rank == 1);
   REQUIRE(perfect.y_to_x.median_rank == 1);
-  // All scores equal: row i comes at rank i + 1, by its index.
+  // All scores are equal, so row i is at rank i + 1, by its index.
   const auto constant =
       retrieval_metrics(torch::ones({8, 2}), torch::ones({8, 2}), torch::arange(8));
   REQUIRE(constant.x_to_y.recall_at_1 == 1.0 / 8);
@@ -157,14 +157,14 @@ TEST_CASE("perfect and constant features give the ranks that counting gives", "[
   REQUIRE(constant.x_to_y.median_rank == 4);  // floor(3.5) + 1
 }
 
-TEST_CASE("features that are NaN retrieve nothing", "[evaluate][cpu]") {
+TEST_CASE("Features that are NaN retrieve nothing", "[evaluate][cpu]") {
   const auto nan = torch::full({20, 2}, std::numeric_limits<float>::quiet_NaN());
   const auto metrics = retrieval_metrics(nan, nan, torch::arange(20));
   REQUIRE(metrics.x_to_y.recall_at_10 == 0);
   REQUIRE(metrics.y_to_x.recall_at_10 == 0);
 }
 
-TEST_CASE("owners that do not fit are refused", "[evaluate][cpu]") {
+TEST_CASE("Owners that do not fit are refused", "[evaluate][cpu]") {
   const auto x = torch::ones({3, 2});
   const auto y = torch::ones({4, 2});
   const auto owners = [](std::vector<std::int64_t> values) { return torch::tensor(values); };
@@ -178,7 +178,7 @@ TEST_CASE("owners that do not fit are refused", "[evaluate][cpu]") {
   REQUIRE_THROWS_WITH(retrieval_metrics(x, y, owners({0, 1, 2, 2}), 0), Contains("chunk"));
 }
 
-TEST_CASE("ranks together retrieve as one process does, ties and all", "[evaluate][cpu]") {
+TEST_CASE("Ranks together retrieve as one process does, ties and all", "[evaluate][cpu]") {
   torch::manual_seed(8);
   for (const auto& sizes :
        std::vector<std::vector<std::int64_t>>{{20, 20}, {9, 31}, {12, 0, 25, 1}}) {
@@ -218,7 +218,7 @@ TEST_CASE("ranks together retrieve as one process does, ties and all", "[evaluat
   }
 }
 
-TEST_CASE("owners that do not fit on one rank are refused on all", "[evaluate][cpu]") {
+TEST_CASE("Owners that do not fit on one rank are refused on all", "[evaluate][cpu]") {
   const auto message = [](const at::Tensor& owners_of_rank_1) {
     std::vector<std::string> messages(2);
     test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {

@@ -57,7 +57,7 @@ const std::vector<std::string> kNames{"cat", "dog", "frog", "ship", "truck"};
 
 }  // namespace
 
-TEST_CASE("a class row is the unit mean of its unit prompts", "[evaluate][cpu]") {
+TEST_CASE("A class row is the unit mean of its unit prompts", "[evaluate][cpu]") {
   torch::manual_seed(3);
   FakeText text;
   const auto templates = seven_prompts();
@@ -75,7 +75,7 @@ TEST_CASE("a class row is the unit mean of its unit prompts", "[evaluate][cpu]")
   }
 }
 
-TEST_CASE("the classifier does not depend on the batch and keeps to it", "[evaluate][cpu]") {
+TEST_CASE("The classifier does not depend on the batch size and respects it", "[evaluate][cpu]") {
   torch::manual_seed(4);
   FakeText text;
   const auto whole = classifier_of(text, kNames, seven_prompts(), 1024);
@@ -88,7 +88,7 @@ TEST_CASE("the classifier does not depend on the batch and keeps to it", "[evalu
   REQUIRE(text.calls == std::vector<std::size_t>(5, 7));
 }
 
-TEST_CASE("prompts are filled in and faulty ones refused", "[evaluate][cpu]") {
+TEST_CASE("Prompts are filled in and faulty ones refused", "[evaluate][cpu]") {
   REQUIRE(fill_prompt("a {} and a {}.", "cat") == "a cat and a cat.");
   REQUIRE(fill_prompt("{}", "{}") == "{}");
   REQUIRE(plain_prompt() == std::vector<std::string>{"a photo of a {}."});
@@ -98,7 +98,7 @@ TEST_CASE("prompts are filled in and faulty ones refused", "[evaluate][cpu]") {
   REQUIRE_THROWS_WITH(classifier_of(text, kNames, {}, 8), Contains("templates"));
 }
 
-TEST_CASE("top-1 and top-5 agree with sorting by score and index", "[evaluate][cpu]") {
+TEST_CASE("Top-1 and top-5 agree with sorting by score and index", "[evaluate][cpu]") {
   torch::manual_seed(5);
   // Small whole numbers: products are exact and full of ties.
   const auto features = torch::randint(-2, 3, {200, 3}).to(at::kFloat);
@@ -126,7 +126,7 @@ TEST_CASE("top-1 and top-5 agree with sorting by score and index", "[evaluate][c
   REQUIRE(result.top5 == top5 / 200.0);
 }
 
-TEST_CASE("with fewer than five classes top-5 is always right", "[evaluate][cpu]") {
+TEST_CASE("With fewer than five classes top-5 is always right", "[evaluate][cpu]") {
   ZeroShotAccuracy accuracy;
   accuracy.add(torch::eye(3), torch::tensor({0, 1, 0}, at::kLong), torch::eye(3));
   REQUIRE(accuracy.result().top1 == Approx(2.0 / 3));
@@ -134,7 +134,7 @@ TEST_CASE("with fewer than five classes top-5 is always right", "[evaluate][cpu]
   REQUIRE(ZeroShotAccuracy().result().samples == 0);
 }
 
-TEST_CASE("ranks together count what one process counts", "[evaluate][cpu]") {
+TEST_CASE("Ranks together count the same hits as one process", "[evaluate][cpu]") {
   torch::manual_seed(9);
   const auto features = torch::randn({50, 4});
   const auto classifier = torch::randn({12, 4});
@@ -171,7 +171,7 @@ TEST_CASE("ranks together count what one process counts", "[evaluate][cpu]") {
   CHECK((none.samples == 0 && none.top1 == 0));
 }
 
-TEST_CASE("features that are NaN are never right", "[evaluate][cpu]") {
+TEST_CASE("Features that are NaN are never right", "[evaluate][cpu]") {
   ZeroShotAccuracy accuracy;
   accuracy.add(torch::full({4, 3}, std::numeric_limits<float>::quiet_NaN()),
                torch::zeros({4}, at::kLong), torch::eye(3).repeat({3, 1}));
@@ -179,7 +179,7 @@ TEST_CASE("features that are NaN are never right", "[evaluate][cpu]") {
   REQUIRE(accuracy.result().top5 == 0);
 }
 
-TEST_CASE("features, labels and classifier that do not fit are refused", "[evaluate][cpu]") {
+TEST_CASE("Features, labels and classifier that do not fit are refused", "[evaluate][cpu]") {
   ZeroShotAccuracy accuracy;
   REQUIRE_THROWS_WITH(
       accuracy.add(torch::ones({2, 3}), torch::zeros({2}, at::kLong), torch::ones({4, 5})),
@@ -193,7 +193,7 @@ TEST_CASE("features, labels and classifier that do not fit are refused", "[evalu
 
 namespace {
 
-/// Gives some rows of fixed features as batches of images; a part of them on each rank.
+/// Returns rows of fixed features as batches of images, a part of them on each rank.
 class FixedLoader {
  public:
   FixedLoader(at::Tensor images, at::Tensor labels, std::int64_t batch_size)
@@ -230,7 +230,7 @@ static_assert(Loader<FixedLoader>);
 
 }  // namespace
 
-TEST_CASE("accuracy over a loader is that of all its samples, on one rank and on two",
+TEST_CASE("The accuracy over a loader is that of all its samples, on one rank and on two",
           "[evaluate][cpu]") {
   torch::manual_seed(12);
   const auto images = torch::randn({24, 6});
@@ -256,7 +256,7 @@ TEST_CASE("accuracy over a loader is that of all its samples, on one rank and on
   }
 }
 
-TEST_CASE("labels without a class are refused by name", "[evaluate][cpu]") {
+TEST_CASE("Labels without a class are refused by name", "[evaluate][cpu]") {
   ZeroShotAccuracy accuracy;
   const auto add = [&](std::int64_t label) {
     accuracy.add(torch::ones({1, 4}), torch::full({1}, label, torch::kLong), torch::ones({3, 4}));

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the built examples for a few steps, as a user would, and checks what they write and say."""
+"""Runs the built examples for a few steps, as a user would, and checks their files and messages."""
 import argparse
 import io
 import json
@@ -72,14 +72,14 @@ def quickstart(build, work):
 
 
 def resume(build, work):
-    """A run stopped in the middle of an epoch and resumed writes the bytes of an uninterrupted one, EMA included."""
+    """A run that is stopped in the middle of an epoch and resumed writes the bytes of an uninterrupted one, with EMA."""
     common = ["--model", tiny_model(work), "--batch-size", 512, "--epochs", 2, "--lr", 1e-3, "--ema", 0.9, "--log-every",
               1, "--threads", 2]
     whole, halves = work / "whole", work / "halves"
     run(build / "train_clip", *common, "--output", whole)
     run(build / "train_clip", *common, "--output", halves, "--stop-after", 7)
     said = run(build / "train_clip", *common, "--output", halves, "--resume", "latest")
-    check("step-000000007" in said, "resume names the checkpoint it goes on from")
+    check("step-000000007" in said, "resume names the checkpoint that it continues from")
     weights = [(folder / "open_clip_model.safetensors").read_bytes() for folder in (whole, halves)]
     check(weights[0] == weights[1], "weights after resume are bit-equal")
     timeless = [[(l["step"], l["loss"]) for l in lines(folder) if "loss" in l] for folder in (whole, halves)]
@@ -87,7 +87,7 @@ def resume(build, work):
 
 
 def interchange(build, work):
-    """What train_clip writes, OpenCLIP loads strictly; what OpenCLIP writes, train_clip starts from."""
+    """OpenCLIP loads the weights of train_clip strictly, and train_clip starts from weights of OpenCLIP."""
     import torch
     import open_clip
     from safetensors.torch import load_file, save_file
@@ -103,7 +103,7 @@ def interchange(build, work):
 
 
 def sources(build, work):
-    """Shards with a truncated one and a corrupt image, and a CSV list: trained, skipped samples named and counted."""
+    """Shards, one of them truncated, with a corrupt image, and a CSV table train; skipped samples are named and counted."""
     write_shard(work / "a-000.tar", shard_samples(48))
     samples = shard_samples(48, first=48)
     samples["00050"]["jpg"] = b"not a jpeg"
@@ -139,7 +139,7 @@ def close(a, b, tolerance):
 
 
 def large_batches(build, work):
-    """Chunks and ranks train what the whole batch trains in one process: the same curve of losses."""
+    """Chunks and ranks have the loss curve of the whole batch in one process."""
     train = build / "train_clip"
     common = ["--model", tiny_model(work), "--batch-size", 256, "--epochs", 1, "--lr", 1e-3, "--log-every", 1,
               "--threads", 1, "--device", "cpu"]
@@ -162,7 +162,7 @@ def large_batches(build, work):
     both = next(line for line in lines(work / "ranks") if "zero_shot_top1" in line)
     check(abs(single["zero_shot_top1"] - both["zero_shot_top1"]) < 0.01, f"{single} and {both} agree")
 
-    # Everything at once: ranks, chunks, ring, sharded state, averages and bf16; then on one rank.
+    # Ranks, chunks, ring, sharded state, averages and bf16 together; the run then continues on one rank.
     together = [*common, "--chunk-size", 48, "--ring", "--shard-optimizer", "--ema", 0.9, "--precision", "bf16"]
     run(launch, "-n", 2, "--", train, *together, "--stop-after", 3, "--output", work / "together")
     run(train, *together, "--stop-after", 6, "--output", work / "together", "--resume", "auto")
@@ -188,7 +188,7 @@ def large_batches(build, work):
 
 
 def folders(build, work):
-    """One run a folder: another run, a second process, other settings and faulty evaluation data are refused."""
+    """A folder has one run: another run, a second process, other settings and faulty evaluation data are refused."""
     train = build / "train_clip"
     common = ["--model", tiny_model(work), "--batch-size", 512, "--epochs", 1, "--threads", 1, "--log-every", 1]
     run(train, *common, "--stop-after", 2, "--output", work / "a")
@@ -214,11 +214,11 @@ def folders(build, work):
     write_shard(work / "good.tar", shard_samples(64))
     samples = shard_samples(8)
     del samples["00003"]["cls"]
-    write_shard(work / "unlabelled.tar", samples)
+    write_shard(work / "unlabeled.tar", samples)
     (work / "two.txt").write_text("red\ngreen\n")
     (work / "three.txt").write_text("red\ngreen\nblue\n")
     small = ["--model", tiny_model(work), "--train-data", work / "good.tar", "--batch-size", 16, "--epochs", 1]
-    for data, names, words in [("unlabelled.tar", "three.txt", ["00003", "unlabelled.tar"]),
+    for data, names, words in [("unlabeled.tar", "three.txt", ["00003", "unlabeled.tar"]),
                                ("good.tar", "two.txt", ["is 2", "0 to 1"])]:
         said = run(train, *small, "--eval-data", work / data, "--class-names", work / names, "--output", work / "c",
                    expect=1)
@@ -228,10 +228,10 @@ def folders(build, work):
 
 
 def recipes(build, work):
-    """Each recipe's plan, for the full data set that its comments name."""
+    """The plan of each recipe, for the full data set that its comments name, has the expected steps."""
     folder = pathlib.Path(__file__).resolve().parents[2] / "examples" / "recipes"
     vocabulary = os.environ["CONTRAPUNTO_BPE_VOCAB"]
-    # Samples of the data set, and steps of the run.
+    # The samples of the data set and the steps of the run.
     expected = {"rn50_cc3m": (2_905_954, 85_110), "vit_b_32_cc12m": (10_968_539, 42_816),
                 "vit_b_32_laion400m_a100": (407_332_084, 1_018_328), "vit_b_32_laion400m_h100": (407_332_084, 370_296),
                 "cifar10": (50_000, 3_900)}
@@ -249,7 +249,7 @@ def recipes(build, work):
 
 
 def text_pairs(build, work):
-    """Queries find their functions after a short run; resume goes on; a bad file is named."""
+    """Queries find their functions after a short run, a resumed run continues, and a bad line is named."""
     words = "add cut join sort read write open close find list map set copy move sum mean".split()
     pairs = [{"query": f"{a} the {b} of {c}", "code": f"def {a}_{b}({c}): return {c}.{a}({b})", "file": f"{c}.py"}
              for a in words for b in words[:6] for c in words[:6]]
@@ -270,13 +270,13 @@ def text_pairs(build, work):
 
 
 def images(build, work):
-    """Both losses train, over ranks and chunks as in one process; a run resumes; missing labels are named."""
+    """Both losses train, ranks and chunks give the losses of one process, a run resumes, and missing labels are named."""
     train = build / "train_images"
     common = ["--model", tiny_model(work), "--batch-size", 240, "--epochs", 2, "--lr", 2e-3, "--log-every", 1, "--threads",
               1, "--projection-dim", 32, "--device", "cpu"]
     run(train, *common, "--loss", "supcon", "--output", work / "supcon")
     knn = [line["knn_top1"] for line in lines(work / "supcon") if "knn_top1" in line]
-    check(len(knn) == 2 and knn[-1] > 0.1, f"neighbors know the 30 classes of shapes better than chance: {knn}")
+    check(len(knn) == 2 and knn[-1] > 0.1, f"nearest neighbors classify the 30 classes of shapes better than chance: {knn}")
     check((work / "supcon" / "image_tower.safetensors").stat().st_size > 0, "the weights of the tower are written")
     six = ["--stop-after", 6]
     run(train, *common, *six, "--output", work / "whole")
@@ -297,7 +297,7 @@ def images(build, work):
 
 
 def mistakes(build, work):
-    """Each ends with a message that names the thing and the remedy, and not with a step taken."""
+    """Each mistake ends with a message that names it and the remedy, before the first step."""
     train = build / "train_clip"
     model = tiny_model(work)
     for arguments, words in [

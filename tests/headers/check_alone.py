@@ -3,13 +3,14 @@
 """Proves that each header compiles alone: one compiler call per header, and nothing before the header that it would not
 have included itself.
 
-LibTorch's headers make nearly all of the time, so they come precompiled where that proves as much. A header gets a
+LibTorch's headers take nearly all of the time, so they are precompiled where that proves as much. A header gets a
 precompiled group only when every header of the group is among those that it includes, directly or through our other
 headers: then the code of the header sees the declarations that it would see without the group. Headers of ours that
 it includes, and that include less, are compiled alone themselves.
 
 Clang also instantiates the templates of a group while it precompiles it, which g++ does in every file anew; that makes
-Clang several times as fast here, so CMake passes it where it is installed (docs/compile_time.md has the figures).
+Clang several times as fast here, so CMake passes it where it is installed. docs/measurements/compile_time.md has the
+figures.
 
 A header that compiled is not compiled again as long as it, what it includes of ours, the compiler and its flags stay.
 """
@@ -26,13 +27,13 @@ import sys
 import time
 
 INCLUDE = re.compile(r'\s*#\s*include\s*[<"]([^">]+)[">]')
-# What the headers of ATen/ops have in common; each adds two small headers of its own.
+# The common headers of ATen/ops; each of those adds two small headers of its own.
 OPERATOR = "ATen/ops/zeros.h"
 OPERATOR_GROUP = ("ATen/Context.h", "ATen/DeviceGuard.h", "ATen/TensorUtils.h", "ATen/TracerMode.h",
                   "ATen/core/Generator.h", "ATen/core/Tensor.h")
 FUNCTION, MODULE = "torch/csrc/autograd/function.h", "torch/nn/module.h"
 AUTOCAST, AUTOGRAD = "ATen/autocast_mode.h", "torch/csrc/autograd/autograd.h"
-# The groups that are precompiled, dear ones first: the first that fits a header is taken.
+# The groups that are precompiled, expensive ones first: a header uses the first one that fits.
 GROUPS = {
     "module_autograd": (MODULE, FUNCTION, AUTOCAST, AUTOGRAD),
     "module": (MODULE,),
@@ -60,7 +61,7 @@ class Checker:
 
     @functools.cache
     def includes(self, header):
-        """What a header of ours includes under no condition."""
+        """The headers that a header of ours includes unconditionally."""
         depth, found = 0, []
         for line in (self.root / header).read_text().splitlines():
             if re.match(r"\s*#\s*if", line):
@@ -73,7 +74,7 @@ class Checker:
 
     @functools.cache
     def closure(self, header):
-        """What a header includes, directly or through others of ours; of what is not ours only what is named."""
+        """The headers that a header includes, directly or through others of ours; the includes of foreign headers are not followed."""
         seen, left = {header}, [header]
         while left:
             for included in self.includes(left.pop()):
@@ -85,14 +86,14 @@ class Checker:
 
     @functools.cache
     def brings(self, header):
-        """The headers of LibTorch that one of them includes, asked from the compiler."""
+        """The headers of LibTorch that one of them includes, as the compiler reports them."""
         code, said = self.run("-M", "-x", "c++", "-", text=f"#include <{header}>\n")
         if code:
             sys.exit(f"<{header}> cannot be included:\n{said}")
         return {name for names in GROUPS.values() for name in names if re.search(rf"/{re.escape(name)}\s", said)}
 
     def group(self, header):
-        """The first group whose headers this one includes anyway."""
+        """The first group whose headers this header includes in any case."""
         closure = self.closure(header)
         has = set(closure)
         for name in closure:
@@ -148,7 +149,7 @@ class Checker:
                     ready[groups[header]].result()
                 return header, self.compile(header, groups[header])
 
-            # Those without a group first: they need not wait.
+            # Headers without a group come first, because they need not wait.
             for header, (code, said) in pool.map(one, sorted(left, key=lambda header: groups[header] or "")):
                 if code:
                     failed.append(header)
@@ -161,7 +162,7 @@ class Checker:
 
 
 def self_test(arguments):
-    """A header that leans on another's include is refused, also where a group would have hidden it."""
+    """A header that relies on the includes of another is refused, also where a group would have hidden it."""
     arguments.root = arguments.work / "include"
     (arguments.root / "contrapunto").mkdir(parents=True, exist_ok=True)
     leaning = "#pragma once\n#include <{}>\n#include \"contrapunto/tensor.hpp\"\ninline void f() {{ (void)at::{}; }}\n"

@@ -23,14 +23,14 @@ std::vector<int> changed(Change change) {
 
 }  // namespace
 
-TEST_CASE("A factor of one changes no colour", "[data][cpu]") {
+TEST_CASE("A factor of one changes no color", "[data][cpu]") {
   const auto original = bytes_of(test::picture(13, 9));
   CHECK(changed([](RgbImage& i) { adjust_brightness(i, 1.0); }) == original);
   CHECK(changed([](RgbImage& i) { adjust_contrast(i, 1.0); }) == original);
   CHECK(changed([](RgbImage& i) { adjust_saturation(i, 1.0); }) == original);
 }
 
-TEST_CASE("A factor of zero leaves black, the mean and grey", "[data][cpu]") {
+TEST_CASE("A factor of zero leaves black, the mean and gray", "[data][cpu]") {
   CHECK(changed([](RgbImage& i) { adjust_brightness(i, 0.0); }) == std::vector<int>(13 * 9 * 3, 0));
   const auto flat = changed([](RgbImage& i) { adjust_contrast(i, 0.0); });
   CHECK(flat == std::vector<int>(flat.size(), flat.front()));
@@ -38,7 +38,7 @@ TEST_CASE("A factor of zero leaves black, the mean and grey", "[data][cpu]") {
         changed([](RgbImage& i) { to_grayscale(i); }));
 }
 
-TEST_CASE("Turning the hue by thirds swaps the pure colours", "[data][cpu]") {
+TEST_CASE("Turning the hue by thirds swaps the pure colors", "[data][cpu]") {
   RgbImage image(1, 1);
   std::copy_n(std::array<std::uint8_t, 3>{200, 0, 0}.data(), 3, image.data());
   adjust_hue(image, 1.0 / 3);  // 8-bit hue: 85 of 255 is exactly a third
@@ -47,7 +47,7 @@ TEST_CASE("Turning the hue by thirds swaps the pure colours", "[data][cpu]") {
   CHECK(bytes_of(image) == std::vector<int>{0, 0, 200});
 }
 
-TEST_CASE("Grey has no hue to turn", "[data][cpu]") {
+TEST_CASE("Turning the hue does not change gray", "[data][cpu]") {
   RgbImage image(1, 1);
   std::fill_n(image.data(), 3, std::uint8_t{77});
   adjust_hue(image, 0.4);

@@ -41,7 +41,7 @@ std::string error_of(const Bytes& bytes, std::int64_t max_pixels = 0) {
 
 }  // namespace
 
-TEST_CASE("Encodings without loss come back as they were", "[data][cpu]") {
+TEST_CASE("Lossless encodings decode to the same pixels", "[data][cpu]") {
   const RgbImage original = picture(37, 21);
   RgbImage decoded;
   const PngFormat interlaced{.interlaced = true};
@@ -53,7 +53,7 @@ TEST_CASE("Encodings without loss come back as they were", "[data][cpu]") {
   }
 }
 
-TEST_CASE("Encodings with loss come back close", "[data][cpu]") {
+TEST_CASE("Lossy encodings decode to nearly the same pixels", "[data][cpu]") {
   const RgbImage original = picture(64, 48);
   RgbImage decoded;
   for (const Bytes& bytes :
@@ -67,10 +67,10 @@ TEST_CASE("Encodings with loss come back close", "[data][cpu]") {
   }
 }
 
-TEST_CASE("Grey JPEG fills the three channels alike", "[data][cpu]") {
-  const Bytes grey(40 * 30, 123);
+TEST_CASE("Gray JPEG fills the three channels alike", "[data][cpu]") {
+  const Bytes gray(40 * 30, 123);
   RgbImage decoded;
-  decode_image(encode_jpeg(grey.data(), 40, 30, 1), decoded);
+  decode_image(encode_jpeg(gray.data(), 40, 30, 1), decoded);
   for (std::size_t i = 0; i < decoded.bytes(); ++i) REQUIRE(decoded.data()[i] == 123);
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("CMYK JPEG is read as Adobe writes it, inverted", "[data][cpu]") {
   CHECK(decoded.data()[0] <= 1);
 }
 
-TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][cpu]") {
+TEST_CASE("PNG of every color type becomes what PIL's convert gives", "[data][cpu]") {
   RgbImage decoded;
   const auto pixel = [&](std::int64_t x) {
     const std::uint8_t* p = decoded.row(0) + x * 3;
@@ -98,7 +98,7 @@ TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][c
                           .palette = {{1, 2, 3}, {200, 100, 50}},
                           .palette_alpha = {0, 128}};
   decode_image(encode_png({{0, 1}}, 2, palette), decoded);
-  CHECK(pixel(0) == Rgb{1, 2, 3});  // transparent, and its colour still counts
+  CHECK(pixel(0) == Rgb{1, 2, 3});  // transparent, and its color still counts
   CHECK(pixel(1) == Rgb{200, 100, 50});
   decode_image(encode_png({{9, 8, 7, 0, 6, 5, 4, 255}}, 2, {.type = PNG_COLOR_TYPE_RGB_ALPHA}),
                decoded);
@@ -110,7 +110,7 @@ TEST_CASE("PNG of every colour type becomes what PIL's convert gives", "[data][c
   CHECK(pixel(0) == Rgb{85, 85, 85});
   CHECK(pixel(1) == Rgb{170, 170, 170});
   CHECK(pixel(2) == Rgb{255, 255, 255});
-  // 16 bits: grey is cut off at 255, colours keep the high byte.
+  // 16 bits: gray is cut off at 255, colors keep the high byte.
   decode_image(encode_png({{0, 100, 0, 255, 1, 0}}, 3, {.type = PNG_COLOR_TYPE_GRAY, .depth = 16}),
                decoded);
   CHECK(pixel(0) == Rgb{100, 100, 100});
@@ -129,13 +129,13 @@ TEST_CASE("An image above the pixel limit is refused by its header", "[data][cpu
     CHECK(error_of(bytes, 1199).find("1200 pixels are more than max_pixels (1199)") !=
           std::string::npos);
   }
-  // The header alone is enough to say no.
+  // The header alone is enough to refuse it.
   CHECK(error_of(Bytes(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(jpeg.size() - 100)),
                  100)
             .find("more than max_pixels") != std::string::npos);
 }
 
-TEST_CASE("Truncated images raise and do not come back half", "[data][cpu]") {
+TEST_CASE("Truncated images raise and return no partial image", "[data][cpu]") {
   const RgbImage original = picture(64, 48);
   for (const Bytes& bytes :
        {encode_jpeg(original.data(), 64, 48, 3), encode_jpeg(original.data(), 64, 48, 3, true),
@@ -147,7 +147,7 @@ TEST_CASE("Truncated images raise and do not come back half", "[data][cpu]") {
               .empty());
 }
 
-TEST_CASE("What is no image says so", "[data][cpu]") {
+TEST_CASE("Data that is not an image raises", "[data][cpu]") {
   CHECK(error_of({}) == "the image is empty");
   CHECK(error_of({'G', 'I', 'F', '8', '9', 'a'}) == "not a JPEG, PNG, WebP or PPM image");
 }

@@ -20,7 +20,7 @@ at::Tensor tensor_of(RgbImage image) {
 
 }  // namespace
 
-TEST_CASE("Evaluation cuts the centre out of the resized image", "[data][cpu]") {
+TEST_CASE("Evaluation cuts the center out of the resized image", "[data][cpu]") {
   // Sides where the cut is uneven: 33 x 20 becomes 16 x 10, and 3 is left and right.
   const auto out = ImageTransform({.image_size = 10})(picture(33, 20));
   RgbImage whole;
@@ -50,7 +50,7 @@ TEST_CASE("Squashing keeps all of the image", "[data][cpu]") {
   CHECK(out.equal(tensor_of(std::move(whole))));
 }
 
-TEST_CASE("Random crops keep the asked share and shape", "[data][cpu]") {
+TEST_CASE("Random crops keep the requested fraction of the area and aspect ratio", "[data][cpu]") {
   const ImageTransform transform({.train = true, .crop_scale = {0.3, 0.6}});
   double smallest = 1.0;
   double largest = 0.0;
@@ -79,7 +79,7 @@ TEST_CASE("An image of an extreme shape is cropped to its middle", "[data][cpu]"
   CHECK((tall.width == 30 && tall.height == 40 && tall.left == 0 && tall.top == 480));
 }
 
-TEST_CASE("A training image depends on its stream alone", "[data][cpu]") {
+TEST_CASE("A training image depends only on its random stream", "[data][cpu]") {
   const ImageTransform transform({.image_size = 24,
                                   .train = true,
                                   .crop_scale = {0.2, 1.0},
@@ -130,7 +130,7 @@ TEST_CASE("Shifting moves the image by at most the padding and fills with black"
   CHECK(seen.size() == 25);
 }
 
-TEST_CASE("Options for evaluation keep size and resizing and leave chance out", "[data][cpu]") {
+TEST_CASE("Options for evaluation keep size and resizing, and nothing is random", "[data][cpu]") {
   const ImageTransformOptions training{
       .image_size = 12, .train = true, .resize_mode = ResizeMode::kSquash, .horizontal_flip = true};
   const ImageTransformOptions options = training.for_evaluation();
@@ -142,7 +142,7 @@ TEST_CASE("Options for evaluation keep size and resizing and leave chance out", 
   CHECK(transform(image, RandomStream(1)).equal(transform(image, RandomStream(2))));
 }
 
-TEST_CASE("Options that make no sense raise with their values", "[data][cpu]") {
+TEST_CASE("Invalid options raise with their values", "[data][cpu]") {
   CHECK_THROWS_WITH(ImageTransform({.image_size = 0}),
                     test::contains("image_size (0) must be positive"));
   CHECK_THROWS_WITH(ImageTransform({.crop_scale = {0.9, 0.5}}),

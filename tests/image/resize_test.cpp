@@ -22,7 +22,7 @@ std::vector<std::uint8_t> bytes_of(const RgbImage& image) {
   return {image.data(), image.data() + image.bytes()};
 }
 
-/// One axis in float64, the definition: a filter as wide as the scale, centred on each pixel.
+/// One axis in float64, the definition: a filter as wide as the scale, centered on each pixel.
 std::vector<double> resample(const std::vector<double>& values, std::size_t target) {
   const double scale = static_cast<double>(values.size()) / static_cast<double>(target);
   const double widening = std::max(scale, 1.0);

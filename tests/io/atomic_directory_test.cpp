@@ -25,7 +25,7 @@ void write_directory(const std::filesystem::path& path, const std::string& text)
 
 }  // namespace
 
-TEST_CASE("a folder written atomically replaces the older one as a whole", "[io][cpu]") {
+TEST_CASE("A folder written atomically replaces the older one as a whole", "[io][cpu]") {
   const TemporaryFolder folder;
   std::filesystem::create_directory(folder / "run");
   write_file_atomically(folder / "run/only_in_the_old", "x");
@@ -36,7 +36,7 @@ TEST_CASE("a folder written atomically replaces the older one as a whole", "[io]
   REQUIRE(folder.names() == std::vector<std::string>{"run"});
 }
 
-TEST_CASE("an atomic folder that fails half-way leaves the old one", "[io][cpu]") {
+TEST_CASE("An atomic folder that fails half-way leaves the old one", "[io][cpu]") {
   const TemporaryFolder folder;
   write_directory(folder / "run", "old");
   REQUIRE_THROWS_AS(
@@ -50,7 +50,7 @@ TEST_CASE("an atomic folder that fails half-way leaves the old one", "[io][cpu]"
   REQUIRE(folder.names() == std::vector<std::string>{"run"});
 }
 
-TEST_CASE("an atomic folder starts empty although a crash left its name", "[io][cpu]") {
+TEST_CASE("An atomic folder starts empty although a crash left a folder of its name", "[io][cpu]") {
   const TemporaryFolder folder;
   const auto leftover = "run.tmp-" + std::to_string(::getpid());
   std::filesystem::create_directory(folder / leftover);
@@ -60,7 +60,7 @@ TEST_CASE("an atomic folder starts empty although a crash left its name", "[io][
   REQUIRE(folder.names() == std::vector<std::string>{"run"});
 }
 
-TEST_CASE("an atomic folder does not replace a file and needs its parent", "[io][cpu]") {
+TEST_CASE("An atomic folder does not replace a file and needs its parent", "[io][cpu]") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "run", "a file");
   REQUIRE_THROWS_WITH(write_directory(folder / "run", "new"), Contains("Not a directory"));

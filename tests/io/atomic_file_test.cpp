@@ -17,7 +17,7 @@ using contrapunto::test::TemporaryFolder;
 
 namespace {
 
-/// Lets no file of this process grow beyond `bytes`, as a full disk would.
+/// Keeps files of this process from growing beyond `bytes`, as a full disk would.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -46,7 +46,7 @@ std::string error_of(const auto& action) {
 
 }  // namespace
 
-TEST_CASE("a file written atomically reads back and leaves nothing beside it", "[io][cpu]") {
+TEST_CASE("A file that is written atomically reads back and leaves no other file", "[io][cpu]") {
   const TemporaryFolder folder;
   const std::string bytes("a\0b\nc", 5);
   write_file_atomically(folder / "file", "older and longer");
@@ -57,7 +57,7 @@ TEST_CASE("a file written atomically reads back and leaves nothing beside it", "
   REQUIRE(folder.names() == std::vector<std::string>{"empty", "file"});
 }
 
-TEST_CASE("a write that the disk refuses leaves the old file and names the path", "[io][cpu]") {
+TEST_CASE("A write that fails leaves the old file and names the path", "[io][cpu]") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", "old");
   std::string message;
@@ -70,7 +70,7 @@ TEST_CASE("a write that the disk refuses leaves the old file and names the path"
   REQUIRE(folder.names() == std::vector<std::string>{"file"});
 }
 
-TEST_CASE("a path that cannot be written is named with the system's reason", "[io][cpu]") {
+TEST_CASE("A path that cannot be written is named with the system's reason", "[io][cpu]") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "file", "x");
   REQUIRE_THAT(error_of([&] { write_file_atomically(folder / "missing/file", "x"); }),
@@ -84,7 +84,7 @@ TEST_CASE("a path that cannot be written is named with the system's reason", "[i
   REQUIRE(folder.names() == std::vector<std::string>{"file", "taken"});
 }
 
-TEST_CASE("an atomic file that is never committed does not appear", "[io][cpu]") {
+TEST_CASE("An atomic file that is never committed does not appear", "[io][cpu]") {
   const TemporaryFolder folder;
   {
     AtomicFile file(folder / "file");
@@ -94,7 +94,7 @@ TEST_CASE("an atomic file that is never committed does not appear", "[io][cpu]")
   REQUIRE(folder.names().empty());
 }
 
-TEST_CASE("reading a file that is not there says so", "[io][cpu]") {
+TEST_CASE("Reading a file that is not there says so", "[io][cpu]") {
   const TemporaryFolder folder;
   REQUIRE_THAT(error_of([&] { (void)read_file(folder / "nothing"); }),
                Contains("nothing") && Contains("no such file"));

@@ -9,7 +9,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("Lines come without their ends, empty ones not at all", "[io][cpu]") {
+TEST_CASE("Lines are returned without line ends, and empty lines are left out", "[io][cpu]") {
   const test::TemporaryFolder folder;
   const auto path = folder.path() / "classes.txt";
   std::ofstream(path, std::ios::binary) << "cat\r\ndog\n\nblue bird";

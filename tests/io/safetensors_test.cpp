@@ -17,7 +17,7 @@ using contrapunto::test::TemporaryFolder;
 
 namespace {
 
-/// The same dtype, shape and bits; unlike equal() it takes NaN for what it is.
+/// Whether dtype, shape and bits are equal. Unlike equal() it compares NaN by its bits.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
          std::memcmp(a.cpu().contiguous().const_data_ptr(), b.cpu().contiguous().const_data_ptr(),
@@ -44,7 +44,7 @@ std::string error_of_reading(const std::string& bytes) {
 
 }  // namespace
 
-TEST_CASE("every dtype, scalar, empty tensor and stride comes back bit for bit", "[io][cpu]") {
+TEST_CASE("Every dtype, scalar, empty tensor and stride is restored bit for bit", "[io][cpu]") {
   torch::manual_seed(1);
   TensorMap tensors;
   for (const auto type : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt,
@@ -73,14 +73,14 @@ TEST_CASE("every dtype, scalar, empty tensor and stride comes back bit for bit",
           std::map<std::string, std::string>{{"format", "pt"}, {"note", "ü"}});
 }
 
-TEST_CASE("a file without tensors is a valid file", "[io][cpu]") {
+TEST_CASE("A file without tensors is a valid file", "[io][cpu]") {
   const TemporaryFolder folder;
   write_safetensors(folder / "none.safetensors", {});
   REQUIRE(read_safetensors(folder / "none.safetensors").empty());
   REQUIRE(read_safetensors_metadata(folder / "none.safetensors").empty());
 }
 
-TEST_CASE("tensors of every width are aligned in the file", "[io][cpu]") {
+TEST_CASE("Tensors of every width are aligned in the file", "[io][cpu]") {
   const TemporaryFolder folder;
   write_safetensors(folder / "mixed.safetensors", {{"a", torch::ones({3}, at::kByte)},
                                                    {"b", torch::full({1}, 2.0, at::kDouble)},
@@ -94,7 +94,7 @@ TEST_CASE("tensors of every width are aligned in the file", "[io][cpu]") {
   REQUIRE(first == 2.0);
 }
 
-TEST_CASE("every truncation of a file raises and names the file", "[io][cpu]") {
+TEST_CASE("Every truncation of a file raises and names the file", "[io][cpu]") {
   const TemporaryFolder folder;
   write_safetensors(folder / "whole.safetensors",
                     {{"a", torch::ones({2, 3})}, {"b", torch::ones({5}, at::kByte)}},
@@ -108,7 +108,7 @@ TEST_CASE("every truncation of a file raises and names the file", "[io][cpu]") {
   REQUIRE_THAT(error_of_reading(bytes + "x"), Contains("fill only"));
 }
 
-TEST_CASE("no change of a single header byte does worse than raise", "[io][cpu]") {
+TEST_CASE("A change of a single header byte raises or is harmless", "[io][cpu]") {
   const TemporaryFolder folder;
   write_safetensors(folder / "whole.safetensors", {{"a", torch::ones({2, 3})}});
   const auto bytes = read_file(folder / "whole.safetensors");
@@ -123,7 +123,7 @@ TEST_CASE("no change of a single header byte does worse than raise", "[io][cpu]"
   REQUIRE(raised > 300);
 }
 
-TEST_CASE("a header that contradicts itself is refused with file and tensor", "[io][cpu]") {
+TEST_CASE("A header that contradicts itself is refused with file and tensor", "[io][cpu]") {
   const std::string eight(8, '\0');
   const auto entry = [](const std::string& name, const std::string& type, const std::string& shape,
                         const std::string& offsets) {
@@ -159,7 +159,8 @@ TEST_CASE("a header that contradicts itself is refused with file and tensor", "[
   REQUIRE_THAT(error_of_reading(file_of("{\"w\"", "")), Contains("not valid JSON"));
 }
 
-TEST_CASE("what the format cannot hold is refused by name before a file appears", "[io][cpu]") {
+TEST_CASE("A tensor that the format cannot store is refused by name before a file is written",
+          "[io][cpu]") {
   const TemporaryFolder folder;
   const auto path = folder / "x.safetensors";
   REQUIRE_THROWS_WITH(write_safetensors(path, {{"c", torch::zeros({1}, at::kComplexFloat)}}),
@@ -174,7 +175,7 @@ TEST_CASE("what the format cannot hold is refused by name before a file appears"
   REQUIRE(folder.names().empty());
 }
 
-TEST_CASE("tensors on a CUDA device are written like their copies", "[io][gpu]") {
+TEST_CASE("Tensors on a CUDA device are written like their copies", "[io][gpu]") {
   if (!torch::cuda::is_available()) {
     WARN("no CUDA device");
     return;

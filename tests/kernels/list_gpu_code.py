@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the architectures a program holds GPU machine code for (what cuobjdump --list-elf says, without it)."""
+"""Prints the architectures for which a program contains GPU machine code, as cuobjdump --list-elf would."""
 import argparse
 import pathlib
 import struct

@@ -32,7 +32,7 @@ at::Tensor oracle(const at::Tensor& pixels) {
 
 }  // namespace
 
-TEST_CASE("Normalised bytes are those of the formula in every dtype and memory format",
+TEST_CASE("Normalized bytes are those of the formula in every dtype and memory format",
           "[kernels][cpu]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
   const auto in = GENERATE(kContiguous, kChannelsLast);
@@ -44,7 +44,7 @@ TEST_CASE("Normalised bytes are those of the formula in every dtype and memory f
   REQUIRE(test::close(values, oracle(pixels)));
 }
 
-TEST_CASE("On the CPU the fused pass has the very bits of ATen's operations", "[kernels][cpu]") {
+TEST_CASE("On the CPU the fused pass has the same bits as ATen's operations", "[kernels][cpu]") {
   const auto dtype = GENERATE(at::kFloat, at::kBFloat16, at::kHalf);
   const auto format = GENERATE(kContiguous, kChannelsLast);
   // Every byte in every channel.
@@ -55,7 +55,7 @@ TEST_CASE("On the CPU the fused pass has the very bits of ATen's operations", "[
                                                                      dtype, format)));
 }
 
-TEST_CASE("Images too small, too many or none to share out are normalised too", "[kernels][cpu]") {
+TEST_CASE("Images too small, too many or none to share out are normalized too", "[kernels][cpu]") {
   const auto format = GENERATE(kContiguous, kChannelsLast);
   for (const auto& pixels : {random_pixels(1, 1, 1), random_pixels(257, 1, 3),
                              random_pixels(2, 300, 301), random_pixels(64, 33, 31)}) {
@@ -67,14 +67,15 @@ TEST_CASE("Images too small, too many or none to share out are normalised too", 
   REQUIRE(none.scalar_type() == at::kFloat);
 }
 
-TEST_CASE("A slice of a larger batch is normalised as its copy would be", "[kernels][cpu]") {
+TEST_CASE("A slice of a larger batch is normalized as its copy would be", "[kernels][cpu]") {
   const auto slice = random_pixels(4, 12, 10).slice(3, 1, 8).slice(0, 1, 3);
   REQUIRE(
       normalize_images(slice, kMean, kDeviation)
           .equal(normalize_images(slice.clone(at::MemoryFormat::Contiguous), kMean, kDeviation)));
 }
 
-TEST_CASE("What cannot be normalised is refused with its shape or value", "[kernels][cpu]") {
+TEST_CASE("Images and statistics that do not fit are refused with their shape or value",
+          "[kernels][cpu]") {
   REQUIRE_THROWS_WITH(normalize_images(torch::zeros({2, 3, 4, 4}), kMean, kDeviation),
                       Contains("Float [2, 3, 4, 4], expected uint8 [B, 3, H, W]"));
   REQUIRE_THROWS_WITH(

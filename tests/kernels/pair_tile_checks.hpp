@@ -13,7 +13,7 @@
 
 namespace contrapunto::test {
 
-/// A tile and what is special in it, on the CPU in float32.
+/// A tile and its special pairs, on the CPU in float32.
 struct TileCase {
   std::string name;
   at::Tensor products;  // [r, c]
@@ -22,8 +22,8 @@ struct TileCase {
   detail::TilePairs pairs;
 };
 
-/// Ragged sizes, positives everywhere they can be, keys, no scale, dropped positives; tiles of up
-/// to `largest` pairs.
+/// Cases with ragged sizes, positives at all possible places, keys, no scale and dropped positives;
+/// tiles of up to `largest` pairs.
 inline std::vector<TileCase> tile_cases(std::int64_t largest) {
   torch::manual_seed(3);
   std::vector<TileCase> cases;
@@ -72,7 +72,7 @@ inline std::vector<TileCase> tile_cases(std::int64_t largest) {
   return cases;
 }
 
-/// What the functions of the tile must give, in float64 from whole matrices.
+/// The expected results of the functions of the tile, in float64 from whole matrices.
 struct TileOracle {
   at::Tensor logits, counts, positive;  // float64 [r, c], bool, bool
 
@@ -98,7 +98,7 @@ struct TileOracle {
   }
 };
 
-/// Functions of a tile as the host API has them, on `device`.
+/// The functions of a tile in the host API, on `device`.
 struct TileApi {
   torch::Device device;
   void exp_sums(at::Tensor& z, const at::Tensor& scale, double offset,
@@ -129,8 +129,8 @@ inline detail::TilePairs on(torch::Device device, detail::TilePairs pairs) {
   return pairs;
 }
 
-/// Holds all three functions of `api` to float64, in every dtype they write, for tiles of up to
-/// `largest` pairs.
+/// Compares all three functions of `api` with float64, in every dtype that they write, for tiles of
+/// up to `largest` pairs.
 template <class Api>
 void check_tiles(const Api& api, std::int64_t largest) {
   const auto device = api.device;
@@ -170,7 +170,7 @@ void check_tiles(const Api& api, std::int64_t largest) {
     for (const auto& kept : all_kept)
       for (const auto kind : {torch::kFloat, torch::kBFloat16, torch::kHalf})
         for (const bool with_columns : {true, false}) {
-          // fp16 ends where exponentials of the product's do.
+          // Without this factor the gradients would exceed the range of fp16.
           const double factor = kind == torch::kHalf ? 0.1 : 1.0;
           auto weights = of_rows.to(torch::kDouble).unsqueeze(1).expand({r, c});
           if (with_columns) weights = weights + of_columns.to(torch::kDouble).unsqueeze(0);
@@ -194,7 +194,7 @@ void check_tiles(const Api& api, std::int64_t largest) {
           }
         }
 
-    // The sigmoid's logits have a bias, and dropped positives are not for it.
+    // The logits of the sigmoid loss have a bias, and it drops no positives.
     if (t.pairs.drop_positives) continue;
     const TileOracle biased(t, -3.0);
     const auto& z64 = biased.logits;

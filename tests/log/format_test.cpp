@@ -9,7 +9,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("numbers are grouped by thousands", "[log][cpu]") {
+TEST_CASE("Numbers are grouped by thousands", "[log][cpu]") {
   CHECK(with_commas(0) == "0");
   CHECK(with_commas(999) == "999");
   CHECK(with_commas(1000) == "1,000");
@@ -18,7 +18,7 @@ TEST_CASE("numbers are grouped by thousands", "[log][cpu]") {
   CHECK(with_commas(std::numeric_limits<std::int64_t>::min()) == "-9,223,372,036,854,775,808");
 }
 
-TEST_CASE("durations, bytes and shares read naturally", "[log][cpu]") {
+TEST_CASE("Durations, bytes and fractions are formatted for reading", "[log][cpu]") {
   CHECK(as_duration(0) == "0:00");
   CHECK(as_duration(59.6) == "1:00");
   CHECK(as_duration(754) == "12:34");

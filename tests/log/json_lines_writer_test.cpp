@@ -30,7 +30,7 @@ StepRecord at_step(std::int64_t step) {
 
 }  // namespace
 
-TEST_CASE("every line is readable at once and keeps every digit", "[log][cpu]") {
+TEST_CASE("Every line is readable at once and has every digit", "[log][cpu]") {
   const TemporaryFolder folder;
   JsonLinesWriter writer(folder / "log.jsonl");
   writer.on_step(at_step(2));
@@ -45,14 +45,14 @@ TEST_CASE("every line is readable at once and keeps every digit", "[log][cpu]") 
   REQUIRE(read_file(folder / "log.jsonl").rfind("{\"step\":2,", 0) == 0);
 }
 
-TEST_CASE("a loss that is not finite stays valid JSON", "[log][cpu]") {
+TEST_CASE("A loss that is not finite stays valid JSON", "[log][cpu]") {
   const TemporaryFolder folder;
   JsonLinesWriter writer(folder / "log.jsonl");
   writer.on_step({1, {{"loss", std::numeric_limits<double>::quiet_NaN()}}});
   REQUIRE(lines_of(folder / "log.jsonl")[0]["loss"].is_null());
 }
 
-TEST_CASE("a resumed log has no step twice and no half line", "[log][cpu]") {
+TEST_CASE("A resumed log has no repeated step and no partial line", "[log][cpu]") {
   const TemporaryFolder folder;
   {
     JsonLinesWriter writer(folder / "log.jsonl");
@@ -74,7 +74,7 @@ TEST_CASE("a resumed log has no step twice and no half line", "[log][cpu]") {
   REQUIRE(lines[5]["step"] == 4);
 }
 
-TEST_CASE("a new log replaces an older one, and resuming may find none", "[log][cpu]") {
+TEST_CASE("A new log replaces an older one, and resuming works without one", "[log][cpu]") {
   const TemporaryFolder folder;
   JsonLinesWriter(folder / "log.jsonl").on_step(at_step(1));
   JsonLinesWriter(folder / "log.jsonl").on_step(at_step(2));

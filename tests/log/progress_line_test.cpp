@@ -44,7 +44,8 @@ bool mentions(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("plain lines come every so many steps, first and last included", "[log][cpu]") {
+TEST_CASE("Plain lines are printed at the given interval and at the first and last step",
+          "[log][cpu]") {
   std::ostringstream out;
   double now = 0;
   ProgressLine progress(out, {.total_steps = 250, .every = 100, .clock = [&] { return now; }});
@@ -62,7 +63,7 @@ TEST_CASE("plain lines come every so many steps, first and last included", "[log
   CHECK(out.str().find('\x1b') == std::string::npos);
 }
 
-TEST_CASE("plain lines come also when only some steps are reported", "[log][cpu]") {
+TEST_CASE("Plain lines are printed when only some steps are reported", "[log][cpu]") {
   std::ostringstream out;
   ProgressLine progress(out, {.every = 100});
   for (std::int64_t step = 7; step <= 400; step += 30) progress.on_step(at_step(step));
@@ -72,7 +73,7 @@ TEST_CASE("plain lines come also when only some steps are reported", "[log][cpu]
   CHECK_FALSE(mentions(lines[1], "ETA"));
 }
 
-TEST_CASE("the time left of a resumed run is judged by its own steps", "[log][cpu]") {
+TEST_CASE("The time left of a resumed run is estimated from its own steps", "[log][cpu]") {
   std::ostringstream out;
   double now = 0;
   ProgressLine progress(out, {.total_steps = 1000, .every = 1, .clock = [&] { return now; }});
@@ -84,7 +85,7 @@ TEST_CASE("the time left of a resumed run is judged by its own steps", "[log][cp
   CHECK(mentions(lines[1], "ETA 3:00"));
 }
 
-TEST_CASE("a loss that stops being finite is shown at once", "[log][cpu]") {
+TEST_CASE("A loss that is no longer finite is shown at once", "[log][cpu]") {
   std::ostringstream out;
   ProgressLine progress(out, {.total_steps = 1000, .every = 100});
   const double nan = std::numeric_limits<double>::quiet_NaN();
@@ -97,7 +98,7 @@ TEST_CASE("a loss that stops being finite is shown at once", "[log][cpu]") {
   CHECK(mentions(lines[1], "LOSS NaN!"));
 }
 
-TEST_CASE("a line in place is redrawn, keeps to the width and never too often", "[log][cpu]") {
+TEST_CASE("A line in place is redrawn within the width, and not too often", "[log][cpu]") {
   for (const std::int64_t width : {20, 40, 60, 80, 100, 160, 300}) {
     std::ostringstream out;
     double now = 0;
@@ -119,7 +120,7 @@ TEST_CASE("a line in place is redrawn, keeps to the width and never too often", 
   }
 }
 
-TEST_CASE("a note stands on its own line above the bar", "[log][cpu]") {
+TEST_CASE("A note is on its own line above the bar", "[log][cpu]") {
   std::ostringstream out;
   ProgressLine progress(out, {.total_steps = 10, .in_place = true});
   progress.on_step(at_step(1));
@@ -130,7 +131,7 @@ TEST_CASE("a note stands on its own line above the bar", "[log][cpu]") {
   CHECK(out.str().back() == '\n');
 }
 
-TEST_CASE("values that the library does not know are shown by name", "[log][cpu]") {
+TEST_CASE("Values with names of the user are shown by name", "[log][cpu]") {
   std::ostringstream out;
   ProgressLine progress(out, {.total_steps = 10});
   progress.on_step({1, {{"loss", 2.0}, {"loss/affinity", 0.25}, {"teacher_agreement", 0.875}}});
@@ -141,7 +142,7 @@ TEST_CASE("values that the library does not know are shown by name", "[log][cpu]
                  "R@5 50.00 %\n"));
 }
 
-TEST_CASE("senseless progress options are refused", "[log][cpu]") {
+TEST_CASE("Invalid progress options are refused", "[log][cpu]") {
   std::ostringstream out;
   CHECK_THROWS_WITH(ProgressLine(out, {.every = 0}), Catch::Matchers::Contains("every"));
   CHECK_THROWS_WITH(ProgressLine(out, {.width = 3}), Catch::Matchers::Contains("width"));

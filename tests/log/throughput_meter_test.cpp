@@ -6,7 +6,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("throughput counts neither evaluation nor checkpoints", "[log][cpu]") {
+TEST_CASE("Throughput counts neither evaluation nor checkpoints", "[log][cpu]") {
   double now = 100;
   ThroughputMeter meter([&] { return now; });
   for (int step = 0; step < 4; ++step) {
@@ -28,7 +28,7 @@ TEST_CASE("throughput counts neither evaluation nor checkpoints", "[log][cpu]") 
   CHECK(meter.next_window(2.5).samples_per_second == 0);
 }
 
-TEST_CASE("the default clock moves forward", "[log][cpu]") {
+TEST_CASE("The default clock moves forward", "[log][cpu]") {
   ThroughputMeter meter;
   const double begin = steady_seconds();
   while (steady_seconds() - begin < 0.002) {

@@ -32,7 +32,7 @@ std::int64_t big_endian(const std::string& bytes, std::size_t at) {
 
 }  // namespace
 
-TEST_CASE("curves become a PNG with a panel for each thing that was logged", "[log][cpu]") {
+TEST_CASE("Curves are drawn as a PNG with a panel for each logged value", "[log][cpu]") {
   if (!has_gnuplot()) return;
   const TemporaryFolder folder;
   {
@@ -44,7 +44,7 @@ TEST_CASE("curves become a PNG with a panel for each thing that was logged", "[l
                        {"lr", 1e-3}}});
     writer.on_evaluation({2500, {{"top1", 0.3}, {"top5", 0.7}}});
   }
-  // Nothing of the title may be taken for a command.
+  // No part of the title may be read as a command.
   write_curves(folder / "log.jsonl", folder / "c.png",
                {.title = "it's `touch x` $(touch y)\nset output 'z'",
                 .panel_width = 300,
@@ -70,7 +70,7 @@ TEST_CASE(
   REQUIRE(panels[2].title == "feature_rank");
 }
 
-TEST_CASE("a single point and flat curves can be drawn", "[log][cpu]") {
+TEST_CASE("A single point and flat curves can be drawn", "[log][cpu]") {
   if (!has_gnuplot()) return;
   const TemporaryFolder folder;
   write_file_atomically(folder / "log.jsonl", "{\"step\":1,\"loss\":2.5,\"lr\":0.001}\n{\"st");
@@ -81,7 +81,7 @@ TEST_CASE("a single point and flat curves can be drawn", "[log][cpu]") {
   write_curves(folder / "log.jsonl", folder / "c.png");
 }
 
-TEST_CASE("what keeps curves from being drawn is said with the remedy", "[log][cpu]") {
+TEST_CASE("Curves that cannot be drawn raise with the remedy", "[log][cpu]") {
   const TemporaryFolder folder;
   write_file_atomically(folder / "log.jsonl", "{\"step\":1,\"loss\":2.5}\n");
   REQUIRE_THROWS_WITH(
@@ -99,7 +99,7 @@ TEST_CASE("what keeps curves from being drawn is said with the remedy", "[log][c
   REQUIRE(folder.names() == std::vector<std::string>{"empty.jsonl", "log.jsonl"});
 }
 
-TEST_CASE("smoothing keeps a straight line and thinning keeps the mean", "[log][cpu]") {
+TEST_CASE("Smoothing keeps a straight line and thinning keeps the mean", "[log][cpu]") {
   contrapunto::detail::Curve line;
   double sum = 0;
   for (int i = 0; i < 1000; ++i) {

@@ -61,7 +61,7 @@ TEST_CASE("InfoNCE is the same with the towers swapped", "[loss][cpu]") {
   CHECK(value({e.y, e.x, e.scale, {}}) == Approx(value(e)).epsilon(1e-6));
 }
 
-TEST_CASE("InfoNCE of features that are all alike is ln B", "[loss][cpu]") {
+TEST_CASE("InfoNCE of identical features is ln B", "[loss][cpu]") {
   const auto x = torch::ones({11, 4}) / 2;
   CHECK(value({x, x, torch::tensor(100.0F), {}}) == Approx(std::log(11.0)).epsilon(1e-6));
 }

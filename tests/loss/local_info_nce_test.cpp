@@ -27,8 +27,8 @@ Embeddings with_negatives(Embeddings e) {
   return e;
 }
 
-/// The definition of OpenCLIP's local loss without gradients through the gather: own rows against
-/// candidates that are constants, both ways. Summed over ranks it is this, with any number of them.
+/// OpenCLIP's local loss without gradients through the gather, by its definition: own rows against
+/// constant candidates, in both directions. The sum over ranks is the same for any number of ranks.
 at::Tensor dense_with_constant_candidates(const Embeddings& e) {
   Embeddings for_x = e;
   for_x.y = e.y.detach();
@@ -76,7 +76,7 @@ TEST_CASE("Constant candidates give the loss of the whole batch but other gradie
       CHECK(result.value == Approx(exact.value).epsilon(1e-12));
       CHECK(test::relative_error(result.gradients[0], exact.gradients[0]) > 0.1);
       CHECK(test::relative_error(result.gradients[1], exact.gradients[1]) > 0.1);
-      // The scale is in every product, and loses nothing.
+      // The scale is in every product, so its gradient is complete.
       CHECK(test::relative_error(result.gradients[2], exact.gradients[2]) < 1e-11);
     }
 }

@@ -17,7 +17,7 @@ inline at::Tensor unit_rows(std::int64_t batch, std::int64_t width) {
   return x / x.norm(2, {1}, /*keepdim=*/true);
 }
 
-/// The example whose losses were worked out by hand: four pairs of three numbers.
+/// An example whose losses were computed by hand: four pairs of three numbers.
 inline Embeddings golden_embeddings(double scale) {
   const auto x = torch::tensor({{1., 0., 0.}, {0., 1., 0.}, {0., 0., 1.}, {1., 1., 0.}});
   const auto y = torch::tensor({{1., .5, 0.}, {0., 1., .5}, {.5, 0., 1.}, {1., 1., 1.}});

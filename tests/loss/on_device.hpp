@@ -6,7 +6,7 @@
 
 namespace contrapunto::test {
 
-/// Pairs that belong together more than others, as after some training; float64.
+/// Features in float64 in which matching pairs are more similar than others, as after training.
 inline Embeddings trained_pairs(std::int64_t n, double scale, std::int64_t width = 24) {
   torch::manual_seed(n);
   const auto x = unit_rows(n, width);
@@ -15,7 +15,7 @@ inline Embeddings trained_pairs(std::int64_t n, double scale, std::int64_t width
           torch::tensor(-5.0, torch::kDouble)};
 }
 
-/// The same with candidates that no row belongs to, and keys that some pairs share.
+/// The same with candidates that match no row, and with keys that some pairs share.
 inline Embeddings with_candidates(Embeddings e) {
   const auto n = e.x.size(0);
   e.negatives = unit_rows(2 * n + 1, e.x.size(1));
@@ -46,8 +46,8 @@ LossResult evaluate_on(torch::Device device, const Loss& loss, const Embeddings&
   return result;
 }
 
-/// The losses as plain code under autocast computes them: the scale folded into the features, those
-/// rounded, logits rounded once more, the rest in float32.
+/// The losses as plain code under autocast computes them: the scale is multiplied into the
+/// features, which are rounded; logits are rounded once more; the rest is float32.
 inline at::Tensor autocast_logits(const Embeddings& e, const at::Tensor& columns,
                                   at::ScalarType products) {
   const auto z = (e.scale * e.x).to(products).mm(columns.to(products).t()).to(torch::kFloat);

@@ -17,7 +17,7 @@
 
 namespace contrapunto::test {
 
-/// Which of [n, m] pairs do not count: one key, and not the row's own.
+/// Which of the [n, m] pairs do not count: those with the key of the row that are not its own pair.
 inline at::Tensor excluded(const Embeddings& e) {
   const auto n = e.x.size(0);
   const auto m = n + (e.negatives ? e.negatives->size(0) : 0);
@@ -79,7 +79,7 @@ inline at::Tensor dense_views(const Embeddings& e) {
   return -((log_p * positive).sum(1) / positive.sum(1)).mean();
 }
 
-/// The tensors of `e` a loss has gradients for.
+/// The tensors of `e` for which a loss has gradients.
 inline std::vector<at::Tensor> inputs_of(const Embeddings& e) {
   std::vector<at::Tensor> inputs{e.x, e.y, e.scale};
   if (e.bias) inputs.push_back(*e.bias);
@@ -102,10 +102,10 @@ inline Embeddings leaves(const Embeddings& e, at::ScalarType dtype) {
 
 struct LossResult {
   double value = 0.0;
-  std::vector<at::Tensor> gradients;  ///< Of `inputs_of`, in float64.
+  std::vector<at::Tensor> gradients;  ///< Gradients of `inputs_of`, in float64.
 };
 
-/// Value and gradients of `loss` at `e` in `dtype`, the loss times `factor`.
+/// Value and gradients of `loss` at `e` in `dtype`; the loss is multiplied by `factor`.
 template <class Loss>
 LossResult evaluate(const Loss& loss, const Embeddings& e, at::ScalarType dtype,
                     double factor = 1.0) {
@@ -119,12 +119,12 @@ LossResult evaluate(const Loss& loss, const Embeddings& e, at::ScalarType dtype,
   return result;
 }
 
-/// The same over `ranks` threads that share the batch unevenly: rank r has every pair whose number
-/// lies in its part. Gradients of scale and bias are summed, those of features put together.
+/// The same over `ranks` threads with uneven parts of the batch. Gradients of scale and bias are
+/// summed, and those of the features are concatenated.
 template <class MakeLoss>
 LossResult evaluate_on_ranks(const MakeLoss& make_loss, const Embeddings& e, std::int64_t ranks) {
   const auto bounds = [&](std::int64_t count, std::int64_t r) {
-    // Unequal parts, some of them empty when there are few pairs.
+    // The parts are uneven, and some are empty when there are few pairs.
     return count * r * r / (ranks * ranks);
   };
   std::vector<LossResult> results(static_cast<std::size_t>(ranks));
@@ -142,7 +142,7 @@ LossResult evaluate_on_ranks(const MakeLoss& make_loss, const Embeddings& e, std
   });
   LossResult whole{results.front().value, results.front().gradients};
   for (std::size_t r = 1; r < results.size(); ++r) {
-    // All ranks must report one value.
+    // All ranks must return the same value.
     if (results[r].value != whole.value) whole.value = std::numeric_limits<double>::quiet_NaN();
     for (std::size_t i = 0; i < whole.gradients.size(); ++i) {
       const auto& more = results[r].gradients[i];
@@ -153,8 +153,8 @@ LossResult evaluate_on_ranks(const MakeLoss& make_loss, const Embeddings& e, std
   return whole;
 }
 
-/// Largest error of value and gradients, each relative to the largest entry of the expected, but
-/// to no less than `floor`: a gradient that is zero is one up to rounding.
+/// Largest error of value and gradients, each relative to the largest expected entry or to `floor`,
+/// whichever is larger: a gradient of zero is zero only up to rounding.
 inline double worst_error(const LossResult& result, const LossResult& expected, double floor) {
   double worst = std::abs(result.value - expected.value) / std::max(1.0, std::abs(expected.value));
   if (std::isnan(result.value)) return result.value;

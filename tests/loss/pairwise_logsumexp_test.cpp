@@ -56,7 +56,7 @@ TEST_CASE("A user's loss with soft targets on pairwise_logsumexp equals the dens
       INFO("n " << n << ", scale " << scale);
       const Smoothed loss{.tiles = {.rows = 37, .columns = 50}};
       CHECK(test::worst_error(test::evaluate(loss, e, torch::kDouble), expected, floor) < 1e-12);
-      // In float32 no farther than the matrix is, plus the rounding of a logit.
+      // In float32 the error is at most that of the full matrix plus the rounding of a logit.
       const auto single = test::leaves(e, torch::kFloat);
       const auto wide = test::evaluate(dense, single, torch::kDouble);
       const double naive =

@@ -10,9 +10,8 @@
 
 using namespace contrapunto;
 
-// What CUDA computes, products of 16 bit included; on the CPU with
-// TileTesting::emulate_cuda_rounding, so that all of it but the kernels themselves is tested where
-// there is no GPU.
+// The computation of CUDA, including 16-bit products. TileTesting::emulate_cuda_rounding runs it on
+// the CPU, so everything except the kernels themselves is tested without a GPU.
 
 namespace {
 
@@ -48,7 +47,7 @@ void for_each_loss(const TileOptions& tiles, const Embeddings& e, const Check& c
         test::without_bias(e));
 }
 
-/// No farther from float64 than the plain loss in the same dtype, plus a little of that dtype.
+/// Checks that the error is at most that of the plain loss in the same dtype, plus a few roundings.
 void check_accuracy(torch::Device device, const TileOptions& tiles, const Embeddings& e) {
   const auto rounded = test::leaves(e, torch::kFloat);
   const double floor = e.scale.item<double>() / static_cast<double>(e.x.size(0));
@@ -62,7 +61,8 @@ void check_accuracy(torch::Device device, const TileOptions& tiles, const Embedd
                   INFO("n " << e.x.size(0) << ", scale " << e.scale.item<double>() << ", "
                             << tiles.matmul_dtype << ", kept " << tiles.keep_bytes << ": error "
                             << error << ", plain " << naive);
-                  // Plain code may be lucky; a logit's rounding grows with the scale.
+                  // Plain code may be exact by chance, and the rounding of a logit grows with the
+                  // scale.
                   const double tolerance = test::tolerance(tiles.matmul_dtype);
                   CHECK(error <= naive + 0.25 * tolerance +
                                      std::max(1e-7, 1e-3 * tolerance) * e.scale.item<double>());
@@ -80,7 +80,7 @@ void check_all_sizes(torch::Device device) {
         }
 }
 
-/// Features that bf16 holds are multiplied as they are, so the loss is as exact as in float32.
+/// Features that bf16 represents exactly are not rounded, so the loss is as exact as in float32.
 void check_exact_forward(torch::Device device) {
   for (const double scale : {1.0, 14.3, 100.0}) {
     auto e = test::trained_pairs(127, scale);
@@ -96,7 +96,7 @@ void check_exact_forward(torch::Device device) {
   }
 }
 
-/// What the loss is multiplied with does not push gradients out of the range of 16 bit.
+/// A factor on the loss does not push gradients out of the range of 16-bit numbers.
 void check_factors(torch::Device device) {
   const auto e = test::trained_pairs(200, 14.3);
   for (const auto products : {torch::kBFloat16, torch::kHalf})
@@ -111,7 +111,7 @@ void check_factors(torch::Device device) {
         });
 }
 
-/// Above the bound the sums are looked at, and taken relative to maxima where they vanish.
+/// Above the bound the sums are inspected, and computed relative to maxima where they vanish.
 void check_low_similarities(torch::Device device) {
   auto e = test::without_bias(test::trained_pairs(64, 100.0));
   e.y = e.y + 3.0 * e.y.mean(0, true) / e.y.mean(0, true).norm();
@@ -155,24 +155,25 @@ void check_memory(torch::Device device, std::int64_t n) {
 
 }  // namespace
 
-TEST_CASE("Products of 16 bit come no farther from float64 than plain code under autocast",
+TEST_CASE("16-bit products are no farther from float64 than plain code under autocast",
           "[loss][cpu]") {
   check_all_sizes(torch::kCPU);
 }
 
-TEST_CASE("Features that bf16 holds lose nothing in the forward", "[loss][cpu]") {
+TEST_CASE("Features that bf16 represents exactly lose nothing in the forward", "[loss][cpu]") {
   check_exact_forward(torch::kCPU);
 }
 
-TEST_CASE("16 bit hold the gradients of a loss times any factor", "[loss][cpu]") {
+TEST_CASE("16-bit tiles hold the gradients of a loss that is multiplied by any factor",
+          "[loss][cpu]") {
   check_factors(torch::kCPU);
 }
 
-TEST_CASE("Rows of low similarity do not underflow with products of 16 bit", "[loss][cpu]") {
+TEST_CASE("Rows of low similarity do not underflow with 16-bit products", "[loss][cpu]") {
   check_low_similarities(torch::kCPU);
 }
 
-TEST_CASE("The CPU ignores the dtype of the products unless it is told to go the way of CUDA",
+TEST_CASE("The CPU ignores the dtype of the products unless it emulates CUDA's rounding",
           "[loss][cpu]") {
   const auto e = test::without_bias(test::trained_pairs(40, 14.3));
   const auto value = [&](TileOptions tiles) {
@@ -186,12 +187,12 @@ TEST_CASE("The CPU ignores the dtype of the products unless it is told to go the
   CHECK(test::worst_error(test::evaluate(rounded, e, torch::kDouble), exact, 1e-3) < 1e-12);
 }
 
-TEST_CASE("Products of 16 bit take no memory that grows with the square of the batch",
-          "[loss][cpu]") {
+TEST_CASE("16-bit products take no memory that grows with the square of the batch", "[loss][cpu]") {
   check_memory(torch::kCPU, 2048);
 }
 
-TEST_CASE("Ranks that go the way of CUDA give the gradients of the whole batch", "[loss][cpu]") {
+TEST_CASE("Ranks with emulated CUDA rounding give the gradients of the whole batch",
+          "[loss][cpu]") {
   for (const auto products : {torch::kFloat, torch::kBFloat16, torch::kHalf})
     for (const bool ring : {false, true}) {
       const auto e =
@@ -220,7 +221,7 @@ TEST_CASE("Tiled losses on CUDA agree with float64 in every dtype of products", 
   check_exact_forward(torch::kCUDA);
   check_factors(torch::kCUDA);
   check_low_similarities(torch::kCUDA);
-  // With the tiles that suit the device, one row of a strip left over.
+  // The default tiles of the device, with one row of a strip left over.
   const auto e = test::trained_pairs(1001, 14.3);
   for (const auto products : {torch::kFloat, torch::kBFloat16, torch::kHalf}) {
     check_accuracy(torch::kCUDA, {.matmul_dtype = products}, e);

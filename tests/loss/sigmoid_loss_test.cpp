@@ -51,7 +51,7 @@ TEST_CASE("The sigmoid loss does not care about order and sides", "[loss][cpu]")
   CHECK(value({e.y, e.x, e.scale, e.bias}) == Approx(value(e)).epsilon(1e-6));
 }
 
-TEST_CASE("The sigmoid loss keeps what is right even where a pair is sure", "[loss][cpu]") {
+TEST_CASE("The sigmoid loss stays accurate for pairs with large logits", "[loss][cpu]") {
   const auto x = torch::ones({1, 1});
   // -log sigmoid(40) = 4.2e-18: softplus(z) - z would round to 0.
   CHECK(value({x, x, torch::tensor(50.0F), torch::tensor(-10.0F)}) ==
@@ -69,7 +69,7 @@ TEST_CASE("The sigmoid loss computes in float32 under bf16 autocast", "[loss][cp
   CHECK(loss.item<double>() == exact);
 }
 
-TEST_CASE("The sigmoid loss asks for the bias and for fitting shapes", "[loss][cpu]") {
+TEST_CASE("The sigmoid loss refuses a missing bias and shapes that do not fit", "[loss][cpu]") {
   const auto e = test::random_embeddings(3, 2, 1.0);
   CHECK_THROWS_WITH(value(e), Contains("initial_logit_bias"));
   CHECK_THROWS_WITH(value({e.x, e.y.narrow(0, 0, 2), e.scale, e.scale}),

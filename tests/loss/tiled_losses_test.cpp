@@ -19,7 +19,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-/// Pairs that belong together more than others, as after some training.
+/// Features in which matching pairs are more similar than others, as after some training.
 Embeddings pairs(std::int64_t n, double scale, double likeness = 0.3) {
   torch::manual_seed(n);
   const auto x = test::unit_rows(n, 24);
@@ -40,12 +40,12 @@ Embeddings with_negatives(Embeddings e) {
   return e;
 }
 
-/// `tiled` in `dtype` may be no farther from the dense loss in float64 than the dense loss in the
-/// same dtype is, plus the rounding of a logit.
+/// Checks that the error of `tiled` in `dtype`, against the dense loss in float64, is at most the
+/// error of the dense loss in the same dtype plus the rounding of a logit.
 template <class Tiled, class Dense>
 void check_against_dense(const Tiled& tiled, const Dense& dense, const Embeddings& e,
                          at::ScalarType dtype) {
-  // The inputs are what their dtype holds, so that only the computation is judged.
+  // The inputs are rounded to the dtype first, so that only the computation is measured.
   Embeddings rounded = test::leaves(e, dtype);
   const auto expected = test::evaluate(dense, rounded, torch::kDouble);
   const auto n = static_cast<double>(e.x.size(0));
@@ -78,7 +78,8 @@ TEST_CASE("Tiled losses equal the dense ones at every size, scale and dtype", "[
       }
 }
 
-TEST_CASE("Negatives and keys change a tiled loss as they change the dense one", "[loss][cpu]") {
+TEST_CASE("Negatives and group ids change a tiled loss as they change the dense one",
+          "[loss][cpu]") {
   for (const auto n : {1, 2, 127})
     for (const auto dtype : {torch::kDouble, torch::kFloat}) {
       const auto e = with_negatives(pairs(n, 20.0));
@@ -143,14 +144,14 @@ TEST_CASE("Rows whose every similarity is low do not underflow", "[loss][cpu]") 
   REQUIRE((e.x[0].unsqueeze(0).mm(e.y.t()).max() < -0.65).item<bool>());
   check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
                       torch::kFloat);
-  // Columns too.
+  // The same for columns.
   std::swap(e.x, e.y);
   check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
                       torch::kFloat);
-  // And both views of one sample against the rest.
+  // Both views of one sample point away from all other rows.
   e.y[0] = e.x[0] = -e.x.mean(0) / e.x.mean(0).norm();
   check_against_dense(NtXent(kSmallTiles), test::dense_views, e, torch::kFloat);
-  // Logits beyond what exp can hold, from features that are no unit rows.
+  // Logits overflow exp, because the rows of the features do not have unit length.
   e = pairs(20, 100.0);
   e.x = e.x * 5;
   check_against_dense(TiledInfoNce({.tiles = kSmallTiles}), test::dense_symmetric, e,
@@ -187,7 +188,8 @@ TEST_CASE("Ranks give the loss and the gradients of the whole batch", "[loss][cp
           }
 }
 
-TEST_CASE("Views over ranks find each other and their classes among all rows", "[loss][cpu]") {
+TEST_CASE("NT-Xent and SupCon over ranks equal the dense losses of the whole batch",
+          "[loss][cpu]") {
   for (const auto ranks : {2, 4})
     for (const auto n : {1, 2, 127})
       for (const double scale : {1.0, 100.0}) {
@@ -291,7 +293,7 @@ TEST_CASE("The memory of tiled losses grows with N, not with its square", "[loss
     const double small = peak(loss, 1000, bias);
     const double large = peak(loss, 4000, bias);
     CHECK(large < 4.2 * small);
-    // A handful of copies of the features and of vectors, and a tile.
+    // The bound is a few copies of the features and of vectors, and one tile.
     CHECK(large < 4000.0 * 4 * (8 * 16 + 30) + 8 * 64 * 64 * 4);
   };
   check(TiledInfoNce({.tiles = tiles}), false);
@@ -317,13 +319,13 @@ TEST_CASE("In the ring a rank's memory does not grow with the number of ranks", 
     return most;
   };
   for (const bool sigmoid : {false, true}) {
-    // The numbers per column that InfoNCE keeps are small beside the features.
+    // The numbers per column that InfoNCE keeps are small compared with the features.
     CHECK(peak(8, sigmoid, true) < 1.3 * peak(2, sigmoid, true));
     CHECK(peak(8, sigmoid, false) > 1.8 * peak(2, sigmoid, false));
   }
 }
 
-TEST_CASE("Two forwards before the backwards do not mix", "[loss][cpu]") {
+TEST_CASE("Two forwards before their backwards do not mix", "[loss][cpu]") {
   const auto a = test::leaves(pairs(20, 10.0), torch::kDouble);
   const auto b = test::leaves(pairs(21, 30.0), torch::kDouble);
   const TiledInfoNce loss({.tiles = {.rows = 8, .columns = 8, .keep_bytes = 1e6}});

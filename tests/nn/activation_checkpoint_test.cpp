@@ -20,7 +20,7 @@ namespace {
 using Block = std::function<at::Tensor(const at::Tensor&)>;
 using Tensors = std::vector<at::Tensor>;
 
-/// y and the gradients of `inputs`, then a random number, so that the generator's place counts.
+/// y and the gradients of `inputs`, then a random number, which depends on the generator's state.
 Tensors run(const Block& block, const at::Tensor& x, const Tensors& inputs) {
   torch::manual_seed(21);
   const auto y = block(x);
@@ -44,7 +44,7 @@ Block checkpointed(const Block& block, const Tensors& parameters) {
   return [=](const at::Tensor& x) { return activation_checkpoint(block, x, parameters); };
 }
 
-/// The test of tests: the checkpointed block gives the bits of the plain one.
+/// Checks that the checkpointed block gives the bits of the plain one.
 bool is_exact(const Block& block, const at::Tensor& x, const Tensors& parameters) {
   auto inputs = parameters;
   if (x.requires_grad()) inputs.push_back(x);
@@ -83,7 +83,8 @@ TEST_CASE("A checkpointed transformer block has the gradients of the plain one",
   CHECK(is_exact(forward, x, block->parameters()));
 }
 
-TEST_CASE("A checkpointed block repeats its dropout and leaves the generator alone", "[nn][cpu]") {
+TEST_CASE("A checkpointed block repeats its dropout and does not change the generator",
+          "[nn][cpu]") {
   torch::manual_seed(2);
   const auto weight = torch::randn({16, 16}).requires_grad_();
   const auto x = torch::randn({2, 5, 16}).requires_grad_();
@@ -108,7 +109,8 @@ TEST_CASE("A checkpointed batch norm updates its statistics once", "[nn][cpu]") 
   CHECK(ours->num_batches_tracked.item<std::int64_t>() == 1);
 }
 
-TEST_CASE("A checkpoint repeats the autocast of its forward wherever backward runs", "[nn][cpu]") {
+TEST_CASE("An activation checkpoint repeats the autocast of its forward on any thread of backward",
+          "[nn][cpu]") {
   torch::manual_seed(4);
   const auto weight = torch::randn({8, 8}).requires_grad_();
   const auto x = torch::randn({4, 8}).requires_grad_();
@@ -133,7 +135,8 @@ TEST_CASE("A checkpoint repeats the autocast of its forward wherever backward ru
   CHECK(at::autocast::is_autocast_cache_enabled());
 }
 
-TEST_CASE("A checkpoint leaves no cast weight behind for a later forward", "[nn][cpu]") {
+TEST_CASE("An activation checkpoint leaves no cast weight in the cache for a later forward",
+          "[nn][cpu]") {
   torch::manual_seed(5);
   const auto weight = torch::randn({8, 8}).requires_grad_();
   const auto x = torch::randn({4, 8});
@@ -181,7 +184,7 @@ TEST_CASE("One block used twice gets the sum of its gradients", "[nn][cpu]") {
              run([&](const at::Tensor& z) { return again(again(z)); }, x, inputs)));
 }
 
-TEST_CASE("A checkpoint inside a checkpoint is exact too", "[nn][cpu]") {
+TEST_CASE("An activation checkpoint inside another one is exact", "[nn][cpu]") {
   torch::manual_seed(8);
   auto block = transformer_block();
   const auto x = torch::randn({12, 16}).requires_grad_();
@@ -194,7 +197,7 @@ TEST_CASE("A checkpoint inside a checkpoint is exact too", "[nn][cpu]") {
   CHECK(same(run(plain, x, inputs), run(nested, x, inputs)));
 }
 
-TEST_CASE("Hooks of a parameter run once, on the sum of what the blocks bring", "[nn][cpu]") {
+TEST_CASE("Hooks of a parameter run once, on the sum of the gradients of the blocks", "[nn][cpu]") {
   torch::manual_seed(9);
   const auto weight = torch::randn({4, 4}).requires_grad_();
   const Block block = [&](const at::Tensor& z) { return z.mm(weight); };
@@ -232,7 +235,7 @@ TEST_CASE("Unused parameters and untouched inputs come out as in a plain run", "
   const auto x = torch::randn({2, 4}).requires_grad_();
   CHECK(is_exact([&](const at::Tensor& z) { return z.mm(weight); }, x, {weight, unused}));
   CHECK(is_exact([](const at::Tensor& z) { return z; }, x, {}));
-  // A parameter that is itself computed.
+  // The parameter is computed from another tensor.
   const auto halved = weight / 2;
   const auto of_half = [&](const Block& f) {
     return torch::autograd::grad({f(x).sum()}, {weight, x}, {}, /*retain_graph=*/true);
@@ -255,7 +258,7 @@ TEST_CASE("A parameter that the block hides is named when backward would lose it
   CHECK_FALSE(hidden.grad().defined());
 }
 
-TEST_CASE("A checkpoint is the plain call where no graph is recorded", "[nn][cpu]") {
+TEST_CASE("An activation checkpoint is a plain call where no graph is recorded", "[nn][cpu]") {
   const auto weight = torch::ones({4, 4}).requires_grad_();
   int calls = 0;
   const Block block = [&](const at::Tensor& z) {
@@ -286,7 +289,7 @@ TEST_CASE("A weight changed between forward and backward is refused", "[nn][cpu]
   CHECK_THROWS_WITH(y.sum().backward(), Contains("modified by an inplace operation"));
 }
 
-TEST_CASE("Checkpoints keep the inputs of blocks and no more", "[nn][cpu]") {
+TEST_CASE("Activation checkpoints keep only the inputs of blocks", "[nn][cpu]") {
   constexpr std::int64_t kBlocks = 6;
   const auto x = torch::randn({1000}).requires_grad_();
   const Block block = [](const at::Tensor& z) { return z.sin().cos().sin().cos().sin(); };
@@ -302,7 +305,7 @@ TEST_CASE("Checkpoints keep the inputs of blocks and no more", "[nn][cpu]") {
   CHECK(checkpointed_bytes <= 3 * kBlocks);  // and 5 kB of the generator's state for each
 }
 
-TEST_CASE("A checkpoint on CUDA repeats dropout and autocast", "[nn][gpu]") {
+TEST_CASE("An activation checkpoint on CUDA repeats dropout and autocast", "[nn][gpu]") {
   if (!torch::cuda::is_available()) {
     WARN("no CUDA device");
     return;

@@ -40,7 +40,7 @@ TEST_CASE("A frozen batch norm uses and keeps its running statistics in training
   CHECK(norm->num_batches_tracked.item<std::int64_t>() == 2);
 }
 
-TEST_CASE("Batch norm stays in float32 when its model turns to 16 bit", "[nn][cpu]") {
+TEST_CASE("Batch norm stays in float32 when its model is cast to 16 bits", "[nn][cpu]") {
   torch::nn::Module model;
   auto norm = model.register_module("norm", BatchNorm(3));
   model.to(at::kBFloat16);
@@ -53,7 +53,7 @@ TEST_CASE("Batch norm stays in float32 when its model turns to 16 bit", "[nn][cp
   CHECK(norm->num_batches_tracked.scalar_type() == at::kLong);
 }
 
-TEST_CASE("Batch norm works where only its parameters were turned to 16 bit", "[nn][cpu]") {
+TEST_CASE("Batch norm works when only its parameters were cast to 16 bits", "[nn][cpu]") {
   BatchNorm norm(3);
   for (auto& p : norm->parameters()) p.set_data(p.to(at::kBFloat16));
   const auto y = norm(torch::randn({2, 3, 4, 4}).to(at::kBFloat16));
@@ -61,7 +61,8 @@ TEST_CASE("Batch norm works where only its parameters were turned to 16 bit", "[
   CHECK(norm->running_mean.scalar_type() == at::kFloat);
 }
 
-TEST_CASE("A repeated forward of batch norm gives the same and learns nothing", "[nn][cpu]") {
+TEST_CASE("A recomputed forward of batch norm gives the same output and updates no statistics",
+          "[nn][cpu]") {
   torch::manual_seed(6);
   BatchNorm norm(3);
   const auto x = (torch::randn({4, 3, 2, 2}) + 1).requires_grad_();
@@ -87,7 +88,7 @@ TEST_CASE("A repeated forward of batch norm gives the same and learns nothing", 
   CHECK(norm->num_batches_tracked.item<std::int64_t>() == 2);
 }
 
-TEST_CASE("A repeated forward of a frozen or evaluated batch norm keeps using its statistics",
+TEST_CASE("A recomputed forward of a frozen or evaluated batch norm uses its running statistics",
           "[nn][cpu]") {
   torch::manual_seed(7);
   BatchNorm norm(3);

@@ -14,8 +14,8 @@ namespace {
 
 at::Tensor naive(const at::Tensor& x, const LayerNorm& norm, double eps) {
   const auto z = x.to(at::kDouble);
-  const auto centred = z - z.mean(-1, true);
-  return centred / (centred.square().mean(-1, true) + eps).sqrt() * norm->weight.to(at::kDouble) +
+  const auto centered = z - z.mean(-1, true);
+  return centered / (centered.square().mean(-1, true) + eps).sqrt() * norm->weight.to(at::kDouble) +
          norm->bias.to(at::kDouble);
 }
 
@@ -27,7 +27,8 @@ TEST_CASE("Layer norm keeps the input's dtype and takes its statistics in float3
   const at::NoGradGuard no_grad;
   norm->weight.normal_();
   norm->bias.normal_();
-  // An offset of 200 leaves bfloat16 one unit per step: statistics in 16 bit would be far off.
+  // At an offset of 200 adjacent bfloat16 numbers differ by 1, so statistics in 16 bits would be
+  // far off.
   for (const auto weight_dtype : {at::kFloat, at::kBFloat16})
     for (const auto dtype : {at::kFloat, at::kBFloat16}) {
       norm->to(weight_dtype);

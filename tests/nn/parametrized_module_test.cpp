@@ -160,7 +160,7 @@ TEST_CASE("Parametrizations of one weight follow each other", "[nn][cpu]") {
   CHECK(linear(torch::ones({1, 5}, at::kBFloat16)).scalar_type() == at::kBFloat16);
 }
 
-TEST_CASE("Parametrizations that cannot be are refused with names and shapes", "[nn][cpu]") {
+TEST_CASE("Invalid parametrizations are refused with names and shapes", "[nn][cpu]") {
   Linear linear(LinearOptions{.in_features = 5, .out_features = 3});
   CHECK(test::raises([&] { linear->parametrize("wieght", "half", Half()); },
                      {"LinearImpl", "'wieght'", "there are: weight"}));

@@ -30,7 +30,7 @@ TEST_CASE("Patch dropout keeps the published number of patches, at least one", "
   CHECK(patches_kept(49, 0.0) == 49);
 }
 
-TEST_CASE("Patch dropout keeps the class token and distinct patches, other ones for each image",
+TEST_CASE("Patch dropout keeps the class token and distinct patches, which differ between images",
           "[nn][cpu]") {
   torch::manual_seed(10);
   const std::int64_t batch = 8, patches = 40;

@@ -29,7 +29,7 @@ TEST_CASE("Positions of the right size are returned as they are", "[nn][cpu]") {
   CHECK(resize_text_positions(positions, 50).is_same(positions));
 }
 
-TEST_CASE("Positions that are no square grid are refused", "[nn][cpu]") {
+TEST_CASE("Positions that do not form a square grid are refused", "[nn][cpu]") {
   CHECK(test::raises(
       [] {
         static_cast<void>(resize_grid_positions(torch::zeros({12, 4}), 1, 7));

@@ -135,8 +135,10 @@ TEST_CASE("Synchronized batch norm takes 16-bit inputs and keeps float32 statist
   CHECK(test::close(result.variance, exact.variance));
 }
 
-TEST_CASE("A repeated forward of synchronized batch norm gives the same and learns nothing",
-          "[nn][cpu]") {
+TEST_CASE(
+    "A recomputed forward of synchronized batch norm gives the same output and updates no "
+    "statistics",
+    "[nn][cpu]") {
   const auto images = drifting_images(6, 0);
   std::vector<BatchNorm> norms{make_norm(torch::kDouble), make_norm(torch::kDouble)};
   bool same = true, kept = true;
@@ -160,7 +162,7 @@ TEST_CASE("A repeated forward of synchronized batch norm gives the same and lear
 }
 
 TEST_CASE("Synchronized batch norms exchange nothing when evaluated or frozen", "[nn][cpu]") {
-  // Rank 1 would wait for ever.
+  // Without the error, rank 1 would wait forever.
   const auto images = drifting_images(6, 0);
   auto norm = make_norm(torch::kDouble);
   auto plain = make_norm(torch::kDouble);

@@ -100,7 +100,7 @@ TEST_CASE("AdamW skips and names parameters without gradient", "[optim][cpu]") {
     optimizer.step(1e-2);
   }
   CHECK(torch::equal(rare.detach(), untouched));
-  // Its first step is its first, not the fourth.
+  // The step count of the new parameter starts at 1, not at 4.
   optimizer.zero_grad();
   set_gradient(rare);
   rare_reference.step(rare.grad(), 1e-2, 0.1, {});
@@ -109,7 +109,7 @@ TEST_CASE("AdamW skips and names parameters without gradient", "[optim][cpu]") {
   CHECK(test::close(rare, rare_reference.value));
 }
 
-TEST_CASE("AdamW leaves everything as it is when a gradient overflowed", "[optim][cpu]") {
+TEST_CASE("AdamW changes nothing when a gradient overflowed", "[optim][cpu]") {
   torch::manual_seed(3);
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   const auto p = parameter({5}, kind);
@@ -191,7 +191,7 @@ TEST_CASE("AdamW takes gradients of another memory layout", "[optim][cpu]") {
   CHECK(test::close(p, reference.value));
 }
 
-TEST_CASE("AdamW goes on to the bit from a saved state", "[optim][cpu]") {
+TEST_CASE("AdamW resumes bit for bit from a saved state", "[optim][cpu]") {
   torch::manual_seed(7);
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   const auto a = parameter({4, 3}, kind), b = parameter({3}, kind);
@@ -233,7 +233,7 @@ TEST_CASE("AdamW refuses the state of another model and names what differs", "[o
   CHECK_THROWS_WITH(narrow.load_state(state), Contains("missing: master.g.0"));
 }
 
-TEST_CASE("AdamW refuses what cannot be optimised", "[optim][cpu]") {
+TEST_CASE("AdamW refuses what cannot be optimized", "[optim][cpu]") {
   const auto p = parameter({2});
   CHECK_THROWS_WITH(AdamW({group("g", {p, p}, 0.0)}), Contains("'g.1' is given twice"));
   CHECK_THROWS_WITH(AdamW({group("g", {p}, -0.1)}), Contains("-0.1"));

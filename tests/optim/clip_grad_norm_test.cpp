@@ -29,7 +29,7 @@ double norm_of(const std::vector<at::Tensor>& parameters) {
 
 }  // namespace
 
-TEST_CASE("Clipping equals LibTorch's and returns the norm there was", "[optim][cpu]") {
+TEST_CASE("Clipping equals LibTorch's and returns the norm before clipping", "[optim][cpu]") {
   const double max_norm = GENERATE(0.5, 1.0, 1000.0);
   const auto ours = with_gradients({torch::kFloat, torch::kFloat, torch::kFloat});
   const auto theirs = with_gradients({torch::kFloat, torch::kFloat, torch::kFloat});
@@ -69,6 +69,6 @@ TEST_CASE("Clipping passes on a gradient that is not finite", "[optim][cpu]") {
   CHECK(parameters[1].grad().isnan().all().item<bool>());
 }
 
-TEST_CASE("Clipping to nothing is refused", "[optim][cpu]") {
+TEST_CASE("A largest norm of 0 is refused", "[optim][cpu]") {
   CHECK_THROWS_WITH(clip_grad_norm_({}, 0.0), Contains("max_norm (0)"));
 }

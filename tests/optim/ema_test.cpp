@@ -51,7 +51,8 @@ TEST_CASE("The moving average follows its formula and copies counters", "[optim]
     running = 0.9 * running + 0.1 * step;
   }
   const auto state = ema.save_state();
-  CHECK(state.tensor("weight").scalar_type() == torch::kFloat);  // 16 bit could not follow
+  CHECK(state.tensor("weight").scalar_type() ==
+        torch::kFloat);  // 16 bits are too few for an average
   CHECK(test::close(state.tensor("weight"), expected, 2));
   CHECK(state.tensor("running")[0].item<double>() == Approx(running).epsilon(1e-5));
   CHECK(state.tensor("count").item<std::int64_t>() == 20);
@@ -77,7 +78,7 @@ TEST_CASE("The warm-up of the average has timm's decays", "[optim][cpu]") {
   CHECK(slow.current_decay() == Approx(0.999).epsilon(1e-6));
 }
 
-TEST_CASE("An EmaScope lends the averages to the module and gives its weights back",
+TEST_CASE("An EmaScope puts the averages into the module and restores its weights",
           "[optim][cpu]") {
   const auto kind = GENERATE(torch::kFloat, torch::kBFloat16);
   Model model(kind);
@@ -104,7 +105,7 @@ TEST_CASE("An EmaScope lends the averages to the module and gives its weights ba
   CHECK(torch::equal(ema.save_state().tensor("weight"), average));
 }
 
-TEST_CASE("An EmaScope gives the weights back when evaluation throws", "[optim][cpu]") {
+TEST_CASE("An EmaScope restores the weights when the evaluation throws", "[optim][cpu]") {
   Model model;
   Ema ema(model, 0.5);
   model.train_a_step();
@@ -126,7 +127,7 @@ TEST_CASE("Weights still get gradients after an EmaScope", "[optim][cpu]") {
   CHECK(model.weight.grad().min().item<double>() == 5.0);
 }
 
-TEST_CASE("The moving average goes on to the bit from a saved state", "[optim][cpu]") {
+TEST_CASE("The moving average resumes bit for bit from a saved state", "[optim][cpu]") {
   Model model;
   Ema first(model, EmaOptions{.decay = 0.9, .warmup = true});
   for (int step = 0; step < 3; ++step) {
@@ -172,5 +173,5 @@ TEST_CASE("Averages report the memory that they need", "[optim][cpu]") {
   torch::nn::Linear layer(3, 4);  // 16 parameters
   CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);
   layer->to(torch::kBFloat16);
-  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 all the same
+  CHECK(Ema(*layer, 0.9).facts().bytes == 16 * 4);  // float32 in any case
 }

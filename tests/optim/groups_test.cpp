@@ -55,7 +55,7 @@ TEST_CASE("A glob matches whole names", "[optim][cpu]") {
   CHECK_FALSE(glob_matches("", "a"));
 }
 
-TEST_CASE("Weight decay is kept from what OpenCLIP keeps it from", "[optim][cpu]") {
+TEST_CASE("Weight decay exempts the parameters that OpenCLIP exempts", "[optim][cpu]") {
   const auto groups = decay_groups(*model(), 0.2);
   REQUIRE(groups.size() == 2);
   CHECK(groups[0].name == "decay");
@@ -71,7 +71,8 @@ TEST_CASE("Weight decay is kept from what OpenCLIP keeps it from", "[optim][cpu]
               "visual.positional_embedding"});
 }
 
-TEST_CASE("Patterns keep weight decay from more, and a typo is found", "[optim][cpu]") {
+TEST_CASE("Patterns exempt more parameters from weight decay, and a pattern without a match raises",
+          "[optim][cpu]") {
   const auto groups = decay_groups(*model(), 0.2, {"*token_embedding*", "visual.proj"});
   CHECK(sorted(groups[0].parameter_names) ==
         Names{"text.mlp.weight", "visual.attnpool.positional_embedding"});
@@ -79,7 +80,7 @@ TEST_CASE("Patterns keep weight decay from more, and a typo is found", "[optim][
                     Contains("\"*token_embeding*\" matches none of 12 parameters"));
 }
 
-TEST_CASE("Frozen parameters are left out, and a model of nothing else is refused",
+TEST_CASE("Frozen parameters are left out, and a model without trainable parameters is refused",
           "[optim][cpu]") {
   const auto m = model();
   for (auto& item : m->named_parameters())
@@ -91,7 +92,7 @@ TEST_CASE("Frozen parameters are left out, and a model of nothing else is refuse
   CHECK_THROWS_WITH(decay_groups(*m, 0.2), Contains("none of the 12 parameters"));
 }
 
-TEST_CASE("A parameter with two names is optimised once", "[optim][cpu]") {
+TEST_CASE("A parameter with two names is optimized once", "[optim][cpu]") {
   const auto shared =
       std::make_shared<Part>(std::vector<std::pair<std::string, at::IntArrayRef>>{});
   const auto weight = torch::ones({2, 2}).requires_grad_(true);
@@ -101,7 +102,8 @@ TEST_CASE("A parameter with two names is optimised once", "[optim][cpu]") {
   CHECK(groups[0].parameter_names == Names{"a"});
 }
 
-TEST_CASE("Learning rates are multiplied by name, the first pattern first", "[optim][cpu]") {
+TEST_CASE("Learning rates are multiplied by name, and the first matching pattern wins",
+          "[optim][cpu]") {
   const auto groups = multiply_learning_rates(
       decay_groups(*model(), 0.2), {{"visual.proj", 1.0}, {"visual.*", 0.1}, {"logit_*", 0.0}});
   std::map<std::string, std::pair<double, double>> by_name;

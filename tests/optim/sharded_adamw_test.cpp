@@ -20,7 +20,7 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-/// Parameters of several shapes, dtypes and memory formats in three groups, the same every time.
+/// Parameters of several shapes, dtypes and memory formats in three groups, equal in every call.
 std::vector<ParameterGroup> make_groups() {
   const auto generator = at::make_generator<at::CPUGeneratorImpl>(5);
   const auto parameter = [&](at::IntArrayRef shape, at::ScalarType kind = torch::kFloat) {
@@ -99,8 +99,7 @@ struct Whole {
 
 }  // namespace
 
-TEST_CASE("Sharded AdamW makes to the bit what AdamW makes, on any number of ranks",
-          "[optim][cpu]") {
+TEST_CASE("Sharded AdamW equals AdamW to the bit, on any number of ranks", "[optim][cpu]") {
   const auto ranks = GENERATE(1, 2, 3, 12);  // 12: some have nothing to do
   const double megabytes = GENERATE(64.0, 1e-3);
   Whole whole;
@@ -142,7 +141,8 @@ TEST_CASE("Sharded AdamW follows gradients summed over the ranks", "[optim][cpu]
   CHECK(equal == 3);
 }
 
-TEST_CASE("A step of sharded AdamW makes ranks alike that had drifted apart", "[optim][cpu]") {
+TEST_CASE("A step of sharded AdamW gives equal weights to ranks that had drifted apart",
+          "[optim][cpu]") {
   std::vector<std::vector<at::Tensor>> parameters(2);
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto groups = make_groups();
@@ -158,7 +158,7 @@ TEST_CASE("A step of sharded AdamW makes ranks alike that had drifted apart", "[
   CHECK(same_values(parameters[0], parameters[1]));
 }
 
-TEST_CASE("Sharded AdamW passes loss scale and overflow on", "[optim][cpu]") {
+TEST_CASE("Sharded AdamW handles the loss scale and an overflow as AdamW does", "[optim][cpu]") {
   Whole whole;
   whole.train(0, 1);
   std::atomic<int> equal = 0;
@@ -175,7 +175,7 @@ TEST_CASE("Sharded AdamW passes loss scale and overflow on", "[optim][cpu]") {
   CHECK(equal == 2);
 }
 
-TEST_CASE("The state of sharded AdamW is AdamW's and goes on with any number of ranks",
+TEST_CASE("The state of sharded AdamW is that of AdamW and loads into any number of ranks",
           "[optim][cpu]") {
   Whole whole;
   whole.train(0, 4);

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Installs the package, and configures, builds and runs a user's project against it, or checks how it is refused."""
+"""Installs the package, and configures, builds and runs a user's project against it, or checks that it is refused."""
 import argparse
 import pathlib
 import shutil
@@ -31,7 +31,7 @@ def consume(arguments):
                *(f"-D{setting}" for setting in arguments.set), *arguments.cmake_arguments]
     configured = run(*command, check=False)
     if arguments.refused:
-        said = " ".join(configured.stdout.split())  # CMake breaks lines where it likes
+        said = " ".join(configured.stdout.split())  # CMake breaks lines at any place
         if configured.returncode == 0 or arguments.refused not in said:
             sys.exit(f"expected a refusal that says\n  {arguments.refused}\nbut cmake ended with "
                      f"{configured.returncode} and said\n{configured.stdout}")

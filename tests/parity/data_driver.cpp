@@ -5,7 +5,7 @@
 //   parity_data decode SHARDS OUT
 //   parity_data eval SHARDS OUT SIZE shortest|longest|squash bicubic|bilinear
 //   parity_data crop SHARDS OUT SIZE LEFT TOP WIDTH HEIGHT
-//   parity_data color SHARDS OUT brightness|contrast|saturation|hue|grey FACTOR
+//   parity_data color SHARDS OUT brightness|contrast|saturation|hue|gray FACTOR
 // OUT is a safetensors file, one uint8 [H, W, 3] tensor for each sample key.
 #include <torch/torch.h>
 
@@ -51,7 +51,7 @@ at::Tensor colored(RgbImage& image, const std::vector<std::string>& args) {
   if (args[3] == "contrast") adjust_contrast(image, factor);
   if (args[3] == "saturation") adjust_saturation(image, factor);
   if (args[3] == "hue") adjust_hue(image, factor);
-  if (args[3] == "grey") to_grayscale(image);
+  if (args[3] == "gray") to_grayscale(image);
   return pixels(image);
 }
 

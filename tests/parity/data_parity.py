@@ -28,7 +28,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.transforms import InterpolationMode
 
-SHARE, LEVELS = 0.999, 1  # at least this share of the values within so many levels
+SHARE, LEVELS = 0.999, 1  # at least this fraction of the values within this many levels
 
 
 def samples(path):
@@ -130,7 +130,7 @@ def main():
         for factor in factors:
             check.report(f"{name} {factor}", check.run(
                 "color", encodings, lambda image: np.asarray(function(image, factor)), name, factor))
-    check.report("grey", check.run("color", encodings, lambda image: np.asarray(F.to_grayscale(image, 3)), "grey", 0))
+    check.report("gray", check.run("color", encodings, lambda image: np.asarray(F.to_grayscale(image, 3)), "gray", 0))
     if check.failed:
         sys.exit("FAILED")
 

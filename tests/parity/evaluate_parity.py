@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Zero-shot and retrieval numbers against open_clip and its trainer, safetensors against the Python library."""
+"""Compares zero-shot and retrieval numbers with open_clip and its trainer, and safetensors with the Python library."""
 import argparse
 import json
 import subprocess
@@ -29,11 +29,11 @@ CLASSES, PROMPTS, DIM, IMAGES, PAIRS = 23, 7, 32, 500, 701
 names = [str(c) for c in range(CLASSES)]
 prompts = [f"{{}}{p}" for p in range(PROMPTS)]
 rows = 10 * CLASSES
-class_centre = torch.randn(CLASSES, DIM, dtype=torch.float64)
-text_features = class_centre.repeat_interleave(10, 0) + 0.7 * torch.randn(rows, DIM, dtype=torch.float64)
+class_center = torch.randn(CLASSES, DIM, dtype=torch.float64)
+text_features = class_center.repeat_interleave(10, 0) + 0.7 * torch.randn(rows, DIM, dtype=torch.float64)
 text_features *= 1 + torch.rand(rows, 1, dtype=torch.float64)  # not yet unit rows
 labels = torch.randint(0, CLASSES, (IMAGES,))
-zero_shot_images = F.normalize(class_centre[labels] + 2.0 * torch.randn(IMAGES, DIM, dtype=torch.float64), dim=-1)
+zero_shot_images = F.normalize(class_center[labels] + 2.0 * torch.randn(IMAGES, DIM, dtype=torch.float64), dim=-1)
 images = F.normalize(torch.randn(PAIRS, DIM, dtype=torch.float64), dim=-1)
 texts = F.normalize(images + 0.35 * torch.randn(PAIRS, DIM, dtype=torch.float64), dim=-1)
 
@@ -45,7 +45,7 @@ every_type |= {"scalar": torch.tensor(1.5), "empty": torch.empty(0, 3), "naïve 
 metadata = {"names": json.dumps(names), "prompts": json.dumps(prompts)}
 
 class Model:
-    """Looks features up; what open_clip asks of a model."""
+    """Returns fixed features, with the interface that open_clip needs of a model."""
 
     def encode_text(self, tokens, normalize=False):
         features = text_features[tokens]
@@ -80,7 +80,7 @@ check("classifier, largest difference", (returned.pop("classifier") - classifier
 
 
 def accuracy(output, target, topk):
-    """The trainer's, without its float() of a one-element array, which NumPy 2.4 refuses."""
+    """The function of the trainer, without its float() of a one-element array, which NumPy 2.4 refuses."""
     correct = output.topk(max(topk), 1, True, True)[1].t().eq(target.view(1, -1))
     return [correct[:k].sum().item() for k in topk]
 

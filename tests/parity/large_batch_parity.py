@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Losses over ranks against open_clip's, GradCache against sentence-transformers' cached loss."""
+"""Compares losses over ranks with open_clip's, and GradCache with sentence-transformers' cached loss."""
 import argparse
 import os
 import subprocess
@@ -29,7 +29,7 @@ def check(ok, line):
 
 
 def off(ours, theirs):
-    """NaN, which no bound admits, where there is nothing to compare."""
+    """Returns NaN, which passes no bound, when there is nothing to compare."""
     largest = theirs.abs().max()
     if ours.shape != theirs.shape or ours.dtype != theirs.dtype or largest == 0:
         return float("nan")
@@ -40,7 +40,7 @@ def name_of(dtype):
     return str(dtype).removeprefix("torch.")
 
 
-# Over ranks.
+# Losses over ranks.
 
 CLIP = {"global loss": dict(gather_with_grad=True), "local loss": dict(local_loss=True, gather_with_grad=True),
         "global loss without gradients of gathered features": dict()}
@@ -48,7 +48,7 @@ SIGMOID = {"bidir": dict(), "shift": dict(dist_impl="shift"), "gather": dict(dis
 
 
 def open_clip_rank(rank, world, store, given, folder):
-    """What one rank of open_clip's trainer computes, before DDP."""
+    """The result of one rank of open_clip's trainer, before DDP."""
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     data = load_file(given)
@@ -87,7 +87,7 @@ def over_ranks(driver, folder, world, dtype):
         factor = world if "without" not in case else 1
         for way in ("gather", "ring"):
             ours = [load_file(folder / f"{case.split('.')[0]}_{way}.{rank}") for rank in range(world)]
-            # Every rank of ours returns the global loss; open_clip's ranks, that of their own rows or the same.
+            # Each of our ranks returns the global loss; open_clip's ranks return that of their own rows, or the global loss.
             errors = dict(loss=max(off(run["loss"], mean(theirs, "loss")) for run in ours))
             for key in ("x", "y"):
                 errors[key] = max(off(o[key] * factor, t[key]) for o, t in zip(ours, theirs))
@@ -145,7 +145,8 @@ def main():
     torch.manual_seed(5)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as path:
-        # First what forks: a process with threads of autograd cannot. SigLipLoss exchanges both ways from 3 ranks on.
+        # The forks come first, because a process with autograd's threads cannot fork. SigLipLoss exchanges both ways from
+        # 3 ranks on.
         for world in (2, 3):
             for dtype in FLOAT:
                 over_ranks(driver, Path(path), world, dtype)

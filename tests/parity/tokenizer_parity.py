@@ -46,7 +46,7 @@ MOJIBAKE = [c for c in ASSIGNED if ord(c) < 0x2600 and any(c.encode(k, "ignore")
 
 
 def real_texts():
-    """Captions and queries, as far as the data is there."""
+    """Captions and queries, if the data is there."""
     root = os.environ.get("CONTRAPUNTO_DATA")
     texts = []
     if not root:
@@ -119,7 +119,7 @@ class Corpus:
         return "".join(self.random.choices(alphabet, k=self.random.randint(2, 12)))
 
     def make_mojibake_bytes(self):
-        """Bytes that nearly are UTF-8, read as Latin-1 or Windows-1252."""
+        """Bytes that are nearly UTF-8, read as Latin-1 or Windows-1252."""
         pool = [0x0A, 0x1A, 0x20, 0x3F, 0x61, 0x80, 0x85, 0xA0, 0xA9, 0xB0, 0xBF, 0xC0, 0xC2, 0xC3, 0xD0, 0xE2, 0xE3, 0xED, 0xF0]
         raw = bytes(self.random.choices(pool, k=self.random.randint(2, 10)))
         ends = self.random.choice([b"", b"", b"\xc0\n", b"\xc3\xa9\xc0\n", b"\xed\xa0\x80\xed\xb0\n", b"\xed\xa0\xbd\xed\xb8\x80"])

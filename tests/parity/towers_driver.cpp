@@ -5,7 +5,7 @@
 //   run MODEL WEIGHTS INPUTS OUT      features of "image" and "text" in evaluation mode; and where
 //                                     INPUTS holds "dx" and "dy", in training mode and float64 if
 //                                     "dx" is, the gradients of <x, dx> + <y, dy>
-//   initialise MODEL SEED OUT         fresh weights
+//   initialize MODEL SEED OUT         fresh weights
 //   locked MODEL IMAGE_GROUPS TEXT_LAYERS   names of the parameters that stay trainable
 
 #include "support/catch.hpp"
@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> rest(arguments.begin() + 2, arguments.end());
   if (verb == "run") {
     run(config, rest);
-  } else if (verb == "initialise") {
+  } else if (verb == "initialize") {
     torch::manual_seed(std::stoull(rest.at(0)));
     auto model = make_dual_encoder(config);
     write_safetensors(rest.at(1), open_clip_state(model, config));

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Towers against open_clip: features, gradients, initialisation and locking, weights both ways."""
+"""Compares towers with open_clip: features, gradients, initialization, locking, and weights in both directions."""
 import argparse
 import logging
 import subprocess
@@ -36,7 +36,7 @@ def build(name):
 
 
 def perturb(model, image):
-    """Random weights where nothing is trivially 0 or 1, and statistics that fit the activations."""
+    """Random weights without trivial values of 0 or 1, and statistics that fit the activations."""
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -101,7 +101,7 @@ def features_and_gradients(driver, folder, name, model, with_gradients):
     wanted = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     worst, where = 0.0, ""
     for key in wanted.keys() & ours.keys():
-        # A key's bias shifts all scores of a query alike, so its gradient is rounding noise.
+        # The bias of a key shifts all scores of a query equally, so its gradient is rounding noise.
         if not key.endswith("k_proj.bias"):
             error = ((ours[key] - wanted[key]).abs().max() / wanted[key].abs().max()).item()
             worst, where = max((worst, where), (error, key))
@@ -110,7 +110,7 @@ def features_and_gradients(driver, folder, name, model, with_gradients):
 
 
 def resnet_near_float64(driver, folder, name, model):
-    """Our float32 features are as near to float64 as open_clip's.
+    """Checks that our float32 features are as near to float64 as open_clip's.
 
     The last feature map is off by 1e-6 in both programs, but perturbed weights give the attention pool scores of some
     hundred, and its softmax turns that into 1e-6 to 1e-5 of the features: for RN101 in float32 one cannot be held to the
@@ -134,10 +134,10 @@ def resnet_near_float64(driver, folder, name, model):
           f"{name} features.x: {error:.1e} from float64, open_clip {theirs[0]:.1e} and, channels last, {theirs[1]:.1e}")
 
 
-def initialisation(driver, folder, name, model):
-    """Our fresh weights load strictly and are drawn as open_clip draws them."""
+def initialization(driver, folder, name, model):
+    """Checks that our fresh weights load strictly and have open_clip's distributions."""
     out = folder / "fresh"
-    run(driver, "initialise", name, 1, out)
+    run(driver, "initialize", name, 1, out)
     ours, theirs = load_file(out), dict(model.state_dict())
     if "SigLIP" in name:  # the trainer's --siglip sets this, the model does not
         theirs["logit_scale"] = torch.tensor(10.0).log()
@@ -153,7 +153,7 @@ def initialisation(driver, folder, name, model):
             same = b.numel() < 200 or bounded == (a.abs().max() < 2.05 * a.std()).item()
             error = max(error, 0.0 if same else 2.0)
         worst, where = max((worst, where), (error, key))
-    check(worst < 1, f"{name} initialisation of {len(theirs)} tensors: worst {worst:.2f} of the bound ({where})")
+    check(worst < 1, f"{name} initialization of {len(theirs)} tensors: worst {worst:.2f} of the bound ({where})")
     try:
         model.load_state_dict(ours, strict=True)
         check(True, f"{name}: open_clip loads our {len(ours)} tensors strictly")
@@ -186,7 +186,7 @@ def main():
         for name, with_gradients in (("ViT-B-32", False), ("RN50", True), ("ViT-B-16-SigLIP", False),
                                      ("TinyCLIP-ViT-39M-16-Text-19M", True)):
             model = build(name)
-            initialisation(driver, folder, name, model)
+            initialization(driver, folder, name, model)
             features_and_gradients(driver, folder, name, model, with_gradients)
         resnet_near_float64(driver, folder, "RN101", build("RN101"))
     locking(driver)

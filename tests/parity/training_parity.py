@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training against open_clip and torch: the same steps from the same weights, and the schedules."""
+"""Compares training with open_clip and torch: the same steps from the same weights, and the schedules."""
 import argparse
 import json
 import math
@@ -139,8 +139,8 @@ def main():
     schedules(driver)
     with tempfile.TemporaryDirectory() as path:
         training(driver, Path(path), "ViT", 50)
-        # Rounding flips ReLUs and Adam turns that into whole steps, so that in float32 torch drifts as
-        # far from itself in another memory format (up to 3e-2 here). Strict in float64, therefore.
+        # Rounding flips ReLUs, and Adam turns that into whole steps. In float32 torch drifts as far from itself
+        # in another memory format (up to 3e-2 here), so the strict comparison is in float64.
         training(driver, Path(path), "RN", 50, float64=True)
         training(driver, Path(path), "RN", 50)
         training(driver, Path(path), "ViT", 20, init_logit_scale=math.log(10), init_logit_bias=-10.0)

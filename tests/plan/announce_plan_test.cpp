@@ -18,7 +18,8 @@ RunPlan plan_with_warmup(std::int64_t warmup_steps) {
 
 }  // namespace
 
-TEST_CASE("A plan whose warm-up outlives the run does not start unless forced", "[plan][cpu]") {
+TEST_CASE("A plan whose warm-up is longer than the run does not start unless forced",
+          "[plan][cpu]") {
   const auto plan = plan_with_warmup(400);
   std::ostringstream out;
   REQUIRE_FALSE(announce_plan(plan, out, /*force=*/false));

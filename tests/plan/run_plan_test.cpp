@@ -17,8 +17,8 @@ constexpr auto kError = PlanFinding::Severity::kError;
 constexpr auto kWarning = PlanFinding::Severity::kWarning;
 using Chunks = StepFacts::Chunks;
 
-/// What the parts of a run report. As it is, the run is in order: 50,000 samples for 30 epochs in
-/// batches of 256.
+/// The facts that the parts of a run report. By default the run is sound: 50,000 samples for 30
+/// epochs in batches of 256.
 struct Run {
   ModelFacts model{.name = "ViT-B-32",
                    .towers = {{"visual", 87'849'216, 87'849'216}, {"text", 63'428'097, 63'428'097}},
@@ -58,7 +58,7 @@ void grad_cache(Run& run, std::int64_t chunk_size) {
 
 }  // namespace
 
-TEST_CASE("A run in order has no findings and a table with its numbers", "[plan][cpu]") {
+TEST_CASE("A sound run has no findings and a table with its numbers", "[plan][cpu]") {
   const auto plan = Run{}.plan();
   REQUIRE(plan.findings().empty());
   REQUIRE(plan.steps_per_epoch() == 195);
@@ -75,7 +75,7 @@ TEST_CASE("A run in order has no findings and a table with its numbers", "[plan]
   CHECK_THAT(text, !Contains("unknown") && !Contains("ranks"));
 }
 
-TEST_CASE("What no part reported is unknown and judged by nobody", "[plan][cpu]") {
+TEST_CASE("Facts that no part reported are unknown, and their checks are left out", "[plan][cpu]") {
   const RunPlan nothing;
   CHECK(nothing.findings().empty());
   CHECK_FALSE(nothing.steps_per_epoch());
@@ -89,7 +89,7 @@ TEST_CASE("What no part reported is unknown and judged by nobody", "[plan][cpu]"
         "weights unknown, gradients unknown, optimizer unknown, activations unk"})
     CHECK_THAT(text, Contains(row));
 
-  // A step that nobody described may keep any number of activations: the sum is a lower bound.
+  // A step without facts may keep any number of activations, so the sum is a lower bound.
   Run run;
   const RunPlan no_step(run.model, run.data, run.optimizer, run.schedule, run.precision);
   CHECK_FALSE(no_step.memory().activations);
@@ -195,22 +195,22 @@ TEST_CASE("Weights of another activation are refused", "[plan][cpu]") {
   CHECK_THAT(only_message(run.plan(), kError),
              Contains("openai/ViT-B-32") && Contains("trained with QuickGELU") &&
                  Contains("uses GELU") && Contains("with QuickGELU (OpenCLIP's"));
-  run.model.quick_gelu = std::nullopt;  // Nobody said what the model uses.
+  run.model.quick_gelu = std::nullopt;  // The activation of the model was not reported.
   CHECK(run.plan().findings().empty());
   run.model.quick_gelu = true;
   CHECK(run.plan().findings().empty());
   run.weights.name = "ViT-B-32-laion2B-s34B.safetensors";
   CHECK_THAT(only_message(run.plan(), kError),
              Contains("trained with GELU") && Contains("uses QuickGELU") && Contains("without"));
-  run.weights.quick_gelu = true;  // What is known outweighs the name.
+  run.weights.quick_gelu = true;  // A reported fact has priority over the name.
   CHECK(run.plan().findings().empty());
   run.weights = {.name = "mine.safetensors", .quick_gelu = false};
   CHECK_THAT(only_message(run.plan(), kError), Contains("mine.safetensors"));
-  run.weights.name = "";  // Nothing is loaded, so nothing can clash.
+  run.weights.name = "";  // No weights are loaded, so there is no conflict.
   CHECK(run.plan().findings().empty());
 }
 
-TEST_CASE("A dropped rest of more than a tenth of the data is a warning", "[plan][cpu]") {
+TEST_CASE("Dropping more than a tenth of the data in each epoch is a warning", "[plan][cpu]") {
   Run run;
   run.data.batch_size = 30'000;
   run.device.free_bytes = 0;
@@ -224,7 +224,7 @@ TEST_CASE("A dropped rest of more than a tenth of the data is a warning", "[plan
 TEST_CASE("More memory than is free is a warning with the chunk that fits", "[plan][cpu]") {
   Run run;
   run.device.free_bytes = 8 * kGiB;
-  // 0.9 * 8 GiB less 151,277,313 * 16 bytes, by 40 MB a sample.
+  // (0.9 * 8 GiB - 151,277,313 * 16 bytes) / 40 MB per sample.
   CHECK_THAT(only_message(run.plan(), kWarning), Contains("about 11.8 GiB") &&
                                                      Contains("8.0 GiB are free") &&
                                                      Contains("chunks of 132 instead of 256"));
@@ -251,7 +251,8 @@ TEST_CASE("Chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
   CHECK(run.plan().samples_in_flight() == 256);
 }
 
-TEST_CASE("A chunk size that is measured at the first step is not one of nothing", "[plan][cpu]") {
+TEST_CASE("A chunk size that is measured at the first step is reported as measured",
+          "[plan][cpu]") {
   Run run;
   grad_cache(run, 0);
   const auto plan = run.plan();
@@ -291,7 +292,7 @@ TEST_CASE("Checkpointed activations need less memory, and a warning when all wou
   run.device.free_bytes = 3 * kGiB;  // less than even they need
   CHECK_THAT(only_message(run.plan(), kWarning),
              Contains("needs about 3.2 GiB") && Contains("instead of 256 samples"));
-  run.model.checkpointed_elements = std::nullopt;  // a model that cannot tell
+  run.model.checkpointed_elements = std::nullopt;  // a model that does not report it
   CHECK(run.plan().findings().empty());
   CHECK_THAT(run.plan().to_string(), Contains("at least 2.3 GiB"));
   run.device.free_bytes = 0;  // unknown
@@ -332,7 +333,7 @@ TEST_CASE("Batch norm with statistics of a part of the batch is a warning", "[pl
   CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
 }
 
-TEST_CASE("A beta2 that outlasts the run is a warning", "[plan][cpu]") {
+TEST_CASE("A beta2 that averages over more steps than the run has is a warning", "[plan][cpu]") {
   Run run;
   run.schedule.total_steps = 999;
   run.schedule.warmup_steps = 50;

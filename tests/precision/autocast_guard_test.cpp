@@ -16,7 +16,7 @@ at::ScalarType product_dtype() {
 
 }  // namespace
 
-TEST_CASE("An AutocastGuard is on while it lives and puts back what it found", "[precision][cpu]") {
+TEST_CASE("An AutocastGuard turns autocast on and restores the earlier state", "[precision][cpu]") {
   const auto dtype = at::autocast::get_autocast_dtype(at::kCPU);
   CHECK(product_dtype() == torch::kFloat);
   {
@@ -45,7 +45,8 @@ TEST_CASE("An AutocastGuard ends when the forward throws", "[precision][cpu]") {
   CHECK(product_dtype() == torch::kFloat);
 }
 
-TEST_CASE("No cast weight outlives the outermost AutocastGuard", "[precision][cpu]") {
+TEST_CASE("No cast weight stays in the cache after the outermost AutocastGuard",
+          "[precision][cpu]") {
   const auto weight = torch::ones({2, 2}).requires_grad_(true);
   const auto forward = [&] {
     const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
@@ -56,11 +57,11 @@ TEST_CASE("No cast weight outlives the outermost AutocastGuard", "[precision][cp
     return torch::ones({2, 2}).mm(weight)[0][0].item<double>();
   };
   CHECK(forward() == 2.0);
-  weight.detach().fill_(3.0);  // as an optimiser step does
+  weight.detach().fill_(3.0);  // as an optimizer step does
   CHECK(forward() == 6.0);
 }
 
-TEST_CASE("An AutocastGuard concerns its own thread only", "[precision][cpu]") {
+TEST_CASE("An AutocastGuard affects only its own thread", "[precision][cpu]") {
   const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
   at::ScalarType elsewhere{};
   std::thread([&] { elsewhere = product_dtype(); }).join();

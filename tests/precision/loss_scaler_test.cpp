@@ -58,7 +58,7 @@ TEST_CASE("Scaling and unscaling leave the gradients as they were", "[precision]
   CHECK(found->dim() == 0);
 }
 
-TEST_CASE("A step with an overflow is skipped and the next one is made", "[precision][cpu]") {
+TEST_CASE("A step with an overflow is skipped, and the next step is taken", "[precision][cpu]") {
   auto s = scaler();
   const auto p = with_gradient(1.0);
   AdamW optimizer({{"g", {p}, {"p"}, 0.0}});
@@ -74,7 +74,7 @@ TEST_CASE("A step with an overflow is skipped and the next one is made", "[preci
   CHECK(step(1.0) == Approx(-0.5));
 }
 
-TEST_CASE("Where the policy asks for no loss scaler it changes nothing", "[precision][cpu]") {
+TEST_CASE("Without a loss scaler in the policy, LossScaler changes nothing", "[precision][cpu]") {
   LossScaler s(precision_policy("bf16"), at::kCPU);
   const auto loss = torch::tensor(2.0F);
   CHECK(s.scale(loss).is_same(loss));
@@ -89,7 +89,7 @@ TEST_CASE("Where the policy asks for no loss scaler it changes nothing", "[preci
   CHECK_THROWS_WITH(scaler().load_state(s.save_state()), Contains("'scale'"));
 }
 
-TEST_CASE("The loss scaler goes on from a saved state", "[precision][cpu]") {
+TEST_CASE("The loss scaler resumes from a saved state", "[precision][cpu]") {
   const LossScalerOptions options{.initial_scale = 4.0, .growth_interval = 3};
   auto first = scaler(options), second = scaler(options);
   round_of(first, true);

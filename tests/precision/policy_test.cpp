@@ -25,14 +25,14 @@ at::ScalarType activation_dtype(const PrecisionPolicy& policy) {
   return policy.autocast_dtype.value_or(policy.weight_dtype);
 }
 
-/// A user's own norm, which says that it stays in float32.
+/// A user's own norm, which declares that it stays in float32.
 struct RootMeanSquareImpl : torch::nn::Module, KeepsFloat32 {
   RootMeanSquareImpl() { weight = register_parameter("weight", torch::ones({4})); }
   at::Tensor weight;
 };
 TORCH_MODULE(RootMeanSquare);
 
-/// Says nothing; its name has nothing to do with it.
+/// A module with a norm's name that declares nothing.
 struct NormalizerImpl : torch::nn::Module {
   NormalizerImpl() { weight = register_parameter("weight", torch::ones({4})); }
   at::Tensor weight;
@@ -72,8 +72,7 @@ struct Model : torch::nn::Module {
 
 }  // namespace
 
-TEST_CASE("A precision policy that does not exist is answered with those that do",
-          "[precision][cpu]") {
+TEST_CASE("An unknown precision policy raises and lists the known ones", "[precision][cpu]") {
   CHECK_THROWS_WITH(precision_policy("amp"),
                     Contains("\"amp\"") && Contains("fp32, tf32, bf16, fp16, pure_bf16"));
   const std::string name = any_policy();
@@ -104,7 +103,7 @@ TEST_CASE("Only pure_bf16 casts weights, and not those of norms and scalars", "[
   CHECK(model.linear->weight.grad().defined() == (policy.name != "pure_bf16"));
 }
 
-TEST_CASE("A policy decides about TF32, also against it", "[precision][cpu]") {
+TEST_CASE("A precision policy turns TF32 on and off", "[precision][cpu]") {
   Model model;
   const auto allowed = [&](const char* name) {
     apply_precision_(model, precision_policy(name));
@@ -133,8 +132,8 @@ TEST_CASE("Batch norm computes its statistics in float32 under every policy", "[
   const auto policy = precision_policy(any_policy());
   Model model;
   apply_precision_(model, policy);
-  // Half 256, half 258: mean 257 and variance 1. bf16 knows no number between the two, and a sum of
-  // 2,048 of them in fp16 or bf16 is far off or infinite.
+  // Half of the values are 256 and half 258: mean 257 and variance 1. bf16 has no number between
+  // the two, and a sum of 2,048 of them in fp16 or bf16 is far off or infinite.
   const auto x = (256 + 2 * (torch::arange(2 * 2 * 16 * 32) % 2))
                      .view({2, 2, 16, 32})
                      .to(activation_dtype(policy));
@@ -175,7 +174,7 @@ TEST_CASE("Logits and losses are float32 under every policy", "[precision][cpu]"
                      torch::tensor(100.0F), torch::tensor(-10.0F)};
   const auto info_nce = InfoNce{}(e), sigmoid = SigmoidLoss{}(e);
   const at::Tensor logits = e.scale * e.x.mm(e.y.t());
-  // What bf16 logits would give: the difference that the checks below could not hide.
+  // The error that bf16 logits would have: it is too large to pass the checks below.
   const auto rounded =
       at::cross_entropy_loss(logits.to(torch::kBFloat16).to(torch::kFloat), torch::arange(48));
   REQUIRE(std::abs((rounded - at::cross_entropy_loss(logits, torch::arange(48))).item<double>()) >

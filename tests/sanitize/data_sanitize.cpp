@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Feeds tar, CSV and image readers every truncation of small files and thousands of bit flips. They
-// may refuse what they get, by DataError alone; the sanitizers see to the rest.
+// may refuse a file, but only by DataError; the sanitizers detect everything else.
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -35,7 +35,7 @@ Counts damage(const std::string& bytes, int flips,
   Counts counts;
   const auto attempt = [&](const std::string& damaged) {
     try {
-      // A copy of its own size on the heap, so that reading past its end is noticed.
+      // A copy of exactly its size on the heap, so that reading past its end is detected.
       reader(std::string(damaged.begin(), damaged.end()));
       ++counts.accepted;
     } catch (const DataError&) {
@@ -89,7 +89,7 @@ int main() {
     rows.emplace_back(image.row(y), image.row(y) + image.width() * 3);
   const std::vector<std::uint8_t> ink(40 * 27 * 4, 99);
   const PngFormat interlaced{.interlaced = true};
-  const PngFormat deep_grey{.type = PNG_COLOR_TYPE_GRAY, .depth = 16};
+  const PngFormat deep_gray{.type = PNG_COLOR_TYPE_GRAY, .depth = 16};
   const PngFormat palette{
       .type = PNG_COLOR_TYPE_PALETTE, .palette = {{1, 2, 3}, {4, 5, 6}}, .palette_alpha = {0}};
   const std::vector<std::vector<std::uint8_t>> indices(27, std::vector<std::uint8_t>(40, 1));
@@ -110,11 +110,11 @@ int main() {
       {"csv", "filepath,title\na.jpg,\"one \"\"two\"\"\nthree\"\r\nb.jpg,x\n", read_csv},
       {"jpeg", text(encode_jpeg(image.data(), 40, 27, 3)), read_image},
       {"jpeg progressive", text(encode_jpeg(image.data(), 40, 27, 3, true)), read_image},
-      {"jpeg grey", text(encode_jpeg(ink.data(), 40, 27, 1)), read_image},
+      {"jpeg gray", text(encode_jpeg(ink.data(), 40, 27, 1)), read_image},
       {"jpeg cmyk", text(encode_jpeg(ink.data(), 40, 27, 4)), read_image},
       {"png", text(encode_png(rows, 40, {})), read_image},
       {"png interlaced", text(encode_png(rows, 40, interlaced)), read_image},
-      {"png 16-bit grey", text(encode_png(rows, 40, deep_grey)), read_image},
+      {"png 16-bit gray", text(encode_png(rows, 40, deep_gray)), read_image},
       {"png palette", text(encode_png(indices, 40, palette)), read_image},
       {"webp", text(encode_webp(image, false)), read_image},
       {"webp lossless", text(encode_webp(image, true)), read_image},
@@ -122,7 +122,7 @@ int main() {
   bool good = true;
   for (const Case& one : cases) {
     const Counts counts = damage(one.bytes, 3000, one.reader);
-    // Both must occur: neither may everything be refused nor damage go unseen.
+    // Both must occur: some files are refused, and some are read.
     const bool plausible = counts.accepted > 0 && counts.refused > 0;
     good &= plausible;
     std::printf("%-20s %6zu bytes, %5d accepted, %5d refused%s\n", one.name, one.bytes.size(),

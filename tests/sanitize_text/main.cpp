@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Random bytes, cut and mutated texts through cleaning, cutting and merging, under the sanitizers.
-// Whatever comes in, words must be non-empty valid UTF-8, and their tokens must spell them.
+// Runs random bytes, cut texts and mutated texts through cleaning, splitting and merging, under the
+// sanitizers. For any input, words must be non-empty valid UTF-8, and their tokens must spell them.
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

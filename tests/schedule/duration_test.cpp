@@ -7,7 +7,7 @@
 using namespace contrapunto;
 using Catch::Matchers::Contains;
 
-TEST_CASE("A span is read in every unit", "[schedule][cpu]") {
+TEST_CASE("A duration is read in every unit", "[schedule][cpu]") {
   const auto is = [](const char* text, double value, DurationUnit unit) {
     const auto span = parse_duration(text);
     CAPTURE(text, span.value);
@@ -27,7 +27,7 @@ TEST_CASE("A span is read in every unit", "[schedule][cpu]") {
   is("100%", 1.0, DurationUnit::kFraction);
 }
 
-TEST_CASE("A span that is mistyped says what is wrong and what would be right", "[schedule][cpu]") {
+TEST_CASE("A mistyped duration raises with the fault and valid examples", "[schedule][cpu]") {
   CHECK_THROWS_WITH(parse_duration("5 epchs"), Contains("\"epchs\"") && Contains("1.5 epochs"));
   CHECK_THROWS_WITH(parse_duration("5 Steps"), Contains("unknown unit \"Steps\""));
   CHECK_THROWS_WITH(parse_duration(""), Contains("does not start with a number"));
@@ -43,7 +43,7 @@ TEST_CASE("A span that is mistyped says what is wrong and what would be right", 
   CHECK_THROWS_WITH(parse_duration("2000 steps 3"), Contains("steps 3"));
 }
 
-TEST_CASE("A span written out is read as the same span", "[schedule][cpu]") {
+TEST_CASE("A duration that is written as text is read as the same duration", "[schedule][cpu]") {
   for (const auto* text : {"2000 steps", "1.5 epochs", "12800000000 samples", "5%", "0.1%"}) {
     const auto span = parse_duration(text);
     CHECK(to_string(span) == text);
@@ -51,7 +51,7 @@ TEST_CASE("A span written out is read as the same span", "[schedule][cpu]") {
   }
 }
 
-TEST_CASE("A span becomes steps", "[schedule][cpu]") {
+TEST_CASE("A duration converts to steps", "[schedule][cpu]") {
   const RunLength run{.dataset_samples = 50'000, .batch_size = 256, .total_steps = 1755};
   CHECK(run.steps_per_epoch() == 195);
   CHECK(to_steps(parse_duration("2000"), run) == 2000);
@@ -62,7 +62,7 @@ TEST_CASE("A span becomes steps", "[schedule][cpu]") {
   CHECK(to_steps(parse_duration("100%"), run) == 1755);
 }
 
-TEST_CASE("A span above 0 never rounds away, and 0 stays 0", "[schedule][cpu]") {
+TEST_CASE("A duration above 0 has at least one step, and 0 stays 0", "[schedule][cpu]") {
   const RunLength run{.dataset_samples = 512, .batch_size = 256, .total_steps = 4};
   for (const auto* text : {"1%", "1 sample", "0.1 epochs"})
     CHECK(to_steps(parse_duration(text), run) == 1);
@@ -70,7 +70,8 @@ TEST_CASE("A span above 0 never rounds away, and 0 stays 0", "[schedule][cpu]") 
     CHECK(to_steps(parse_duration(text), run) == 0);
 }
 
-TEST_CASE("A span that cannot be resolved says what is missing", "[schedule][cpu]") {
+TEST_CASE("A duration that cannot be converted to steps raises and names what is missing",
+          "[schedule][cpu]") {
   CHECK_THROWS_WITH(to_steps(parse_duration("5%"), {}), Contains("total_steps"));
   CHECK_THROWS_WITH(to_steps(parse_duration("10 samples"), {}), Contains("batch_size"));
   CHECK_THROWS_WITH(to_steps(parse_duration("1 epoch"), {.batch_size = 8}),

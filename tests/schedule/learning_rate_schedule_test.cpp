@@ -9,7 +9,7 @@
 using namespace contrapunto;
 using Catch::Matchers::Contains;
 
-TEST_CASE("A schedule chosen by name is the schedule of that name", "[schedule][cpu]") {
+TEST_CASE("A schedule that is chosen by name equals the schedule of that name", "[schedule][cpu]") {
   const auto chosen = [](const char* kind) {
     return LearningRateSchedule({.kind = kind,
                                  .peak_lr = 1e-3,
@@ -33,7 +33,7 @@ TEST_CASE("A schedule chosen by name is the schedule of that name", "[schedule][
   }
 }
 
-TEST_CASE("Lengths that do not fit are for the plan to refuse", "[schedule][cpu]") {
+TEST_CASE("A schedule accepts lengths that do not fit, which the plan refuses", "[schedule][cpu]") {
   for (const auto* kind : {"cosine", "constant", "cooldown"}) {
     const LearningRateSchedule all_warmup(
         {.kind = kind, .peak_lr = 1.0, .warmup_steps = 8, .cooldown_steps = 4, .total_steps = 4});
@@ -53,7 +53,7 @@ TEST_CASE("Lengths that do not fit are for the plan to refuse", "[schedule][cpu]
   CHECK(long_cooldown.facts().cooldown_steps == 10);
 }
 
-TEST_CASE("Schedules report what they were made with", "[schedule][cpu]") {
+TEST_CASE("Schedules report the options that they were made with", "[schedule][cpu]") {
   const auto facts =
       LearningRateSchedule({.peak_lr = 2e-3, .warmup_steps = 5, .total_steps = 50}).facts();
   CHECK(facts.name == "cosine");
@@ -67,7 +67,8 @@ TEST_CASE("Schedules report what they were made with", "[schedule][cpu]") {
         4);
 }
 
-TEST_CASE("An unknown kind is refused with the known ones", "[schedule][cpu]") {
+TEST_CASE("An unknown kind of schedule is refused, and the known kinds are listed",
+          "[schedule][cpu]") {
   CHECK_THROWS_WITH(LearningRateSchedule({.kind = "linear"}),
                     Contains("linear") && Contains("cosine, constant, cooldown"));
   CHECK_THROWS_WITH(LearningRateSchedule({.peak_lr = std::nan("")}), Contains("peak_lr"));

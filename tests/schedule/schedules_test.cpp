@@ -43,7 +43,7 @@ TEST_CASE("The cosine ends at its final rate and is symmetric about its middle",
     CHECK(lr(step) + lr(80 - step) == Approx(1.1e-3).epsilon(1e-13));
 }
 
-TEST_CASE("The constant schedule warms up and stays", "[schedule][cpu]") {
+TEST_CASE("The constant schedule warms up and stays at its peak", "[schedule][cpu]") {
   const WarmupConstant lr({.peak_lr = 1e-3, .warmup_steps = 10});
   check_warmup(lr);
   CHECK(lr(1'000'000'000) == 1e-3);

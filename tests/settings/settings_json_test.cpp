@@ -14,7 +14,7 @@ using contrapunto::test::ExampleSettings;
 
 namespace {
 
-/// What a file holds after it was written and read.
+/// The contents of a file after it was written and read.
 nlohmann::json written(const SettingsTable& table) {
   return nlohmann::json::parse(to_json(table).dump(2));
 }
@@ -48,7 +48,7 @@ TEST_CASE("The same settings have no differences", "[settings][cpu]") {
   CHECK(differences(s.table, json).empty());
 }
 
-TEST_CASE("Settings that may not change silently are listed with both values", "[settings][cpu]") {
+TEST_CASE("Settings that must not change are listed with both values", "[settings][cpu]") {
   ExampleSettings s;
   const auto earlier = written(s.table);
   s.threads = 9;  // may change

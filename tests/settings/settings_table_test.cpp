@@ -41,7 +41,7 @@ TEST_CASE("A setting sets its variable from text", "[settings][cpu]") {
   CHECK(s.templates.empty());
 }
 
-TEST_CASE("Any number reads back as itself", "[settings][cpu]") {
+TEST_CASE("Every number that is written reads back as itself", "[settings][cpu]") {
   ExampleSettings s;
   for (const double value : {0.1, 1.0 / 3, 5e-4, 1e300, 4.9e-324}) {
     s.lr = value;
@@ -52,7 +52,8 @@ TEST_CASE("Any number reads back as itself", "[settings][cpu]") {
   }
 }
 
-TEST_CASE("What a setting refuses is named with the value and what is allowed", "[settings][cpu]") {
+TEST_CASE("A setting refuses a value with its name, the value and what is allowed",
+          "[settings][cpu]") {
   ExampleSettings s;
   const std::pair<const char*, std::pair<const char*, const char*>> cases[] = {
       {"batch-size", {"1", "batch-size is 1; it must be at least 2"}},
@@ -82,7 +83,8 @@ TEST_CASE("What a setting refuses is named with the value and what is allowed", 
                     Contains("lr takes one value, got 2: 1, 2"));
 }
 
-TEST_CASE("A default that its own check refuses is found when it is described", "[settings][cpu]") {
+TEST_CASE("A default that its own check refuses raises when the setting is described",
+          "[settings][cpu]") {
   SettingsTable table;
   std::int64_t steps = 0;
   double rate = std::nan("");
@@ -95,7 +97,8 @@ TEST_CASE("A default that its own check refuses is found when it is described", 
   CHECK_THROWS_WITH(table.add("words", words, "").one_of({"a", "b"}), Contains("words is 'c'"));
 }
 
-TEST_CASE("Names are checked, and checks must fit the kind of setting", "[settings][cpu]") {
+TEST_CASE("Names of settings are checked, and a check must fit the kind of setting",
+          "[settings][cpu]") {
   SettingsTable table;
   std::int64_t number = 0;
   std::string text;

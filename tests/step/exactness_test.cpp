@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// The exactness contract as one product: strategies x losses x precisions x ranks x sizes x scales.
+// Tests the exactness contract over all combinations of strategies, losses, precisions, ranks,
+// sizes and scales.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -24,7 +25,7 @@ using test::Gradients;
 
 namespace {
 
-/// Two small towers, scale and bias; the same weights each time.
+/// Two small towers, scale and bias, with the same weights in every call.
 struct TwoMlpsImpl : torch::nn::Module {
   explicit TwoMlpsImpl(double initial_scale) {
     torch::manual_seed(2);
@@ -66,7 +67,7 @@ Batch batch_of(std::int64_t n, at::ScalarType dtype) {
   return batch;
 }
 
-/// The matrix of all pairs, as others build it.
+/// The loss from the full matrix of pairs, as other libraries compute it.
 struct NaiveInfoNce {
   at::Tensor operator()(const Embeddings& e) const { return test::dense_symmetric(e); }
 };
@@ -74,14 +75,15 @@ struct NaiveSigmoid {
   at::Tensor operator()(const Embeddings& e) const { return test::dense_sigmoid(e); }
 };
 
-/// Of the loss, against gradients that leave fp16's range.
+/// Factor on the loss that keeps gradients within the range of fp16.
 constexpr double kLossScale = 2.0;
 
 enum class Strategy { kDirect, kAccumulator, kGradCache, kKeptGraphs };
 constexpr auto kStrategies = {Strategy::kDirect, Strategy::kAccumulator, Strategy::kGradCache,
                               Strategy::kKeptGraphs};
 
-/// Gradients of one step (the second, for graphs are kept from then on), without the loss scale.
+/// Gradients of one step without the loss scale. It is the second step, because graphs are kept
+/// from then on.
 template <class Loss>
 Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& batch,
               const PrecisionPolicy& precision, const Ranks& ranks = {}) {
@@ -114,7 +116,7 @@ Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& b
   return gradients;
 }
 
-/// The logit of the only pair, whose gradient InfoNCE adds and takes away again.
+/// The logit of the only pair, whose gradient InfoNCE adds and subtracts again.
 struct LogitOfThePair {
   at::Tensor operator()(const Embeddings& e) const { return (e.scale * e.x * e.y).sum(); }
 };
@@ -126,13 +128,14 @@ double largest(const Gradients& gradients) {
   return value;
 }
 
-/// As gradient_error; one pair has no negatives, so that InfoNCE's gradients are all zero.
+/// As gradient_error. A single pair has no negatives, so all gradients of InfoNCE are zero.
 double distance(const Gradients& result, const Gradients& expected) {
   if (largest(expected) > 0.0) return test::gradient_error(result, expected, 0.1);
   return largest(result);
 }
 
-/// The same on ranks that share the batch unevenly; the one that is farthest from `expected`.
+/// The same on ranks with uneven parts of the batch; returns the result that is farthest from
+/// `expected`.
 template <class MakeLoss>
 double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
                       const MakeLoss& make_loss, const Batch& batch,
@@ -141,7 +144,7 @@ double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
   for (std::int64_t r = 0; r < ranks; ++r) models.emplace_back(scale);
   std::vector<Gradients> results(models.size());
   const auto n = batch.tensors.at("x").size(0);
-  // Each has one sample at least, the last has most.
+  // Each rank has at least one sample, and the last rank has most of them.
   const auto bound = [&](std::int64_t r) { return r + (n - ranks) * r * r / (ranks * ranks); };
   test::run_thread_ranks(ranks, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
@@ -151,7 +154,7 @@ double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
   });
   std::vector<double> distances;
   for (const auto& result : results) distances.push_back(distance(result, expected));
-  // NaN, which compares with nothing, is the worst.
+  // NaN, which compares as false, counts as the worst.
   return *std::max_element(distances.begin(), distances.end(),
                            [](double a, double b) { return std::isnan(b) || a < b; });
 }

@@ -16,8 +16,9 @@ StepModel<> step_on(const DualEncoder& model, torch::Device device) {
   return pair_step_model(model, device);
 }
 
-/// Without dropout chunks give the gradients of the batch; with it, those of the same function with
-/// all graphs kept, which draws the same numbers; and one step repeated gives the same bits.
+/// Without dropout, chunks give the gradients of the batch. With dropout, they give those of the
+/// same function with all graphs kept, which draws the same random numbers. A repeated step gives
+/// the same bits.
 template <class Loss>
 void check_device(torch::Device device, const Loss& loss, bool bias) {
   const StepContext context{.device = device};
@@ -41,7 +42,7 @@ void check_device(torch::Device device, const Loss& loss, bool bias) {
                 1e-9);
       }
   }
-  // Other random numbers are noticed: the checks above can fail.
+  // Other random numbers give other gradients, so the checks above can fail.
   auto model = test::small_model(0.4, 14.3, bias);
   model->to(device, torch::kDouble);
   GradCache cached(step_on(model, device), loss, {.chunk_size = 7}, context);
@@ -51,7 +52,8 @@ void check_device(torch::Device device, const Loss& loss, bool bias) {
   CHECK(test::gradient_error(test::take_gradients(*model), one) > 1e-3);
 }
 
-/// In float32 with products of 16 bit: chunked against whole, whose losses see the same features.
+/// In float32 with 16-bit products: compares chunks with the whole batch, whose losses see the same
+/// features.
 void check_rounded_products(torch::Device device) {
   const StepContext context{.device = device};
   const auto batch = test::small_batch(127);
@@ -66,7 +68,7 @@ void check_rounded_products(torch::Device device) {
     const auto expected = test::gradients_of(direct, batch, *model);
     GradCache cached(step_on(model, device), loss, {.chunk_size = 16}, context);
     const auto result = test::gradients_of(cached, batch, *model);
-    // Features of chunks differ in their last bits, and may round to another 16.
+    // Features of chunks differ in their last bits and may round to other 16-bit numbers.
     const double limit = products == torch::kFloat ? 2e-5 : test::tolerance(products) / 4;
     CHECK(test::gradient_error(result, expected, 0.1) < limit);
   }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// What a step over ranks refuses instead of training wrongly without a word.
+// Mistakes over ranks that a step refuses, because the program would train wrongly without an
+// error.
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct SeparableMean : LocalMean {
   static constexpr bool kSeparable = true;
 };
 
-Batch labelled_batch(std::int64_t samples) {
+Batch labeled_batch(std::int64_t samples) {
   auto batch = test::small_batch(samples);
   batch.tensors["label"] = torch::arange(samples) % 8;
   return batch;
@@ -41,7 +42,7 @@ StepModel<> step_of(const DualEncoder& model) {
   return pair_step_model(model, torch::kCPU);
 }
 
-/// What the ranks raised when each ran `work(rank)`; all must have raised something.
+/// The messages that the ranks raised when each ran `work(rank)`; every rank must raise.
 template <class Work>
 std::vector<std::string> failures_of(std::int64_t ranks, const Work& work) {
   std::vector<std::string> failures(static_cast<std::size_t>(ranks));
@@ -73,14 +74,14 @@ TEST_CASE("A loss that is a mean over one rank's samples is named", "[step][cpu]
   for (const auto& failure : failures_of(2, [&](const test::ThreadRank& rank) {
          const auto& model = models[static_cast<std::size_t>(rank.rank())];
          FullBatch step(step_of(model), LocalMean{}, {.ranks = rank});
-         step(test::part_of(labelled_batch(8), 4 * rank.rank(), 4));
+         step(test::part_of(labeled_batch(8), 4 * rank.rank(), 4));
        }))
     CHECK_THAT(failure, Contains("on rank 1 and") && Contains("kSeparable = true"));
 }
 
 TEST_CASE("A separable loss is averaged over the samples of all ranks by every strategy",
           "[step][cpu]") {
-  const auto batch = labelled_batch(10);
+  const auto batch = labeled_batch(10);
   auto whole = test::small_model();
   whole->to(torch::kDouble);
   auto wide = batch;
@@ -240,7 +241,7 @@ TEST_CASE("Running statistics end as one pass over the chunks leaves them", "[st
         CHECK(tower->norm->running_var.equal(expected->norm->running_var));
       }
   }
-  // Measuring the chunk size leaves nothing behind.
+  // Measuring the chunk size changes no state.
   auto [tower, model] = made();
   static_cast<void>(choose_chunk_size(step_of(model), batch, {}));
   CHECK(tower->norm->num_batches_tracked.item<std::int64_t>() == 0);

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-// A loss of inputs that are not embeddings: a student and a frozen teacher.
+// A loss whose inputs are not Embeddings: a student and a frozen teacher.
 #include <vector>
 
 #include "contrapunto/loss/info_nce.hpp"
@@ -21,7 +21,7 @@ struct StudentAndTeacher {
   Embeddings student, teacher;
 };
 
-/// Soft targets: the student's rows are to be distributed as the teacher's.
+/// Soft targets: the distribution of the student's rows should equal that of the teacher's.
 struct Distillation {
   LossTerms operator()(const StudentAndTeacher& e) const {
     const auto& [s, t] = e;

@@ -57,7 +57,7 @@ inline ModifiedResNet small_resnet() {
       .image_size = 32, .layers = {1, 1, 1, 1}, .width = 4, .heads = 4, .output_dim = 8});
 }
 
-/// A ViT and a text transformer, with the same weights each time.
+/// A ViT and a text transformer, with the same weights in every call.
 inline DualEncoder small_model(double dropout = 0.0, double scale = 10.0, bool bias = false) {
   torch::manual_seed(3);
   DualEncoderOptions options{.initial_logit_scale = std::log(scale)};
@@ -118,7 +118,7 @@ inline double gradient_error(const Gradients& result, const Gradients& expected,
     if (std::isnan(difference)) return difference;
     worst = std::max(worst, difference / own);
   }
-  // A comparison of nothing with nothing would hold too.
+  // A comparison of two empty sets would pass as well.
   return largest > 0.0 ? worst : std::nan("");
 }
 
@@ -132,8 +132,8 @@ Gradients gradients_of(Step& step, const Batch& batch, torch::nn::Module& module
   return take_gradients(module);
 }
 
-/// The function whose gradient GradCache promises, with all graphs kept: chunk after chunk in its
-/// order, then the loss over everything.
+/// The function whose gradient GradCache computes, with all graphs kept: the chunks run one after
+/// another in GradCache's order, and then the loss over all features.
 template <class Loss>
 Gradients all_graphs_kept(const StepModel<>& step, const Loss& loss, const Batch& batch,
                           std::int64_t chunk, torch::nn::Module& module) {

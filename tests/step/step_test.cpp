@@ -57,7 +57,7 @@ static_assert(StepStrategy<Accumulator<InfoNce>>);
 
 TEST_CASE("Any chunk size gives the gradients of the whole batch", "[step][cpu]") {
   const auto check_loss_of = [](const auto& loss, bool bias) {
-    // One pair has no negatives, so but for the sigmoid loss all its gradients are zero.
+    // A single pair has no negatives, so all its gradients are zero except for the sigmoid loss.
     for (const auto samples : {bias ? 1 : 3, 2, 61})
       for (const double scale : {1.0, 14.3, 100.0}) {
         auto model = small_model(0.0, scale, bias);
@@ -112,7 +112,7 @@ TEST_CASE("Dropout and patch dropout are replayed bit for bit", "[step][cpu]") {
       CHECK(gradient_error(gradients_of(cached, batch, *model), expected) < 1e-11);
     }
   }
-  // Other random numbers are noticed: the check above can fail.
+  // Other random numbers give other gradients, so the check above can fail.
   GradCache cached(step_of(model), InfoNce{}, {.chunk_size = 5});
   const auto one = gradients_of(cached, batch, *model);
   torch::manual_seed(78);
@@ -270,7 +270,8 @@ TEST_CASE("Kept chunks save second forwards, within the bytes given", "[step][cp
   CHECK(some < 10);
 }
 
-TEST_CASE("The peak is one chunk's activations and features, not the batch's", "[step][cpu]") {
+TEST_CASE("The peak of memory is that of one chunk's activations and of the features",
+          "[step][cpu]") {
   auto model = small_model();
   const auto peak = [&](std::int64_t samples, std::int64_t chunk) {
     const auto batch = small_batch(samples);
@@ -327,7 +328,7 @@ TEST_CASE("A separable loss is averaged over micro-batches", "[step][cpu]") {
   CHECK(terms.parts[0].second.item<double>() == Approx(whole).epsilon(1e-12));
 }
 
-TEST_CASE("Gradients are added to those that are there", "[step][cpu]") {
+TEST_CASE("Gradients are added to existing gradients", "[step][cpu]") {
   auto model = small_model();
   model->to(torch::kDouble);
   const auto batch = small_batch(9, torch::kDouble);

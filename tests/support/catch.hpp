@@ -22,7 +22,8 @@
 using Catch::Approx;
 
 namespace Catch::Matchers {
-/// Texts that hold `part`. Catch2 3 calls that ContainsSubstring and keeps Contains for ranges.
+/// Matches texts that contain `part`. Catch2 3 calls it ContainsSubstring and uses Contains for
+/// ranges.
 template <class Text>
 requires std::convertible_to<Text, std::string> StringContainsMatcher Contains(Text&& part) {
   return ContainsSubstring(std::string(std::forward<Text>(part)));

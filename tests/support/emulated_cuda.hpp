@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Runs CUDA kernels on the CPU, one block after another, its threads as coroutines that switch at
-// barriers and shuffles: for tests of their logic where there is no GPU. Include it before the
-// kernels, and those in a namespace of their own, since nvcc gives its host stubs the same names.
-// It sees neither races between barriers nor bad addresses that happen to be readable.
+// Runs CUDA kernels on the CPU, for tests of their logic without a GPU. Blocks run one after
+// another, and the threads of a block are coroutines that switch at barriers and shuffles. Include
+// this file before the kernels, and include the kernels in a namespace of their own, because nvcc
+// gives its host stubs the same names. The emulation detects neither races between barriers nor bad
+// addresses that happen to be readable.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -95,7 +96,7 @@ class Block {
     thread.state = state;
     swapcontext(&thread.context, &scheduler_);
   }
-  /// Lets threads go on that all wait for each other; those that ended are not waited for.
+  /// Resumes threads that all wait for each other; threads that have ended do not count.
   bool release(std::size_t begin, std::size_t end, State state) {
     bool any = false;
     for (auto i = begin; i < end; ++i) {

@@ -10,7 +10,8 @@
 
 namespace contrapunto::test {
 
-/// Rank `rank` of `size` for what only asks which rank it is: it sends nothing to the others.
+/// Rank `rank` of `size`, for code that only reads the number of its rank. It sends nothing to
+/// other ranks.
 class SomeRank : public SingleProcess {
  public:
   SomeRank(std::int64_t rank, std::int64_t size) : rank_(rank), size_(size) {}

@@ -16,8 +16,9 @@
 
 namespace contrapunto::test {
 
-/// A communicator whose ranks are threads of this process: for tests of what is built on one. A
-/// rank that throws while others wait ends the program; Catch's macros belong outside of the ranks.
+/// A communicator whose ranks are threads of this process, for tests of code that is built on a
+/// communicator. A rank that throws while others wait ends the program. Use Catch's macros outside
+/// of the ranks only.
 class ThreadRank {
  public:
   struct Shared {
@@ -78,7 +79,8 @@ class ThreadRank {
 };
 static_assert(Communicator<ThreadRank>);
 
-/// Runs `work(rank)` on `size` ranks at once and returns when all are done; raises what one raised.
+/// Runs `work(rank)` on `size` ranks at once and returns when all are done. Raises the error of a
+/// rank.
 template <class Work>
 void run_thread_ranks(std::int64_t size, const Work& work) {
   const auto shared = std::make_shared<ThreadRank::Shared>(size);

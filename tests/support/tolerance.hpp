@@ -6,8 +6,8 @@
 
 namespace contrapunto::test {
 
-/// How far a result may be from its oracle, relative to the oracle's largest magnitude. The one
-/// table of the tests.
+/// How far a result may be from its oracle, relative to the oracle's largest magnitude. All tests
+/// share this table.
 inline double tolerance(at::ScalarType dtype) {
   switch (dtype) {
     case at::kDouble:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that the flags which PROGRAM --help prints are those of LISTFILE, one a line; --write writes the list."""
+"""Checks that the flags in PROGRAM --help equal LISTFILE, with one flag on each line; --write writes the list."""
 import argparse
 import pathlib
 import re
@@ -12,7 +12,7 @@ def flags_of(program):
     done = subprocess.run([program, "--help"], capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{program} --help ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    # A flag begins its line, perhaps behind a short form; flags within a description do not count.
+    # A flag begins its line, perhaps after a short form; flags within a description do not count.
     lines = [re.match(r"\s*((?:-\w,\s*)?--[\w-]+(?:,\s*--[\w-]+)*)", line) for line in done.stdout.splitlines()]
     return sorted({flag for match in lines if match for flag in re.findall(r"--[\w-]+", match[1])})
 

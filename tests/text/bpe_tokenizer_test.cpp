@@ -91,7 +91,7 @@ TEST_CASE("Rows are padded with 0, and cut so that the end token stays", "[token
   CHECK((*tokenizer)({}).sizes() == at::IntArrayRef{0, 77});
 }
 
-TEST_CASE("Decoding gives the cleaned words back", "[tokenizer][cpu]") {
+TEST_CASE("Decoding returns the cleaned words", "[tokenizer][cpu]") {
   const auto* tokenizer = clip_tokenizer();
   if (tokenizer == nullptr) return;
   CHECK(tokenizer->decode(tokenizer->encode("A photo of a NAÏVE 猫!")) ==
@@ -101,7 +101,7 @@ TEST_CASE("Decoding gives the cleaned words back", "[tokenizer][cpu]") {
   CHECK_THROWS_AS(tokenizer->decode({49408}), c10::Error);
 }
 
-TEST_CASE("Threads that share a tokenizer get what one thread gets", "[tokenizer][cpu]") {
+TEST_CASE("Threads that share a tokenizer get the same tokens as one thread", "[tokenizer][cpu]") {
   const auto* shared = clip_tokenizer();
   if (shared == nullptr) return;
   const BpeTokenizer fresh(std::getenv("CONTRAPUNTO_BPE_VOCAB"));  // its cache is cold

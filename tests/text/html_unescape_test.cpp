@@ -25,7 +25,8 @@ TEST_CASE("Character references are read as HTML 5 says", "[tokenizer][cpu]") {
   for (const auto& [text, expected] : cases) CHECK(unescape_html(text) == expected);
 }
 
-TEST_CASE("The careful reading wants semicolons and knows capitals", "[tokenizer][cpu]") {
+TEST_CASE("The strict HTML unescape needs semicolons and knows names in capitals",
+          "[tokenizer][cpu]") {
   const std::pair<std::u32string, std::u32string> cases[] = {
       {U"&amp;&amp &copy2024; &notit;", U"&&amp &copy2024; &notit;"},
       {U"P&EACUTE;REZ STRA&SZLIG;E &nTILDE; &NBSP;", U"PÉREZ STRASSE &nTILDE; \u00A0"},
@@ -37,7 +38,7 @@ TEST_CASE("The careful reading wants semicolons and knows capitals", "[tokenizer
   for (const auto& [text, expected] : cases) CHECK(unescape_unambiguous_html(text) == expected);
 }
 
-TEST_CASE("The table holds all of HTML 5's names", "[tokenizer][cpu]") {
+TEST_CASE("The table has all names of HTML 5", "[tokenizer][cpu]") {
   CHECK(html_entities().names.size() == 2125);
   CHECK(html_entities().capitals.size() == 1376);
   CHECK(std::count_if(html_entities().names.begin(), html_entities().names.end(),

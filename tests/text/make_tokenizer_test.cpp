@@ -6,14 +6,14 @@
 
 using namespace contrapunto;
 
-TEST_CASE("Without a vocabulary bytes are the tokens", "[text][cpu]") {
+TEST_CASE("Without a vocabulary, bytes are the tokens", "[text][cpu]") {
   const auto tokenizer = make_tokenizer("", 12);
   const auto expected = Tokenizer(ByteTokenizer({.context_length = 12}));
   REQUIRE(tokenizer.context_length == 12);
   REQUIRE(tokenizer.encode("a cat") == expected.encode("a cat"));
 }
 
-TEST_CASE("A vocabulary that is not there is named", "[text][cpu]") {
+TEST_CASE("A missing vocabulary file is named", "[text][cpu]") {
   REQUIRE_THROWS_WITH(make_tokenizer("no-such-vocabulary.txt.gz", 77),
                       Catch::Matchers::Contains("no-such-vocabulary.txt.gz"));
 }

@@ -21,8 +21,7 @@ std::string merges_file(const std::vector<Pair>& merges) {
   return text;
 }
 
-/// The definition, in strings: join every pair of the lowest rank from left to right, then look
-/// again.
+/// The definition, with strings: join every pair of the lowest rank from left to right, and repeat.
 std::vector<std::string> naive(const std::string& word, const std::vector<Pair>& merges) {
   std::vector<std::string> symbols;
   for (const char c : word) symbols.emplace_back(1, c);

@@ -32,7 +32,7 @@ std::vector<std::string> words(const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("Mojibake is undone, whichever encoding made it", "[tokenizer][cpu]") {
+TEST_CASE("Mojibake of every supported encoding is repaired", "[tokenizer][cpu]") {
   const std::string text = "✔ naïve Übung — “Привет” 日本語";
   const std::string straight = "✔ naïve Übung — \"Привет\" 日本語";
   for (std::size_t codec = 0; codec < single_byte_codecs().size(); ++codec) {

@@ -74,7 +74,7 @@ TEST_CASE("Checkpointed activations lower the peak of memory", "[towers][cpu]") 
   const auto peak = [](const at::Tensor& input, auto tower, bool checkpoint) {
     tower->to(at::kCPU);
     tower->checkpoint_activations(checkpoint);
-    for (auto& parameter : tower->parameters())  // gradients are no activations
+    for (auto& parameter : tower->parameters())  // gradients do not count as activations
       parameter.mutable_grad() = torch::zeros_like(parameter);
     const MemoryMeter meter;
     tower(input).sum().backward();
@@ -97,7 +97,7 @@ TEST_CASE("Checkpointed activations lower the peak of memory", "[towers][cpu]") 
         0.6 * peak(large, ModifiedResNet(resnet), false));
 }
 
-TEST_CASE("Checkpointing can be switched off again", "[towers][cpu]") {
+TEST_CASE("Activation checkpointing can be switched off", "[towers][cpu]") {
   torch::manual_seed(32);
   VisionTransformer vit(test::small_vit());
   const auto images = torch::randn({4, 3, 32, 32});

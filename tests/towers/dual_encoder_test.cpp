@@ -87,7 +87,7 @@ TEST_CASE("A gradient reaches every trainable parameter", "[towers][cpu]") {
     auto model = make_dual_encoder(config);
     const auto images = test::images(config, 4);
     const auto tokens = test::texts({3, 15, 7, 5});
-    // A bottleneck's last norm starts at zero and hides what stands before it.
+    // A bottleneck's last norm starts at zero and hides the layers before it.
     for (const auto& item : model->visual()->named_parameters())
       if (item.key().ends_with("bn3.weight")) item.value().detach().fill_(0.5);
     const auto e = model->forward(images, tokens);

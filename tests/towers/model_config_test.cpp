@@ -72,7 +72,7 @@ TEST_CASE("The work of short texts is that of their tokens", "[towers][cpu]") {
   CHECK(forward_gflops(config, 500).y == forward_gflops(config).y);
 }
 
-TEST_CASE("Every name is known, once, and unknown ones are answered with the list",
+TEST_CASE("Every model name is known once, and an unknown name raises with the list",
           "[towers][cpu]") {
   const auto names = model_names();
   CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());

@@ -43,7 +43,7 @@ TEST_CASE("Locked towers have no trainable parameters, and frozen batch norms ar
   CHECK_FALSE(facts.has_local_batch_norm);
 }
 
-TEST_CASE("Checkpointed activations are estimated with the block that backward runs again",
+TEST_CASE("The estimate of checkpointed activations includes the block that backward recomputes",
           "[towers][cpu]") {
   auto config = model_config(GENERATE("ViT-S-32", "RN50"));
   config.text.vocab_size = 500;
@@ -60,8 +60,8 @@ TEST_CASE("Checkpointed activations are estimated with the block that backward r
   const double kept = static_cast<double>(meter.current_bytes()) / static_cast<double>(batch);
 
   const auto facts = model_facts(*model, config);
-  // After the forward pass only the inputs of blocks and what lies outside of blocks are kept; no
-  // block has been run again yet.
+  // After the forward pass only the inputs of blocks and the activations outside of blocks are
+  // kept; no block has been recomputed yet.
   const auto image = std::visit(
       [](const auto& o) { return contrapunto::detail::checkpointed_elements(o); }, config.image);
   const auto text = contrapunto::detail::checkpointed_elements(
@@ -75,7 +75,7 @@ TEST_CASE("Checkpointed activations are estimated with the block that backward r
 
 TEST_CASE("AdamW's options are CLIP's for the kind of image tower", "[towers][cpu]") {
   auto vit = model_config("ViT-B-32");
-  vit.name = "mine";  // the name has no say
+  vit.name = "mine";  // the name does not matter
   CHECK(clip_adamw_options(vit).beta2 == 0.98);
   CHECK(clip_adamw_options(vit).eps == 1e-6);
   CHECK(clip_adamw_options(model_config("RN50")).beta2 == 0.999);

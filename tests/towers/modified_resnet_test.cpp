@@ -10,7 +10,7 @@
 
 using namespace contrapunto;
 
-TEST_CASE("A ResNet's memory format is its own affair", "[towers][cpu]") {
+TEST_CASE("A ResNet gives the same features for inputs of every memory format", "[towers][cpu]") {
   torch::manual_seed(40);
   ModifiedResNet resnet(test::small_resnet());
   const auto images = torch::randn({2, 3, 64, 64});
@@ -19,7 +19,7 @@ TEST_CASE("A ResNet's memory format is its own affair", "[towers][cpu]") {
     if (item.value().dim() == 4) CHECK(item.value().is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-TEST_CASE("New bottlenecks pass their shortcut through", "[towers][cpu]") {
+TEST_CASE("A new bottleneck returns its shortcut", "[towers][cpu]") {
   torch::manual_seed(41);
   Bottleneck block(16, 4, 1);
   const auto x = torch::rand({2, 16, 4, 4});

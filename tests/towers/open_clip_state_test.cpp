@@ -50,7 +50,7 @@ TEST_CASE("States have OpenCLIP's number of tensors and names", "[towers][cpu]")
   CHECK(siglip.contains("text.text_projection.bias"));
 }
 
-TEST_CASE("A state goes out and in again, under any of its old names", "[towers][cpu]") {
+TEST_CASE("A state is written and read again, under each of its old names", "[towers][cpu]") {
   torch::manual_seed(60);
   for (const auto& kind : kKinds) {
     INFO(kind);
@@ -78,7 +78,7 @@ TEST_CASE("A state goes out and in again, under any of its old names", "[towers]
   }
 }
 
-TEST_CASE("Text names may come with and without their prefix", "[towers][cpu]") {
+TEST_CASE("Names of text tensors are read with and without their prefix", "[towers][cpu]") {
   torch::manual_seed(61);
   auto flat = test::small_config("ViT-B-32");
   auto prefixed = flat;
@@ -117,8 +117,7 @@ TEST_CASE("Positions are resized on load", "[towers][cpu]") {
   }
 }
 
-TEST_CASE("Weights that do not belong are refused by name, and nothing is copied",
-          "[towers][cpu]") {
+TEST_CASE("Weights of another model are refused by name, and nothing is copied", "[towers][cpu]") {
   torch::manual_seed(63);
   const auto config = test::small_config("ViT-B-32");
   auto source = make_dual_encoder(config);

@@ -15,7 +15,7 @@ using namespace contrapunto;
 
 namespace {
 
-/// All optional members, as a user would write them.
+/// A tower with all optional members, as a user would write it.
 struct PatchMlpImpl : torch::nn::Module {
   PatchMlpImpl() {
     stem = register_module("stem", torch::nn::Linear(3, 20));
@@ -44,7 +44,7 @@ struct PatchMlpImpl : torch::nn::Module {
 };
 TORCH_MODULE(PatchMlp);
 
-/// Nothing but the forward.
+/// A tower with a forward only.
 struct BareImpl : torch::nn::Module {
   BareImpl() { weight = register_parameter("weight", torch::randn({100, 20})); }
   at::Tensor forward(const at::Tensor& tokens) { return at::embedding(weight, tokens).mean(1); }
@@ -101,7 +101,7 @@ TEST_CASE("A tower in one file has cost, locking, checkpoints and names", "[towe
   CHECK(at::equal(target->encode_x(images), model->encode_x(images)));
 }
 
-TEST_CASE("A tower without optional members trains, and what it cannot do is said",
+TEST_CASE("A tower without optional members trains, and functions that need them raise",
           "[towers][cpu]") {
   torch::manual_seed(91);
   DualEncoder model{Bare(), TextTransformer(test::small_text())};
@@ -130,7 +130,7 @@ TEST_CASE("Groups that name nothing in the tower are refused", "[towers][cpu]") 
   CHECK(trainable(*own).size() == 7);
 }
 
-TEST_CASE("CLIP's names and those of x and y are the same towers", "[towers][cpu]") {
+TEST_CASE("encode_image and encode_x call the same tower", "[towers][cpu]") {
   torch::manual_seed(92);
   DualEncoder model{Bare(), Bare()};
   const auto tokens = test::texts({3, 9});

@@ -56,7 +56,7 @@ TEST_CASE("A list of layers makes a ResNet", "[towers][cpu]") {
   REQUIRE(config.text.activation == Activation::kQuickGelu);
 }
 
-TEST_CASE("What a configuration file gets wrong is named with file and key", "[towers][cpu]") {
+TEST_CASE("A fault in a configuration file is named with file and key", "[towers][cpu]") {
   REQUIRE_THROWS_WITH(read_model_config("/no/such.json"), Contains("/no/such.json"));
   REQUIRE_THROWS_WITH(read_model_config(ConfigFile("{").path), Contains("not valid JSON"));
   REQUIRE_THROWS_WITH(read_model_config(ConfigFile(R"({"text_cfg": {}})").path),

@@ -51,7 +51,7 @@ inline ModelConfig small_config(const std::string& kind) {
   return config;
 }
 
-/// Random ids with the end token 99 at `ends`, zeros behind it.
+/// Random ids with the end token 99 at `ends` and zeros after it.
 inline at::Tensor texts(const std::vector<std::int64_t>& ends, std::int64_t length = 16) {
   auto tokens = torch::randint(1, 99, {static_cast<std::int64_t>(ends.size()), length});
   for (std::size_t i = 0; i < ends.size(); ++i) {

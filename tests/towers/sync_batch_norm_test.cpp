@@ -20,7 +20,7 @@ ModifiedResNet make_resnet() {
   ModifiedResNet resnet(test::small_resnet());
   resnet->to(torch::kDouble);
   const at::NoGradGuard no_grad;
-  // New norms end their blocks with zeros, which would hide what happens inside.
+  // The last norms of new blocks have zero weights, which would hide what happens inside.
   for (auto& item : resnet->named_parameters())
     if (item.key().find("bn") != std::string::npos) item.value().uniform_(0.5, 1.5);
   return resnet;

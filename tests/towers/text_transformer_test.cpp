@@ -46,7 +46,7 @@ TEST_CASE("A text's feature equals that of the whole tower at its end token", "[
   }
 }
 
-TEST_CASE("What follows the end token does not matter", "[towers][cpu]") {
+TEST_CASE("Tokens after the end token do not change the feature", "[towers][cpu]") {
   torch::manual_seed(32);
   TextTransformer text(test::small_text());
   const auto tokens = test::texts({5, 9});

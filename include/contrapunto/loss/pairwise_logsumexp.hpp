@@ -44,7 +44,8 @@ struct PairwiseLogSumExp {
 /// Over ranks x and y are this rank's, B and M may differ between ranks, and the sums run over the
 /// columns and rows of all. Let this rank's loss be its share (sum over its rows divided by
 /// `pairs`), return all_reduce_value(share, ranks), and gradients summed over the ranks are those
-/// of the whole batch; see docs/extending.md, "A loss over ranks". Collective, the backward too.
+/// of the whole batch; see docs/guides/extending.md, "A loss over ranks". Collective, the backward
+/// too.
 [[nodiscard]] inline PairwiseLogSumExp pairwise_logsumexp(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
     const PairwiseLogSumExpOptions& options = {}, const Ranks& ranks = {}) {

@@ -36,7 +36,7 @@ class AnyAttention : public detail::ModulePointer {
   AnyAttention(A attention) : ModulePointer(attention.ptr()) {
     static_assert(AttentionModule<A>,
                   "AnyAttention: an attention must have `at::Tensor forward(const at::Tensor& x, "
-                  "const TokenGrid& grid)`; see docs/extending.md, Attention");
+                  "const TokenGrid& grid)`; see docs/guides/extending.md, Attention");
     if constexpr (AttentionModule<A>)
       forward_ = [attention](const at::Tensor& x, const TokenGrid& grid) mutable -> at::Tensor {
         return attention->forward(x, grid);

@@ -31,7 +31,7 @@ class AnyMlp : public detail::ModulePointer {
   AnyMlp(M mlp) : ModulePointer(mlp.ptr()) {
     static_assert(MlpModule<M>,
                   "AnyMlp: an MLP must have `at::Tensor forward(const at::Tensor& x)`; see "
-                  "docs/extending.md, Attention");
+                  "docs/guides/extending.md, Attention");
     if constexpr (MlpModule<M>)
       forward_ = [mlp](const at::Tensor& x) mutable -> at::Tensor { return mlp->forward(x); };
     if constexpr (requires(const TokenGrid& grid) { mlp->cost(grid); })

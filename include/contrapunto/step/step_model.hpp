@@ -48,7 +48,7 @@ struct Encoder {
 
 /// A model as a step strategy sees it: encoders that may run in chunks, and a head that sees the
 /// whole batch. `Inputs` is what the loss takes: Embeddings for pairs, or any type of one's own.
-/// pair_step_model() makes one of a DualEncoder; docs/extending.md, "A step model by hand".
+/// pair_step_model() makes one of a DualEncoder; docs/guides/extending.md, "A step model by hand".
 template <class Inputs = Embeddings>
 struct StepModel {
   std::vector<Encoder> encoders = {};  ///< They may share modules and parameters.
@@ -101,7 +101,7 @@ template <class Model, class Inputs>
 [[nodiscard]] StepModel<Inputs> refuse_model() {
   static_assert(kIsStepModel<Model>,
                 "A step strategy takes a StepModel: pair_step_model(model, device) makes one of a "
-                "DualEncoder; see docs/extending.md, A step model by hand");
+                "DualEncoder; see docs/guides/extending.md, A step model by hand");
   return {};
 }
 

@@ -85,7 +85,7 @@ class AnyTower : public detail::ModulePointer {
   void checkpoint_activations(bool on) const {
     TORCH_CHECK(checkpoint_activations_, "checkpoint_activations: the tower '", ptr()->name(),
                 "' has no member `void checkpoint_activations(bool on)`; add one that wraps its "
-                "blocks in activation_checkpoint(), see docs/extending.md, Towers");
+                "blocks in activation_checkpoint(), see docs/guides/extending.md, Towers");
     checkpoint_activations_(on);
   }
 

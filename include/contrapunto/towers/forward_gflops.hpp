@@ -27,7 +27,7 @@ inline ForwardCost tower_cost(const AnyTower& tower, std::int64_t tokens, const 
   const auto cost = tower.cost(tokens);
   TORCH_CHECK(cost, caller, ": the tower '", tower->name(),
               "' has no member `ForwardCost cost(int64_t tokens) const`; add one, or leave the "
-              "number out; see docs/extending.md, Towers");
+              "number out; see docs/guides/extending.md, Towers");
   return *cost;
 }
 

@@ -62,7 +62,7 @@ inline void lock_tower(const AnyTower& tower, std::int64_t unlocked_groups = 0,
   TORCH_CHECK(
       groups, "lock_tower: the tower '", tower->name(),
       "' has no member `LockGroups lock_groups() const`; add one, or call "
-      "set_requires_grad(false) on the parameters to freeze; see docs/extending.md, Towers");
+      "set_requires_grad(false) on the parameters to freeze; see docs/guides/extending.md, Towers");
   freeze_all_but_last(*tower, *groups, unlocked_groups, freeze_batch_norm_statistics);
 }
 

@@ -79,13 +79,14 @@ class RankAgreement {
     for (std::size_t r = 1; r < all.size(); ++r) {
       const auto first = std::bit_cast<double>(all[0][0]);
       const auto other = std::bit_cast<double>(all[r][0]);
-      TORCH_CHECK(first == other || (std::isnan(first) && std::isnan(other)), strategy_,
-                  ": the loss is ", other, " on rank ", r, " and ", first,
-                  " on rank 0, but each rank must return that of the whole batch. Either the loss "
-                  "was not given the ranks, as in TiledInfoNce loss({}, ranks), or it is a mean "
-                  "over this rank's samples: if no sample meets another in it, let it say `static "
-                  "constexpr bool kSeparable = true`; otherwise see docs/extending.md, \"A loss "
-                  "over ranks\"");
+      TORCH_CHECK(
+          first == other || (std::isnan(first) && std::isnan(other)), strategy_, ": the loss is ",
+          other, " on rank ", r, " and ", first,
+          " on rank 0, but each rank must return that of the whole batch. Either the loss "
+          "was not given the ranks, as in TiledInfoNce loss({}, ranks), or it is a mean "
+          "over this rank's samples: if no sample meets another in it, let it say `static "
+          "constexpr bool kSeparable = true`; otherwise see docs/guides/extending.md, \"A loss "
+          "over ranks\"");
     }
   }
 
