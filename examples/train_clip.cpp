@@ -324,10 +324,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (!ranks.is_first()) return;
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "open_clip_model.safetensors", cp::open_clip_state(model, config));
-  if (const auto skipped = loader.statistics().skipped; skipped > 0)
-    out << skipped << " samples were skipped\n";
+  out << loader.statistics().skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints to " << s.output << "\n";
-  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name}))
+    out << "curves.png: gnuplot is not installed\n";
 }
 
 }  // namespace

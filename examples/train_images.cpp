@@ -323,10 +323,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "image_tower.safetensors",
                         cp::module_state(*model->tower).tensors);
-  if (const auto skipped = loader.statistics().skipped; skipped > 0)
-    out << skipped << " samples were skipped\n";
+  out << loader.statistics().skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints to " << s.output << "\n";
-  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name});
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name}))
+    out << "curves.png: gnuplot is not installed\n";
 }
 
 }  // namespace

@@ -278,7 +278,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Results ================================================================================
   if (!ranks.is_first()) return;
-  cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = "text pairs"});
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = "text pairs"}))
+    out << "curves.png: gnuplot is not installed\n";
   out << "wrote log, curves and checkpoints to " << s.output << "\n";
 }
 

@@ -5,7 +5,7 @@ usage: scripts/generate_text_tables.py [--check]
 
     unicode_tables.hpp      letters and numbers younger than Unicode 14 (needs the package `regex`)
     html_entity_table.hpp   named character references of HTML5 (html.entities)
-    text_codec_tables.hpp   upper halves of single-byte encodings (codecs)
+    codec_tables.hpp   upper halves of single-byte encodings (codecs)
 
 --check writes nothing and fails when a file differs from what would be written. Run it with CPython 3.11, whose
 unicodedata is Unicode 14: a later version would leave out letters that older utf8proc libraries do not know.
@@ -17,7 +17,7 @@ import unicodedata
 from html.entities import html5
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent.parent / "include" / "contrapunto" / "data"
+FOLDER = Path(__file__).resolve().parent.parent / "include" / "contrapunto" / "text" / "detail"
 HEAD = """// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -98,7 +98,7 @@ CODECS = [
 ]  # fmt: skip
 
 
-def text_codec_tables():
+def codec_tables():
     rows = []
     for name, sloppy in CODECS:
         upper = [bytes([b]).decode(name, "replace") for b in range(0x80, 0x100)]
@@ -122,7 +122,7 @@ def main():
     if sys.argv[1:] and not check:
         sys.exit(__doc__)
     stale = []
-    for make in (unicode_tables, html_entity_table, text_codec_tables):
+    for make in (unicode_tables, html_entity_table, codec_tables):
         path = FOLDER / f"{make.__name__}.hpp"
         text = make()
         if not check:

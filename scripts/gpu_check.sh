@@ -125,7 +125,8 @@ options=(-G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_PREFIX_PATH=$prefix" "-DPy
   -DCONTRAPUNTO_BUILD_TESTS=ON -DCONTRAPUNTO_BUILD_EXAMPLES=OFF -DCONTRAPUNTO_BUILD_BENCHMARKS=OFF)
 step configure cmake -S . -B "$build" "${options[@]}" || exit 1
 ctest --test-dir "$build" -N -L gpu > "$out/list.log" 2>&1
-mapfile -t names < <(sed -n 's/^ *Test *#[0-9]*: gpu_\([A-Za-z0-9_]*\)$/\1/p' "$out/list.log")
+# The ctest FOLDER/FILE_gpu is made of the program test_FOLDER.
+mapfile -t names < <(sed -n 's#^ *Test *\#[0-9]*: \([A-Za-z0-9_]*\)/[A-Za-z0-9_]*_gpu$#\1#p' "$out/list.log" | sort -u)
 ((${#names[@]})) || stop 1 "ctest knows no test labeled gpu"
 say "programs with GPU tests: ${names[*]}"
 step build cmake --build "$build" --parallel "$JOBS" --target "${names[@]/#/test_}" || exit 1

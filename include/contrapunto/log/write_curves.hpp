@@ -212,18 +212,23 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
 /// Draws what `JsonLinesWriter` wrote as a PNG with one panel each for the loss and its parts,
 /// learning rate, scale, gradient norm, throughput, accuracies (names that end in "top1" or
 /// "top5"), recalls (names that contain "@"), and for every other value, as far as they were
-/// logged. Needs the program gnuplot; raises saying how to install it.
-inline void write_curves(const std::filesystem::path& jsonl, const std::filesystem::path& png,
-                         const CurvesOptions& options = {}) {
+/// logged. Returns false, and writes nothing, if the program gnuplot is not installed (Debian:
+/// gnuplot-nox), so that a run does not fail at its end. Raises for a log without numbers and for a
+/// gnuplot that fails.
+[[nodiscard]] inline bool write_curves(const std::filesystem::path& jsonl,
+                                       const std::filesystem::path& png,
+                                       const CurvesOptions& options = {}) {
   const auto curves = detail::read_curves(jsonl);
   const auto panels = detail::curve_panels(curves);
   TORCH_CHECK(!panels.empty(), "write_curves: '", jsonl.string(),
               "' holds no numbers to draw; it needs lines such as {\"step\": 1, \"loss\": 2.5}");
   const auto picture =
       detail::run_gnuplot(options.gnuplot, detail::curves_script(curves, panels, options));
-  TORCH_CHECK(picture.starts_with("\x89PNG"), "write_curves: '", options.gnuplot,
+  if (!picture) return false;
+  TORCH_CHECK(picture->starts_with("\x89PNG"), "write_curves: '", options.gnuplot,
               "' gave no PNG; does it have the terminal pngcairo? (apt install gnuplot-nox)");
-  write_file_atomically(png, picture);
+  write_file_atomically(png, *picture);
+  return true;
 }
 
 }  // namespace contrapunto
