@@ -123,6 +123,7 @@ TEST_CASE("Mistakes in a file name the file and the setting", "[settings][cpu]")
   mistake("batch-size = 64\nlr = 1\nbatch-size = 32\n", "'batch-size' comes twice");
   mistake("batch-size = 64\nbatch-size = 32\n", "batch-size takes one value, got 2");
   mistake("[data]\nbatch-size = 64\n", "'data.batch-size' is in a section");
+  mistake("templates = [\n  \"a {}.\", \"the {}.\",\n]\n", "an array must stand on one line");
   mistake("train-data = \"a#b\"\n", "its quotes do not match");
   mistake("flip = yes please\n", "flip takes one value");
   mistake("config = \"other.toml\"\n", "there is no setting 'config'");

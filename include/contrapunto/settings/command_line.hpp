@@ -20,7 +20,8 @@
 namespace contrapunto {
 
 /// Sets what the TOML file `path` holds: `batch-size = 256`, one setting a line, comments after
-/// '#'. CLI11 reads it, with the limits of its reader: no '#' within a text. Raises CLI::FileError
+/// '#'. CLI11 reads it, with the limits of its reader: no '#' within a text, and an array on
+/// one line. Raises CLI::FileError
 /// when there is no such file, and CLI::ValidationError, naming file and setting, for a name that
 /// the table does not have, one that comes twice, and a value that its setting refuses.
 inline void read_settings_file(const std::string& path, SettingsTable& table) {
@@ -30,6 +31,8 @@ inline void read_settings_file(const std::string& path, SettingsTable& table) {
   std::set<std::string> seen;
   for (const auto& item : CLI::ConfigTOML().from_file(path)) {
     if (item.name == "++" || item.name == "--") continue;  // CLI11's marks around a section
+    if (item.fullname().find('"') != std::string::npos)
+      refuse("'" + item.fullname() + "' is no setting; an array must stand on one line");
     if (!item.parents.empty())
       refuse("'" + item.fullname() +
              "' is in a section; write the settings without sections, and comments between them");
