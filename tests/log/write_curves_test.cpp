@@ -90,7 +90,7 @@ TEST_CASE("what keeps curves from being drawn is said with the remedy", "[log][c
   REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "false"}),
                       Contains("'false' failed"));
   REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "true"}),
-                      Contains("gave no PNG"));
+                      Contains("did not write a PNG"));
   write_file_atomically(folder / "empty.jsonl", "");
   REQUIRE_THROWS_WITH(write_curves(folder / "empty.jsonl", folder / "c.png"),
                       Contains("empty.jsonl") && Contains("no numbers"));
