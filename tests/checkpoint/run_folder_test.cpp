@@ -120,7 +120,8 @@ TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cp
   const RunFolder folder(disk / "run", {.resume = "latest"});
   REQUIRE(folder.resume_from().filename() == "step-000000001");
   REQUIRE(folder.notes().size() == 2);
-  REQUIRE_THAT(folder.notes()[0], Contains("passed over") && Contains("step-000000002"));
+  REQUIRE_THAT(folder.notes()[0],
+               Contains("skipped a damaged checkpoint") && Contains("step-000000002"));
   REQUIRE_THAT(folder.notes()[1], Contains("resumed from") && Contains("step-000000001"));
   REQUIRE(folder.earlier_config() == folder.config());
   REQUIRE(RunFolder(disk / "new").earlier_config().empty());
@@ -143,7 +144,8 @@ TEST_CASE("A checkpoint of other parts is refused before anything changes", "[ch
   REQUIRE_THROWS_WITH(folder.load(other),
                       Contains("lacks the part 'ema'") && Contains("holds the part 'model'"));
   REQUIRE(progress.step == 0);
-  REQUIRE_THROWS_WITH(other.add("ema", progress), Contains("'ema'") && Contains("is taken"));
+  REQUIRE_THROWS_WITH(other.add("ema", progress),
+                      Contains("'ema'") && Contains("is already in use"));
 }
 
 TEST_CASE("Weights that are not finite are never saved", "[checkpoint][cpu]") {

@@ -1,6 +1,6 @@
 // expect: AnyAttention: an attention must have `at::Tensor forward(const at::Tensor& x, const
-// TokenGrid& grid)` SPDX-FileCopyrightText: 2026 The Contrapunto Authors SPDX-License-Identifier:
-// Apache-2.0
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/nn/any_attention.hpp"
 
 #include <torch/nn/pimpl.h>

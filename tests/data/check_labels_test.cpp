@@ -52,7 +52,7 @@ TEST_CASE("Labels that an evaluation cannot use raise with sample, value and rem
     CHECK_THROWS_WITH(check_labels(ShardSource(shard(folder, {"0", label}))),
                       test::contains("sample 'k1'") && test::contains("is " + std::string(label)));
   CHECK_THROWS_WITH(check({"0", "", "1", ""}),
-                    test::contains("2 of 4 samples have no label, the first is sample 'k1'"));
+                    test::contains("2 of 4 samples have no label; the first is sample 'k1'"));
   CHECK_THROWS_WITH(check({"", ""}), test::contains("none of the 2 samples has a label"));
   CHECK_THROWS_WITH(check({"0", "cat"}),
                     test::contains("a.tar: k1: the cls member is not a whole number"));

@@ -46,7 +46,7 @@ TEST_CASE("Rows that do not fit raise with their line", "[data][cpu]") {
       return e.what();
     }
   };
-  CHECK(error(1) == "line 3: 3 fields, the header has 2");
+  CHECK(error(1) == "line 3: 3 fields, but the header has 2");
   CHECK(error(2) == "line 4: text after a closing quote");
   CHECK(table.problem() ==
         "line 5: a quote is never closed, so the 1 lines after it cannot be read");

@@ -40,6 +40,6 @@ TEST_CASE("A shard list that names nothing raises", "[data][cpu]") {
   CHECK_THROWS_WITH(list_shards(folder / "t-{0..1}.tar"),
                     test::contains("t-0.tar' does not exist"));
   CHECK_THROWS_WITH(list_shards(folder / "*.tar"), test::contains("matches no file"));
-  CHECK_THROWS_WITH(list_shards(folder / ""), test::contains("holds no *.tar"));
+  CHECK_THROWS_WITH(list_shards(folder / ""), test::contains("contains no *.tar"));
   CHECK_THROWS_WITH(list_shards("pipe:curl x"), test::contains("not supported"));
 }

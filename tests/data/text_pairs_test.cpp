@@ -166,7 +166,7 @@ TEST_CASE("Hard negatives come from the group, never the pair itself", "[data][c
 
 TEST_CASE("A text pair loader refuses what gives no batch", "[data][cpu]") {
   CHECK_THROWS_WITH(TextPairLoader(some_pairs(7, 0), bytes(), bytes(), {.batch_size = 8}),
-                    Contains("7 pairs are less than one batch of 8"));
+                    Contains("7 pairs are fewer than one batch of 8"));
   CHECK_THROWS_WITH(TextPairLoader(some_pairs(7, 0), bytes(), bytes(), {.batch_size = 0}),
                     Contains("batch_size (0)"));
 }

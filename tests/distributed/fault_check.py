@@ -202,7 +202,7 @@ def default_handler_ends_the_process(driver):
 def features_are_not_finite(driver):
     run = Run(driver, "nan", 3)
     return survivors_say(run, (0, 1, 2), ERROR, "the features of rank 2 are not finite",
-                         "go on from the last checkpoint")[0]
+                         "resume from the last checkpoint")[0]
 
 
 def all_is_well(driver):

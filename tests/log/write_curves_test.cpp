@@ -92,7 +92,7 @@ TEST_CASE("Curves that cannot be drawn raise with the remedy", "[log][cpu]") {
   REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "false"}),
                       Contains("'false' failed"));
   REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "true"}),
-                      Contains("gave no PNG"));
+                      Contains("did not write a PNG"));
   write_file_atomically(folder / "empty.jsonl", "");
   REQUIRE_THROWS_WITH(write_curves(folder / "empty.jsonl", folder / "c.png"),
                       Contains("empty.jsonl") && Contains("no numbers"));

@@ -36,8 +36,8 @@ TEST_CASE("A mistyped duration raises with the fault and valid examples", "[sche
   CHECK_THROWS_WITH(parse_duration("nan"), Contains("nan"));
   CHECK_THROWS_WITH(parse_duration("inf steps"), Contains("inf"));
   CHECK_THROWS_WITH(parse_duration("1e400 steps"), Contains("1e400"));
-  CHECK_THROWS_WITH(parse_duration("0.5"), Contains("part of a step"));
-  CHECK_THROWS_WITH(parse_duration("10.5 samples"), Contains("part of a sample"));
+  CHECK_THROWS_WITH(parse_duration("0.5"), Contains("fraction of a step"));
+  CHECK_THROWS_WITH(parse_duration("10.5 samples"), Contains("fraction of a sample"));
   CHECK_THROWS_WITH(parse_duration("101%"), Contains("more than the whole run"));
   CHECK_THROWS_WITH(parse_duration("20'000"), Contains("'000"));
   CHECK_THROWS_WITH(parse_duration("2000 steps 3"), Contains("steps 3"));

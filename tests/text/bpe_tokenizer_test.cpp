@@ -142,6 +142,6 @@ TEST_CASE("An unusable vocabulary file is named, with the remedy", "[tokenizer][
   gzwrite(zipped, text.data(), static_cast<unsigned>(text.size()));
   gzclose(zipped);
   std::filesystem::resize_file(file.path, std::filesystem::file_size(file.path) - 6);
-  complains("cut short or corrupt");
+  complains("truncated or corrupt");
   CHECK_THROWS_AS(BpeTokenizer(file.path, {.context_length = 1}), c10::Error);
 }

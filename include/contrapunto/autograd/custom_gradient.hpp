@@ -19,15 +19,16 @@
 
 namespace contrapunto {
 
-/// The inputs and the gradients of the outputs in, gradients of the inputs out; an undefined one
-/// stands for zeros.
+/// Maps the inputs and the gradients of the outputs to the gradients of the inputs. An undefined
+/// gradient stands for zeros.
 using GradientFunction = std::function<std::vector<at::Tensor>(
     const std::vector<at::Tensor>& inputs, const std::vector<at::Tensor>& output_gradients)>;
 
 namespace detail {
 
-/// A node of the graph that calls a GradientFunction. Not a torch::autograd::Function, which costs
-/// every includer seconds of compile time and holds what was captured until the graph dies.
+/// An autograd node that calls a GradientFunction. It is not a torch::autograd::Function, which
+/// adds seconds of compile time to every includer and keeps captured values alive until the graph
+/// is freed.
 class CustomGradientNode : public torch::autograd::Node {
  public:
   void hold(const std::vector<at::Tensor>& inputs, GradientFunction gradient) {
@@ -47,7 +48,7 @@ class CustomGradientNode : public torch::autograd::Node {
     TORCH_CHECK(!at::GradMode::is_enabled(),
                 "backward with create_graph reached a tiled loss, a checkpointed block, batch norm "
                 "over ranks or a gather over ranks, which have no second derivatives; use the "
-                "plain loss and switch the checkpointing of activations off");
+                "plain loss and turn activation checkpointing off");
     std::vector<at::Tensor> inputs;
     GradientFunction gradient;
     {
@@ -65,7 +66,7 @@ class CustomGradientNode : public torch::autograd::Node {
   GradientFunction gradient_;
 };
 
-/// Nodes are held by std::shared_ptr or, in newer LibTorch, by an intrusive pointer.
+/// Nodes are held by std::shared_ptr or, in newer LibTorch versions, by an intrusive pointer.
 template <class N>
 [[nodiscard]] decltype(torch::autograd::Edge::function) own_node(N* node) {
   if constexpr (std::is_base_of_v<c10::intrusive_ptr_target, N>)
@@ -76,7 +77,7 @@ template <class N>
 
 }  // namespace detail
 
-/// Whether `with_gradient` of these inputs would record anything.
+/// Returns whether `with_gradient` of these inputs would record anything.
 [[nodiscard]] inline bool records_gradient(const std::vector<at::Tensor>& inputs) {
   if (!at::GradMode::is_enabled()) return false;
   for (const auto& input : inputs)
@@ -84,11 +85,12 @@ template <class N>
   return false;
 }
 
-/// Makes `outputs`, computed from `inputs` without history, a differentiable function of them:
-/// backward calls `gradient`, with gradients off, and it returns one gradient per input. `gradient`
-/// may hold what was computed without history; the inputs are handed to it, so that their memory
-/// can go as soon as it has run. Differentiable once: backward raises with create_graph, and when
-/// an input was changed in place since. Without grad mode the outputs come back as they are.
+/// Makes `outputs`, which were computed from `inputs` without a graph, a differentiable function of
+/// `inputs`. The backward calls `gradient` with gradients disabled, which returns one gradient per
+/// input. `gradient` may capture tensors that have no graph. The inputs are passed to it, so that
+/// their memory can be freed as soon as it has run. The result is differentiable once: the backward
+/// raises with create_graph, and if an input was changed in place. Without grad mode the outputs
+/// are returned unchanged.
 [[nodiscard]] inline std::vector<at::Tensor> with_gradient(const std::vector<at::Tensor>& inputs,
                                                            std::vector<at::Tensor> outputs,
                                                            GradientFunction gradient) {

@@ -19,7 +19,7 @@ namespace contrapunto {
 
 namespace detail {
 
-/// What LibTorch's allocators report their blocks to; the engine shares it with its threads.
+/// Receives reports of LibTorch's allocators. The autograd engine shares it with its threads.
 class MemoryCount : public c10::MemoryReportingInfoBase {
  public:
   explicit MemoryCount(MemoryCount* outer) : outer_(outer) {}
@@ -34,7 +34,7 @@ class MemoryCount : public c10::MemoryReportingInfoBase {
         kind.current += bytes;
         kind.peak = std::max(kind.peak, kind.current);
       } else if (const auto found = kind.blocks.find(block); found != kind.blocks.end()) {
-        // LibTorch may report sizes of blocks that it saw long before; ours are those of `blocks`.
+        // LibTorch may report the sizes of much older blocks; only those in `blocks` are counted.
         kind.current -= found->second;
         kind.blocks.erase(found);
       }
@@ -70,24 +70,26 @@ class MemoryCount : public c10::MemoryReportingInfoBase {
 
 }  // namespace detail
 
-/// Counts the tensor memory that this thread, and backward passes that it starts, allocate while
-/// the meter lives: what is held of it now and what was held at most. Blocks from before the meter
-/// are not counted, nor is giving them back. A block that another thread gives back stays counted.
+/// Measures the tensor memory that this thread, and backward passes that it starts, allocate during
+/// the lifetime of the meter: the current amount and the peak. Blocks that were allocated before
+/// the meter are not counted, and neither is freeing them. A block that another thread frees
+/// remains counted.
 ///
-/// On CUDA these are blocks of the caching allocator, rounded up to 512 bytes, on the CPU exact
-/// sizes. Meters nest; the outer one counts on. End each on the thread that began it, the latest
-/// first. Raises while LibTorch's profiler runs on this thread; do not start that under a meter.
+/// On CUDA these are blocks of the caching allocator, rounded up to 512 bytes. On the CPU they are
+/// exact sizes. Meters may be nested; the outer one keeps counting. End each meter on the thread
+/// that created it, the latest first. Raises while LibTorch's profiler runs on this thread. Do not
+/// start the profiler while a meter exists.
 ///
-/// While a meter lives LibTorch warns on stderr of the first CPU block from before it that is
-/// freed, and of every thousandth after that ("Memory block of unknown size was allocated before
-/// the profiling started"); the counts do not suffer.
+/// While a meter exists, LibTorch prints a warning to stderr for the first CPU block from before
+/// the meter that is freed, and for every thousandth after that ("Memory block of unknown size was
+/// allocated before the profiling started"). The counts are not affected.
 class MemoryMeter {
  public:
   MemoryMeter() : count_(std::make_shared<detail::MemoryCount>(running())) {}
   MemoryMeter(const MemoryMeter&) = delete;
   MemoryMeter& operator=(const MemoryMeter&) = delete;
 
-  /// Bytes allocated under this meter and not yet given back. Any thread may ask.
+  /// Bytes that were allocated under this meter and are not freed yet. Any thread may call it.
   [[nodiscard]] std::int64_t current_bytes(c10::DeviceType type = c10::DeviceType::CPU) const {
     return count_->current(type);
   }
@@ -97,17 +99,18 @@ class MemoryMeter {
     return count_->peak(type);
   }
 
-  /// Lets every peak start again from what is held now.
+  /// Restarts every peak from the current amount.
   void reset_peak() { count_->reset_peak(); }
 
  private:
-  /// The meter that already counts on this thread, or null.
+  /// Returns the meter that already counts on this thread, or null.
   static detail::MemoryCount* running() {
     auto* info = c10::ThreadLocalDebugInfo::get(c10::DebugInfoKind::PROFILER_STATE);
     auto* count = dynamic_cast<detail::MemoryCount*>(info);
-    TORCH_CHECK(info == nullptr || count != nullptr,
-                "MemoryMeter: LibTorch's profiler runs on this thread and takes the same reports; "
-                "stop it first, or let it profile memory");
+    TORCH_CHECK(
+        info == nullptr || count != nullptr,
+        "MemoryMeter: LibTorch's profiler runs on this thread and receives the same reports; "
+        "stop it first, or let the profiler measure the memory");
     return count;
   }
 

@@ -6,9 +6,9 @@
 
 namespace contrapunto {
 
-/// Switches autocast off on this thread while it lives, whatever guard lies around it. Losses need
-/// it: a matrix product in bf16 keeps 8 bits of logits that reach +-100. The step strategies hold
-/// one around the head and the loss.
+/// Disables autocast on this thread during its lifetime, even inside other guards. Losses need it,
+/// because a bf16 matrix product keeps only 8 significant bits of logits that reach +-100. The step
+/// strategies use one for the head and the loss.
 class NoAutocast {
  public:
   [[nodiscard]] NoAutocast() {}  // NOLINT(modernize-use-equals-default): for [[nodiscard]]

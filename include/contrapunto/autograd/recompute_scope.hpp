@@ -6,13 +6,13 @@ namespace contrapunto {
 
 namespace detail {
 
-inline thread_local int recompute_depth = 0;  ///< RecomputeScopes that live on this thread.
+inline thread_local int recompute_depth = 0;  ///< Number of RecomputeScopes on this thread.
 
 }  // namespace detail
 
-/// While it lives, this thread repeats a forward that has already run once. Scopes nest. Modules
-/// that learn in their forward, as batch norm does, ask is_recomputing() and leave their state
-/// alone.
+/// Marks that this thread repeats a forward that has already run. Scopes may be nested. Modules
+/// that update state in their forward, as batch norm does, check is_recomputing() and leave their
+/// state unchanged.
 class RecomputeScope {
  public:
   [[nodiscard]] RecomputeScope() { ++detail::recompute_depth; }
@@ -21,7 +21,8 @@ class RecomputeScope {
   RecomputeScope& operator=(const RecomputeScope&) = delete;
 };
 
-/// Whether this thread repeats a forward: running statistics must not be updated a second time.
+/// Returns whether this thread repeats a forward. Running statistics must then not be updated
+/// again.
 [[nodiscard]] inline bool is_recomputing() {
   return detail::recompute_depth > 0;
 }

@@ -27,17 +27,18 @@ inline at::Tensor generator_state(at::Generator generator) {
 
 }  // namespace detail
 
-/// Where the generators stand that a forward on one device draws from, so that it can be repeated
-/// with the same dropout: LibTorch's default generator of the CPU and, for a CUDA device, its own.
-/// Taking it costs a few microseconds and does not wait for the device. Not for use while a CUDA
-/// graph is captured. For a checkpoint on disk see rng_state().
+/// The states of the random number generators that a forward on one device uses: LibTorch's default
+/// CPU generator and, for a CUDA device, the generator of that device. With it a forward can be
+/// repeated with the same dropout. Capturing takes a few microseconds and does not synchronize with
+/// the device. Do not use it while a CUDA graph is being captured. For checkpoints on disk see
+/// rng_state().
 class RngState {
  public:
-  /// Holds nothing; restoring it changes nothing.
+  /// An empty state; restoring it changes nothing.
   RngState() = default;
 
-  /// The generators for work on `device` as they stand now; "cuda" without a number means the
-  /// current device of this thread, and restoring goes to that same device later.
+  /// Captures the current states of the generators for work on `device`. "cuda" without an index
+  /// means the current device of this thread, and restore() later restores that same device.
   [[nodiscard]] static RngState capture(at::Device device) {
     RngState state;
     state.add(at::globalContext().defaultGenerator(at::Device(at::kCPU)));
@@ -45,12 +46,12 @@ class RngState {
     return state;
   }
 
-  /// Puts the generators back: what is drawn next is what was drawn after the capture.
+  /// Restores the generators: the next random numbers are those that were drawn after the capture.
   void restore() const {
     for (const auto& [generator, state] : states_) detail::restore_generator(generator, state);
   }
 
-  /// Where the generators of this state stand now.
+  /// Captures the current states of the same generators.
   [[nodiscard]] RngState recapture() const {
     RngState now;
     for (const auto& [generator, _] : states_) now.add(generator);
@@ -65,8 +66,8 @@ class RngState {
   std::vector<std::pair<at::Generator, at::Tensor>> states_;
 };
 
-/// While it lives the generators go on from `state`; afterwards they go on from where they stood
-/// before, as if nothing had been drawn in between.
+/// During its lifetime the generators continue from `state`. Afterward they continue from their
+/// previous state, as if nothing had been drawn in between.
 class RngScope {
  public:
   [[nodiscard]] explicit RngScope(const RngState& state) : before_(state.recapture()) {

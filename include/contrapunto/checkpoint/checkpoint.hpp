@@ -23,7 +23,7 @@
 
 namespace contrapunto {
 
-/// The format of checkpoints that this version writes, and the only one it reads.
+/// The format of checkpoints that this version writes. It is also the only format that it reads.
 inline constexpr std::int64_t kCheckpointFormat = 1;
 
 namespace detail {
@@ -33,7 +33,7 @@ inline constexpr const char* kCheckpointScalars = "state.json";
 
 inline nlohmann::json scalar_to_json(const State::Scalar& scalar) {
   if (const auto* real = std::get_if<double>(&scalar); real != nullptr && !std::isfinite(*real))
-    return {{"double", std::isnan(*real) ? "nan" : *real > 0 ? "inf" : "-inf"}};  // JSON has none.
+    return {{"double", std::isnan(*real) ? "nan" : *real > 0 ? "inf" : "-inf"}};  // Not in JSON.
   return std::visit([](const auto& value) { return nlohmann::json(value); }, scalar);
 }
 
@@ -48,14 +48,15 @@ inline State::Scalar scalar_from_json(const nlohmann::json& json, const std::str
   return (special == "inf" ? 1 : -1) * std::numeric_limits<double>::infinity();
 }
 
-/// state.json of the checkpoint `path`, checked: right format, all parts there, and the tensor
-/// file as long as it was when written. `parts` holds the scalars by part.
+/// Reads and checks state.json of the checkpoint `path`: the format is right, all parts exist, and
+/// the tensor file has the length that it had when it was written. `parts` holds the scalars by
+/// part.
 inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
   const auto where = "checkpoint '" + path.string() + "': ";
   TORCH_CHECK(std::filesystem::is_directory(path), where, "there is no such folder");
   for (const auto* name : {kCheckpointScalars, kCheckpointTensors})
     TORCH_CHECK(std::filesystem::is_regular_file(path / name), where, name,
-                " is missing, so the checkpoint is incomplete or this is no checkpoint");
+                " is missing, so the checkpoint is incomplete or this is not a checkpoint");
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(read_file(path / kCheckpointScalars));
@@ -63,9 +64,9 @@ inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
     TORCH_CHECK(false, where, kCheckpointScalars, " is damaged: ", error.what());
   }
   TORCH_CHECK(json.is_object() && json.contains("format") && json["format"].is_number_integer(),
-              where, kCheckpointScalars, " names no format");
+              where, kCheckpointScalars, " does not name a format");
   const auto format = json["format"].get<std::int64_t>();
-  TORCH_CHECK(format == kCheckpointFormat, where, "is of format ", format, ", this library (",
+  TORCH_CHECK(format == kCheckpointFormat, where, "is of format ", format, ", but this library (",
               kVersion, ") reads format ", kCheckpointFormat,
               json.contains("library") ? "; it was written by " + json["library"].dump() : "");
   TORCH_CHECK(json.contains("parts") && json["parts"].is_object() &&
@@ -95,10 +96,10 @@ inline std::map<std::string, State::Scalar> part_scalars(const nlohmann::json& p
 
 }  // namespace detail
 
-/// Writes the named parts of a run as the folder `path`: `state.safetensors` (tensors called
-/// `part/name`) and `state.json` (numbers and texts). Atomic: a crash leaves the older folder, or
-/// none. The bytes depend on nothing but `states` and the library version. A part's name has no
-/// '/'.
+/// Writes the named parts of a run to the folder `path`: `state.safetensors` (tensors named
+/// `part/name`) and `state.json` (numbers and texts). The write is atomic: after a crash the folder
+/// is the older one or does not exist. The bytes depend only on `states` and the library version.
+/// Raises if the name of a part contains '/' and if a name or text is not valid UTF-8.
 inline void save_checkpoint(const std::filesystem::path& path,
                             const std::map<std::string, State>& states) {
   TensorMap tensors;
@@ -131,8 +132,9 @@ inline void save_checkpoint(const std::filesystem::path& path,
   directory.commit();
 }
 
-/// The parts that `save_checkpoint` wrote, tensors on the CPU, every bit as it was. Raises, naming
-/// folder and file, when something is missing, was cut off, changed or is of another format.
+/// Returns the parts that `save_checkpoint` wrote, bit for bit, with tensors on the CPU. Raises if
+/// something is missing, was cut off, was changed or has another format; the message names the
+/// folder and the file.
 [[nodiscard]] inline std::map<std::string, State> load_checkpoint(
     const std::filesystem::path& path) {
   const auto json = detail::read_checkpoint_json(path);
@@ -152,14 +154,14 @@ inline void save_checkpoint(const std::filesystem::path& path,
   return states;
 }
 
-/// The part called `name`; raises and lists the parts when there is none.
+/// Returns the part `name`. Raises if there is none; the message lists the existing parts.
 [[nodiscard]] inline const State& checkpoint_part(const std::map<std::string, State>& parts,
                                                   const std::string& name) {
   const auto found = parts.find(name);
   if (found == parts.end()) {
     std::string have;
     for (const auto& [part, _] : parts) have += (have.empty() ? "" : ", ") + part;
-    TORCH_CHECK(false, "the checkpoint has no part '", name, "'; it holds: ", have,
+    TORCH_CHECK(false, "the checkpoint has no part '", name, "'; it has: ", have,
                 ". Resume with the settings it was written with");
   }
   return found->second;

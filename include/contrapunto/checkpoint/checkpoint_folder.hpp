@@ -23,16 +23,17 @@
 
 namespace contrapunto {
 
-/// One checkpoint as it lies on the disk.
+/// A checkpoint on disk.
 struct SavedCheckpoint {
   std::filesystem::path path;
   std::int64_t step = 0;
   std::optional<double> metric;
-  std::string problem;  ///< Empty when complete, else what is wrong with which file.
+  std::string problem;  ///< Empty for a complete checkpoint, otherwise what is wrong with which
+                        ///< file.
 };
 
-/// The checkpoints of one run, `step-000001000` and so on in one folder. Only one process of a run
-/// may `save`. Nothing is remembered between calls: the folder is the truth.
+/// The checkpoints of one run, `step-000001000` and so on, in one folder. Only one process of a run
+/// may call `save`. Nothing is cached between calls: every call reads the folder.
 class CheckpointFolder {
  public:
   explicit CheckpointFolder(std::filesystem::path folder, RetentionPolicy keep = {})
@@ -43,8 +44,10 @@ class CheckpointFolder {
         keep_.last, ", best = ", keep_.best, ", every = ", keep_.every);
   }
 
-  /// Writes the checkpoint of `step`, then removes those that no rule keeps and what interrupted
-  /// saves left. Adds a part "checkpoint" with `step` and, where given, `metric`. Returns its path.
+  /// Writes the checkpoint of `step`, then removes the checkpoints that no retention rule keeps and
+  /// the remains of interrupted saves. Adds a part "checkpoint" with `step` and, if given,
+  /// `metric`. Returns the path of the checkpoint. Raises for a negative step and if `states` has a
+  /// part "checkpoint".
   std::filesystem::path save(std::int64_t step, std::map<std::string, State> states,
                              std::optional<double> metric = std::nullopt) const {
     TORCH_CHECK(step >= 0, "CheckpointFolder: step must not be negative, got ", step);
@@ -60,14 +63,15 @@ class CheckpointFolder {
     return path;
   }
 
-  /// Removes every checkpoint after `step`. Call it when a run goes on from an older one than the
-  /// newest, else `latest` would later pick what the run has turned away from.
+  /// Removes every checkpoint after `step`. Call it if a run resumes from a checkpoint that is not
+  /// the newest. Otherwise `latest` could later return a checkpoint that the run has abandoned.
   void discard_after(std::int64_t step) const {
     for (const auto& saved : list())
       if (saved.step > step) remove(saved.path);
   }
 
-  /// All checkpoints by step, the damaged ones with their problem.
+  /// Returns all checkpoints in the order of their steps, including damaged ones with their
+  /// problem.
   [[nodiscard]] std::vector<SavedCheckpoint> list() const {
     std::vector<SavedCheckpoint> found;
     if (!std::filesystem::is_directory(folder_)) return found;
@@ -80,23 +84,26 @@ class CheckpointFolder {
     return found;
   }
 
-  /// The newest complete checkpoint. When a newer one is damaged, `list` names it and why.
+  /// Returns the newest complete checkpoint, or nothing. `list` tells whether a newer one is
+  /// damaged and why.
   [[nodiscard]] std::optional<SavedCheckpoint> latest() const {
     const auto all = complete();
     return all.empty() ? std::nullopt : std::optional(all.back());
   }
 
-  /// What a user asks to resume from: "latest" is the newest complete checkpoint here, anything
-  /// else the path of one. Raises when there is none.
+  /// Returns the checkpoint that a user asks to resume from: "latest" is the newest complete
+  /// checkpoint in this folder, and anything else is the path of a checkpoint, which is returned
+  /// unchecked. Raises for "latest" if there is no complete checkpoint.
   [[nodiscard]] std::filesystem::path find(const std::string& which) const {
     if (which != "latest") return which;
     const auto newest = latest();
     TORCH_CHECK(newest, "there is no complete checkpoint in '", folder_.string(),
-                "' to resume from; name one by its path, or start anew");
+                "' to resume from; give the path of one, or start a new run");
     return newest->path;
   }
 
-  /// The complete checkpoint with the best metric, of equals the newest; none without metrics.
+  /// Returns the complete checkpoint with the best metric, the newest among equals. Returns nothing
+  /// if no checkpoint has a metric.
   [[nodiscard]] std::optional<SavedCheckpoint> best() const {
     const auto ranked = by_metric(complete());
     return ranked.empty() ? std::nullopt : std::optional(ranked.front());
@@ -112,7 +119,7 @@ class CheckpointFolder {
     return std::string(kPrefix) + digits;
   }
 
-  /// The step that a name stands for; none for names that `name_of` does not give.
+  /// Returns the step of a folder name, or nothing for names that `name_of` does not produce.
   static std::optional<std::int64_t> step_of(const std::string& name) {
     if (name.rfind(kPrefix, 0) != 0) return std::nullopt;
     std::int64_t step = -1;
@@ -130,7 +137,8 @@ class CheckpointFolder {
       if (own.scalars.count("metric") != 0) saved.metric = own.scalar<double>("metric");
     } catch (const c10::Error& error) {
       saved.problem = error.what_without_backtrace();
-    } catch (const std::filesystem::filesystem_error& error) {  // Another process just removed it.
+    } catch (
+        const std::filesystem::filesystem_error& error) {  // Another process has just removed it.
       saved.problem = error.what();
     }
     return saved;
@@ -142,7 +150,7 @@ class CheckpointFolder {
     return all;
   }
 
-  /// Best first. A NaN ranks nowhere.
+  /// Returns the checkpoints with the best metric first. A NaN is not ranked.
   [[nodiscard]] std::vector<SavedCheckpoint> by_metric(std::vector<SavedCheckpoint> all) const {
     std::erase_if(all,
                   [](const auto& saved) { return !saved.metric || std::isnan(*saved.metric); });
@@ -153,7 +161,7 @@ class CheckpointFolder {
     return all;
   }
 
-  /// Removes what saves and removals that were interrupted left behind.
+  /// Removes the remains of interrupted saves and removals.
   void clean() const {
     std::vector<std::filesystem::path> leftovers;
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
@@ -165,7 +173,7 @@ class CheckpointFolder {
     for (const auto& path : leftovers) std::filesystem::remove_all(path);
   }
 
-  /// Damaged checkpoints are not counted and not removed: someone may want to look at them.
+  /// Damaged checkpoints are neither counted nor removed, because a user may want to inspect them.
   void prune(std::int64_t just_saved) const {
     const auto all = complete();
     std::set<std::int64_t> kept{just_saved};
@@ -181,7 +189,7 @@ class CheckpointFolder {
       if (kept.count(saved.step) == 0) remove(saved.path);
   }
 
-  /// Renames first, so that a crash in the middle leaves no half checkpoint under a good name.
+  /// Renames the folder first, so that a crash leaves no partial checkpoint under a valid name.
   static void remove(const std::filesystem::path& path) {
     auto doomed = path;
     doomed += ".tmp-removed";

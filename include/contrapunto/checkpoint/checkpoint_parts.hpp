@@ -21,8 +21,8 @@
 
 namespace contrapunto {
 
-/// Everything that a run needs to go on as if it had never stopped, listed once: the list that is
-/// saved is the list that is restored, so neither can forget a part.
+/// The list of everything that a run needs to resume exactly. The same list is used to save and to
+/// restore, so neither can forget a part.
 ///
 ///   CheckpointParts parts;
 ///   parts.add("model", *model).add("optimizer", optimizer).add("loader", loader);
@@ -30,10 +30,11 @@ namespace contrapunto {
 ///   const auto states = parts.save();  // ... and later, in a run with the same parts
 ///   parts.load(states);
 ///
-/// It holds references: the parts must outlive it.
+/// It holds references, so the parts must outlive it.
 class CheckpointParts {
  public:
-  /// A part with save_state() and load_state(). Raises when the name is taken or contains '/'.
+  /// Adds a part with save_state() and load_state(). Raises if the name is empty, already in use or
+  /// contains '/'.
   template <Stateful Part>
   CheckpointParts& add(std::string name, Part& part) {
     return add(
@@ -41,8 +42,8 @@ class CheckpointParts {
         [&part](const State& state) { part.load_state(state); });
   }
 
-  /// Parameters and buffers of a module. Saving raises when one of them is NaN or infinite: a
-  /// checkpoint that cannot be trained on must not replace one that can.
+  /// Adds the parameters and buffers of a module. Saving raises if one of them is NaN or infinite,
+  /// so that an unusable checkpoint never replaces a usable one.
   CheckpointParts& add(std::string name, torch::nn::Module& module) {
     return add(
         name,
@@ -51,29 +52,29 @@ class CheckpointParts {
           for (const auto& [tensor_name, tensor] : state.tensors)
             TORCH_CHECK(!tensor.is_floating_point() || tensor.isfinite().all().item<bool>(),
                         "the part '", name, "' was not saved: its tensor '", tensor_name,
-                        "' holds NaN or infinity. Go on from the last checkpoint with a lower "
+                        "' holds NaN or infinity. Resume from the last checkpoint with a lower "
                         "learning rate, a longer warm-up or fp32");
           return state;
         },
         [&module](const State& state) { load_module_state(module, state); });
   }
 
-  /// LibTorch's random number generators, as the part "random".
+  /// Adds LibTorch's random number generators as the part "random".
   CheckpointParts& add_generators() {
     return add(
         "random", [] { return rng_state(); }, [](const State& state) { restore_rng_state(state); });
   }
 
-  /// The states of all parts. They share memory with the parts, so write them before the next step;
-  /// `snapshot()` copies. Sharded parts gather: every rank must call it.
+  /// Returns the states of all parts. They share memory with the parts, so write them before the
+  /// next step; `snapshot()` makes copies. Sharded parts are gathered, so every rank must call it.
   [[nodiscard]] std::map<std::string, State> save() const {
     std::map<std::string, State> states;
     for (const auto& part : parts_) states.emplace(part.name, part.save());
     return states;
   }
 
-  /// As `save()`, with copies on the CPU that no later step changes: for a writer in another
-  /// thread.
+  /// Works like `save()`, but returns copies on the CPU that no later step changes, for a writer in
+  /// another thread.
   [[nodiscard]] std::map<std::string, State> snapshot() const {
     auto states = save();
     for (auto& [_, state] : states)
@@ -82,9 +83,9 @@ class CheckpointParts {
     return states;
   }
 
-  /// Restores every part. Raises, naming the part, when one cannot be restored; before anything
-  /// changes when `states` lacks a part of this list or
-  /// holds another: the run was started with other settings then.
+  /// Restores every part. Raises before anything changes if `states` lacks a part of this list or
+  /// has another one, which means that the run was started with other settings. Raises with the
+  /// name of the part if one cannot be restored.
   void load(const std::map<std::string, State>& states) const {
     std::string problems;
     for (const auto& part : parts_)
@@ -115,7 +116,8 @@ class CheckpointParts {
   CheckpointParts& add(std::string name, std::function<State()> save,
                        std::function<void(const State&)> load) {
     TORCH_CHECK(!name.empty() && name.find('/') == std::string::npos && !has(name),
-                "CheckpointParts: the name '", name, "' is empty, contains '/' or is taken");
+                "CheckpointParts: the name '", name,
+                "' is empty, contains '/' or is already in use");
     parts_.push_back({std::move(name), std::move(save), std::move(load)});
     return *this;
   }

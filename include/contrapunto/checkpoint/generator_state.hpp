@@ -12,8 +12,8 @@
 
 namespace contrapunto {
 
-/// Where LibTorch's default random number generators stand: "cpu" and, for each CUDA device of this
-/// process, "cuda:0" and so on.
+/// Returns the states of LibTorch's default random number generators: "cpu" and, for each CUDA
+/// device of this process, "cuda:0" and so on.
 [[nodiscard]] inline State rng_state() {
   State state;
   state.tensors["cpu"] =
@@ -24,8 +24,9 @@ namespace contrapunto {
   return state;
 }
 
-/// Puts the generators back where `rng_state` found them. A run may move to a machine with other
-/// devices: generators of devices that are not here are left out, those that `state` lacks stay.
+/// Restores the generators to the states that `rng_state` returned. A run may resume on a machine
+/// with other devices: states of missing devices are ignored, and generators that `state` lacks are
+/// left unchanged. Raises if `state` has no "cpu".
 inline void restore_rng_state(const State& state) {
   detail::restore_generator(at::globalContext().defaultGenerator(at::Device(at::kCPU)),
                             state.tensor("cpu"));

@@ -9,8 +9,8 @@
 
 namespace contrapunto {
 
-/// Parameters and buffers of `module` by their full names. The tensors are the module's own, not
-/// copies: save them before the next step changes them.
+/// Returns the parameters and buffers of `module` by their full names. The tensors are not copies,
+/// so save them before the next step changes them.
 [[nodiscard]] inline State module_state(const torch::nn::Module& module) {
   State state;
   for (const auto& item : module.named_parameters())
@@ -20,9 +20,9 @@ namespace contrapunto {
   return state;
 }
 
-/// Copies `state` into the parameters and buffers of `module`, which keep dtype and device. The
-/// names must be the same on both sides; raises before any change and lists what is missing,
-/// unexpected or of another shape.
+/// Copies `state` into the parameters and buffers of `module`, which keep their dtype and device.
+/// Both sides must have the same names. Raises before any change and lists the names that are
+/// missing, unexpected or of another shape.
 inline void load_module_state(torch::nn::Module& module, const State& state) {
   detail::load_tensors("load_module_state: the state does not fit the module",
                        module_state(module).tensors, state.tensors);

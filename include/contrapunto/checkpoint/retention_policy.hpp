@@ -6,12 +6,13 @@
 
 namespace contrapunto {
 
-/// Which checkpoints stay; one stays when any of the rules wants it.
+/// Which checkpoints are kept. A checkpoint is kept if at least one rule applies to it.
 struct RetentionPolicy {
-  std::int64_t last = 3;         ///< The newest this many, at least 1.
-  std::int64_t best = 1;         ///< The best this many by metric, among those that have one.
-  std::int64_t every = 0;        ///< Steps that are multiples of this, forever; 0 for none.
-  bool higher_is_better = true;  ///< How metrics compare: accuracy, or loss when false.
+  std::int64_t last = 3;         ///< Number of newest checkpoints to keep, at least 1.
+  std::int64_t best = 1;         ///< Number of best checkpoints to keep, by metric.
+  std::int64_t every = 0;        ///< Keep steps that are multiples of this; 0: none.
+  bool higher_is_better = true;  ///< Whether a higher metric is better, as for accuracy; false for
+                                 ///< a loss.
 };
 
 }  // namespace contrapunto

@@ -22,17 +22,18 @@
 namespace contrapunto {
 
 struct RunFolderOptions {
-  /// Empty: a new run. "latest": the newest complete checkpoint of the folder, which must be there.
-  /// "auto": the same where there is one, otherwise a new run, for jobs that are started again.
-  /// Anything else: the path of a checkpoint, also in another folder.
+  /// Empty: start a new run. "latest": resume from the newest complete checkpoint in the folder,
+  /// which must exist. "auto": resume from the newest complete checkpoint if there is one,
+  /// otherwise start a new run; use it for jobs that are restarted. Anything else: the path of a
+  /// checkpoint, which may be in another folder.
   std::string resume = {};
   RetentionPolicy keep = {};
-  /// Only look: nothing is created, locked or written, for a program that prints its plan.
+  /// Create, lock and write nothing, for a program that only prints its plan.
   bool look_only = false;
 };
 
-/// The output folder of one run: its checkpoints, and whatever else the trainer writes there. Rank
-/// 0 writes for all ranks; every rank makes one and calls the same members together.
+/// The output folder of one run: its checkpoints and other files of the trainer. Rank 0 writes for
+/// all ranks. Every rank creates a RunFolder and calls the same members together.
 ///
 ///   RunFolder folder(output, {.resume = "auto"}, ranks);
 ///   if (folder.resumes()) folder.load(parts);
@@ -40,9 +41,9 @@ struct RunFolderOptions {
 ///   folder.save(progress.step, parts, accuracy);
 class RunFolder {
  public:
-  /// Creates the folder and locks it, so that two runs cannot share it. Raises, on every rank, when
-  /// another process holds it, when `resume` finds nothing, and when a new run would be mixed with
-  /// the checkpoints of an earlier one.
+  /// Creates the folder and locks it, so that two runs cannot share it. Raises on every rank if
+  /// another process holds the lock, if `resume` finds no checkpoint, and if a new run would be
+  /// mixed with the checkpoints of an earlier one.
   explicit RunFolder(std::filesystem::path path, const RunFolderOptions& options = {},
                      Ranks ranks = {})
       : path_(std::move(path)), ranks_(std::move(ranks)), checkpoints_(path_, options.keep) {
@@ -53,47 +54,49 @@ class RunFolder {
                                          "' belongs to a run that is still going on; choose "
                                          "another output folder, or end that run");
       if (!lock_->held())
-        notes_.push_back("the file system of '" + path_.string() +
-                         "' cannot lock files, so nothing keeps a second run out of it");
+        notes_.push_back(
+            "the file system of '" + path_.string() +
+            "' cannot lock files, so a second run could use the folder at the same time");
     });
-    // The lock comes first: what is there cannot change after it.
+    // The lock is acquired first, so that the contents of the folder cannot change afterward.
     on_first_rank(ranks_, [&] { find_checkpoint(options.resume); });
     share_checkpoint();
   }
 
-  /// A path inside the folder.
+  /// Returns a path inside the folder.
   [[nodiscard]] std::filesystem::path operator/(const std::string& name) const {
     return path_ / name;
   }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-  /// Where the settings of the run are written, config.json, and where those of the run that it
-  /// goes on from are: beside the checkpoint; empty for a new run.
+  /// Returns the path of the run's settings, config.json.
   [[nodiscard]] std::filesystem::path config() const { return path_ / "config.json"; }
+  /// Returns the path of the settings of the run that is resumed, which lie beside its checkpoint.
+  /// It is empty for a new run.
   [[nodiscard]] std::filesystem::path earlier_config() const {
     return resumes() ? resume_from().parent_path() / "config.json" : std::filesystem::path();
   }
 
-  /// A file of this rank's own: NAME.EXTENSION on rank 0, NAME-rank3.EXTENSION on rank 3.
+  /// Returns a file name of this rank: NAME.EXTENSION on rank 0, NAME-rank3.EXTENSION on rank 3.
   [[nodiscard]] std::filesystem::path rank_file(const std::string& name,
                                                 const std::string& extension) const {
     const auto suffix = ranks_.is_first() ? "" : "-rank" + std::to_string(ranks_.rank());
     return path_ / (name + suffix + extension);
   }
 
-  /// Whether the run goes on from a checkpoint, and its path.
+  /// Whether the run resumes from a checkpoint, and its path, which raises for a new run.
   [[nodiscard]] bool resumes() const { return resume_from_.has_value(); }
   [[nodiscard]] const std::filesystem::path& resume_from() const {
     TORCH_CHECK(resume_from_, "RunFolder: '", path_.string(), "' holds a new run");
     return *resume_from_;
   }
 
-  /// What the user should know, a line each: the checkpoint that the run goes on from, damaged ones
-  /// that were passed over, a file system without locks.
+  /// What the user should know, one line each: the checkpoint from which the run resumes, damaged
+  /// checkpoints that were skipped, and a file system that cannot lock files.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
-  /// Restores `parts` from the checkpoint that the run goes on from. Checkpoints of later steps in
-  /// this folder are removed: the run has turned away from them.
+  /// Restores `parts` from the checkpoint that the run resumes from. Removes checkpoints of later
+  /// steps in this folder, because the run no longer continues from them.
   void load(const CheckpointParts& parts) const {
     const auto states = load_checkpoint(resume_from());
     auto own = states;
@@ -104,8 +107,8 @@ class RunFolder {
           checkpoint_part(states, "checkpoint").scalar<std::int64_t>("step"));
   }
 
-  /// Writes a checkpoint of `step`; `metric` belongs to exactly these weights, since the best
-  /// checkpoints are kept by it. Returns when it is on the disk.
+  /// Writes a checkpoint of `step`. `metric` must belong to exactly these weights, because the best
+  /// checkpoints are kept by it. Returns when the checkpoint is on disk. Collective.
   void save(std::int64_t step, const CheckpointParts& parts,
             std::optional<double> metric = std::nullopt) const {
     auto states = parts.save();
@@ -126,14 +129,14 @@ class RunFolder {
     }
     for (const auto& saved : all)
       if (!saved.problem.empty() && (resume == "latest" || resume == "auto"))
-        notes_.push_back("a checkpoint is passed over: " + saved.problem);
+        notes_.push_back("skipped a damaged checkpoint: " + saved.problem);
     if (resume == "auto" && !checkpoints_.latest()) return;
     resume_from_ = checkpoints_.find(resume == "auto" ? "latest" : resume);
     TORCH_CHECK(std::filesystem::is_directory(*resume_from_), "there is no checkpoint '",
                 resume_from_->string(), "' to resume from");
   }
 
-  /// Every rank goes on from the checkpoint that rank 0 has found.
+  /// Every rank resumes from the checkpoint that rank 0 has found.
   void share_checkpoint() {
     auto text = ranks_.is_first() && resume_from_ ? resume_from_->string() : std::string();
     text = broadcast_text(ranks_, text);

@@ -13,29 +13,28 @@
 
 namespace contrapunto {
 
-/// Tensors by name, all with the same first dimension B, and the key of each sample.
+/// A batch: named tensors, all with the same first dimension B, and the key of each sample.
 struct Batch {
   std::map<std::string, at::Tensor> tensors = {};
-  std::vector<std::string> keys =
-      {};  ///< B names as the source gave them; empty where it has none.
+  std::vector<std::string> keys = {};  ///< B names from the source; empty if it has none.
 
-  /// The tensor called `name`; raises and lists what there is when it is missing.
+  /// Returns the tensor `name`. Raises if there is none; the message lists the existing names.
   [[nodiscard]] const at::Tensor& at(const std::string& name) const {
     const auto found = tensors.find(name);
     if (found == tensors.end()) {
       std::string have;
       for (const auto& [key, _] : tensors) have += (have.empty() ? "" : ", ") + key;
-      TORCH_CHECK(false, "Batch: no tensor named '", name, "'; this batch holds: ", have);
+      TORCH_CHECK(false, "Batch: no tensor named '", name, "'; this batch has: ", have);
     }
     return found->second;
   }
 
-  /// Pairs in the batch; 0 when it holds no tensor.
+  /// Number of samples in the batch; 0 if it has no tensors.
   [[nodiscard]] std::int64_t size() const {
     return tensors.empty() ? 0 : tensors.begin()->second.size(0);
   }
 
-  /// The same batch on `device`. Pinned host memory is copied without waiting.
+  /// Returns the batch on `device`. Pinned host memory is copied asynchronously.
   [[nodiscard]] Batch to(c10::Device device) const {
     Batch moved{{}, keys};
     for (const auto& [name, tensor] : tensors)

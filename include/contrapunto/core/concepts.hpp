@@ -15,14 +15,15 @@
 
 namespace contrapunto {
 
-/// Maps a batch entry to [B, D]: any LibTorch module holder whose forward takes one tensor.
+/// A module that maps a batch entry to [B, D]: any LibTorch module holder whose forward takes one
+/// tensor.
 template <class T> concept Tower = requires(T& tower, const at::Tensor& input) {
   { tower(input) } -> std::convertible_to<at::Tensor>;
   tower->parameters();
 };
 
-/// Maps what the head of a step model returns, `Inputs`, to a scalar or to a scalar with named
-/// parts; it may take the batch as a second argument.
+/// A loss that maps `Inputs`, which the head of a step model returns, to a scalar or to a scalar
+/// with named parts. It may take the batch as a second argument.
 template <class L, class Inputs> concept LossOf = requires(const L& loss, const Inputs& inputs) {
   { loss(inputs) } -> std::convertible_to<LossTerms>;
 }
@@ -33,26 +34,27 @@ template <class L, class Inputs> concept LossOf = requires(const L& loss, const 
 /// A loss over pairs of embeddings.
 template <class L> concept ContrastiveLoss = LossOf<L, Embeddings>;
 
-/// A loss that is a mean over samples, in which no sample meets another, says so by a static member
-/// `kSeparable` that is true. Step strategies average it over all samples of all ranks.
+/// A loss that is a mean over samples, each of which contributes independently of the others. Such
+/// a loss declares a static member `kSeparable` that is true. Step strategies average it over all
+/// samples of all ranks.
 template <class L> concept SeparableLoss = requires {
   requires L::kSeparable;
 };
 
-/// A pure function of the optimizer step, so that resuming needs no state.
+/// A pure function of the optimizer step, so that it has no state to resume.
 template <class S> concept Schedule = requires(const S& schedule, std::int64_t step) {
   { schedule(step) } -> std::convertible_to<double>;
 };
 
-/// Has state that a checkpoint must carry.
+/// A part of a run with state that a checkpoint must contain.
 template <class T> concept Stateful = requires(T& part, const T& same, const State& state) {
   { same.save_state() } -> std::same_as<State>;
   part.load_state(state);
 };
 
-/// Gives the batches of an epoch one after the other. Its position is counted in samples of the
-/// epoch over all ranks and is its state, so a run may go on with another batch size or number of
-/// ranks at the next sample.
+/// A loader that returns the batches of an epoch one after another. Its state is its position,
+/// counted in samples of the epoch over all ranks. A run may therefore resume at the next sample
+/// with another batch size or number of ranks.
 template <class L>
 concept Loader = Stateful<L> &&
     requires(L& loader, const L& same, std::int64_t epoch, std::int64_t first_sample) {

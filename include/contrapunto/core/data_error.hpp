@@ -7,8 +7,8 @@
 
 namespace contrapunto {
 
-/// A sample, or a part of a file, that cannot be used: corrupt, truncated, too large. The loader
-/// skips, counts and names what raised it; every other exception ends the run.
+/// A sample, or a part of a file, that cannot be used because it is corrupt, truncated or too
+/// large. The loader skips, counts and reports such samples. Every other exception ends the run.
 class DataError : public std::runtime_error {
  public:
   explicit DataError(const std::string& reason) : std::runtime_error(reason) {}

@@ -9,7 +9,7 @@
 
 namespace contrapunto {
 
-/// What went wrong, for a user: the message of a LibTorch error without its C++ backtrace.
+/// Returns the message of an error for a user, without LibTorch's C++ backtrace.
 [[nodiscard]] inline std::string error_text(const std::exception& error) {
   const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
   return torch_error != nullptr ? torch_error->what_without_backtrace() : error.what();

@@ -6,8 +6,8 @@
 
 namespace contrapunto {
 
-/// Stops the compiler with one readable sentence when `Loss` does not take `Inputs`. For templates
-/// that take a loss: call it first in the constructor.
+/// Fails to compile with one readable message if `Loss` does not take `Inputs`. Templates that take
+/// a loss call it first in their constructor.
 template <class Loss, class Inputs = Embeddings>
 consteval void check_loss() {
   static_assert(

@@ -11,7 +11,8 @@
 
 namespace contrapunto {
 
-/// 64 bits of `bytes` (FNV-1a), the same on every machine. `seed` is the hash of what comes before.
+/// Returns a 64-bit hash of `bytes` (FNV-1a), the same on every machine. `seed` is the hash of the
+/// preceding bytes.
 [[nodiscard]] inline std::int64_t hash_of(
     std::string_view bytes, std::int64_t seed = std::bit_cast<std::int64_t>(0xCBF29CE484222325U)) {
   auto hash = std::bit_cast<std::uint64_t>(seed);

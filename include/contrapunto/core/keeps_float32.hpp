@@ -5,9 +5,9 @@
 namespace contrapunto {
 
 /// Tag for modules whose own parameters and buffers stay in float32 under every precision policy:
-/// `struct MyNormImpl : torch::nn::Module, contrapunto::KeepsFloat32`. Norms carry it, because 8
-/// bits are too few for running statistics and their weights cost nothing. Submodules are not
-/// covered by the tag of their parent.
+/// `struct MyNormImpl : torch::nn::Module, contrapunto::KeepsFloat32`. Norms have it, because 8
+/// significant bits are too few for running statistics, and their weights are small. The tag does
+/// not apply to submodules.
 class KeepsFloat32 {
  public:
   virtual ~KeepsFloat32() = default;

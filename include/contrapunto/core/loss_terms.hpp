@@ -10,8 +10,7 @@
 
 namespace contrapunto {
 
-/// A loss to differentiate and the parts it was made of, for the log. A bare scalar tensor
-/// converts.
+/// A loss to differentiate, and its named parts for the log. A scalar tensor converts to it.
 struct LossTerms {
   LossTerms(at::Tensor loss) : total(std::move(loss)) {}  // NOLINT: converting on purpose
   LossTerms(at::Tensor loss, std::vector<std::pair<std::string, at::Tensor>> named)

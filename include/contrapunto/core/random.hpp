@@ -8,8 +8,8 @@
 
 namespace contrapunto {
 
-/// Philox 4x32-10: four random words that depend on `counter` and `key` alone, so any place of a
-/// stream can be had without drawing what lies before it.
+/// Philox 4x32-10: returns four random words that depend only on `counter` and `key`, so that any
+/// position of a stream can be computed directly.
 /// Reference: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
 [[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                                             std::array<std::uint32_t, 2> key) {
@@ -25,11 +25,12 @@ namespace contrapunto {
   return counter;
 }
 
-/// Random numbers for one thing (a sample, say) in one epoch: a pure function of the three numbers
-/// given to the constructor, whichever thread draws them. A stream holds 2^34 words.
+/// Random numbers for one item (such as a sample) in one epoch. They are a pure function of the
+/// three arguments of the constructor and do not depend on the thread. A stream has 2^34 words.
 class RandomStream {
  public:
-  /// `seed` picks the run, `epoch` and `index` the stream in it; epochs count up to 2^32.
+  /// `seed` selects the run, and `epoch` and `index` select the stream within it. Epochs are below
+  /// 2^32.
   explicit RandomStream(std::uint64_t seed = 0, std::uint64_t epoch = 0, std::uint64_t index = 0)
       : key_{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)},
         counter_{0, static_cast<std::uint32_t>(epoch), static_cast<std::uint32_t>(index),
@@ -57,7 +58,7 @@ class RandomStream {
   /// Uniform in {0, ..., n - 1}, without bias. n >= 1.
   std::int64_t integer(std::int64_t n) {
     const auto range = static_cast<std::uint64_t>(n);
-    const std::uint64_t rejected = (0 - range) % range;  // 2^64 mod n values that would bias
+    const std::uint64_t rejected = (0 - range) % range;  // 2^64 mod n values would cause a bias.
     for (;;) {
       const std::uint64_t high = next();
       const std::uint64_t bits = (high << 32) | next();
@@ -72,14 +73,14 @@ class RandomStream {
   unsigned used_ = 4;
 };
 
-/// Seed for the random numbers that rank `rank` draws in optimizer step `step`, such as those of
-/// dropout. A pure function of its arguments: ranks draw different numbers in every step, a resumed
-/// run draws those of the uninterrupted one, and the seed does not depend on the number of ranks,
-/// so a rank keeps its numbers when a run goes on with more or fewer of them. Give it to
-/// torch::manual_seed before the step.
+/// Returns the seed for the random numbers, such as those of dropout, that rank `rank` draws in
+/// optimizer step `step`. It is a pure function of its arguments: ranks draw different numbers in
+/// every step, and a resumed run draws the numbers of the uninterrupted one. It does not depend on
+/// the number of ranks, so a rank keeps its numbers if a run resumes with more or fewer ranks. Pass
+/// it to torch::manual_seed before the step.
 [[nodiscard]] constexpr std::uint64_t rank_seed(std::uint64_t seed, std::int64_t step,
                                                 std::int64_t rank) {
-  // No RandomStream has this last word in its counter unless its index is above 2^63.
+  // No RandomStream has this last word in its counter unless its index is 2^63 or more.
   constexpr std::uint32_t kDomain = 0xFFFFFFFF;
   const auto at = static_cast<std::uint64_t>(step);
   const auto words =
@@ -89,12 +90,13 @@ class RandomStream {
   return (std::uint64_t{words[0]} << 32) | words[1];
 }
 
-/// A random order of {0, ..., n - 1} that needs no memory: place i is worked out when it is asked
-/// for. A Feistel network over the next power of four, walked until it falls below n.
+/// A random permutation of {0, ..., n - 1} that needs no memory: each position is computed on
+/// request. It is a Feistel network over the next power of four, iterated until the value is below
+/// n.
 /// Reference: Black and Rogaway 2002, https://doi.org/10.1007/3-540-45760-7_9
 class Permutation {
  public:
-  /// n >= 0; the order is a pure function of (n, seed, epoch, index).
+  /// n >= 0. The permutation is a pure function of (n, seed, epoch, index).
   Permutation(std::int64_t n, std::uint64_t seed, std::uint64_t epoch = 0, std::uint64_t index = 0)
       : n_(static_cast<std::uint64_t>(n)) {
     half_bits_ = n > 1 ? (static_cast<unsigned>(std::bit_width(n_ - 1)) + 1) / 2 : 1;
@@ -107,7 +109,7 @@ class Permutation {
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(n_); }
 
-  /// What stands at place `i`, 0 <= i < n.
+  /// Returns the value at position `i`, 0 <= i < n.
   [[nodiscard]] std::int64_t operator()(std::int64_t i) const {
     if (n_ <= 1) return 0;
     auto value = static_cast<std::uint64_t>(i);
@@ -123,7 +125,7 @@ class Permutation {
     std::uint64_t left = value >> half_bits_;
     std::uint64_t right = value & mask;
     for (const std::uint64_t key : keys_) {
-      // The finaliser of splitmix64 spreads every bit of `right` over the word.
+      // The finalizer of splitmix64 spreads every bit of `right` over the word.
       std::uint64_t mixed = right + key;
       mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9;
       mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB;

@@ -9,9 +9,9 @@
 
 namespace contrapunto {
 
-/// How far a run is. Part of its checkpoints.
+/// The progress of a run, which is part of its checkpoints.
 struct RunProgress {
-  std::int64_t step = 0;     ///< Optimizer steps done.
+  std::int64_t step = 0;     ///< Optimizer steps completed.
   std::int64_t samples = 0;  ///< Samples seen, over all ranks.
 
   /// Counts one optimizer step on `batch` samples over all ranks.

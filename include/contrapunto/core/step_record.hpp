@@ -17,9 +17,9 @@
 
 namespace contrapunto {
 
-/// The numbers of one optimizer step by name, in the order in which they were added. Any part of a
-/// trainer may add some; `notify()` hands the record to any number of sinks. The sinks of the
-/// library know these names, and show or draw whatever else they are given:
+/// The named numbers of one optimizer step, in the order in which they were added. Any part of a
+/// trainer may add some. `notify()` passes the record to any number of sinks. The sinks of the
+/// library know these names, and they show or plot all other numbers too:
 ///
 ///   samples              samples seen so far, over all ranks
 ///   epoch                passes over the data so far, fractional
@@ -30,24 +30,24 @@ namespace contrapunto {
 ///   samples_per_second   over the last logging window, over all ranks
 ///   data_wait_fraction   fraction of that window spent waiting for data, 0 to 1
 struct StepRecord {
-  std::int64_t step = 0;  ///< Optimizer steps done.
+  std::int64_t step = 0;  ///< Optimizer steps completed.
   std::vector<std::pair<std::string, double>> values = {};
 
-  /// Appends a value; raises when the record already has one of this name.
+  /// Appends a value. Raises if the record already has a value with this name.
   StepRecord& add(std::string name, double value) {
     TORCH_CHECK(!find(name), "StepRecord: step ", step, " already has a value '", name, "'");
     values.emplace_back(std::move(name), value);
     return *this;
   }
 
-  /// Appends `loss` and, for each named part, `loss/NAME`. Waits for the device.
+  /// Appends `loss` and, for each named part, `loss/NAME`. It synchronizes with the device.
   StepRecord& add(const LossTerms& terms) {
     add("loss", terms.total.item<double>());
     for (const auto& [name, value] : terms.parts) add("loss/" + name, value.item<double>());
     return *this;
   }
 
-  /// The value of this name, or nothing.
+  /// Returns the value with this name, or nothing.
   [[nodiscard]] std::optional<double> find(std::string_view name) const {
     const auto found = std::find_if(values.begin(), values.end(),
                                     [&](const auto& value) { return value.first == name; });
@@ -55,18 +55,18 @@ struct StepRecord {
   }
 };
 
-/// Raises when the loss of `record` is NaN or infinite, naming the step and the usual remedies.
-/// `may_overflow`: a loss scaler is at work, which skips such steps.
+/// Raises if the loss of `record` is NaN or infinite; the message names the step and the usual
+/// remedies. Set `may_overflow` if a loss scaler is used, which skips such steps.
 inline void check_loss_is_finite(const StepRecord& record, bool may_overflow = false) {
   const double loss = record.find("loss").value_or(0.0);
   TORCH_CHECK(
       std::isfinite(loss) || may_overflow, "the loss is ", loss, " at step ", record.step,
-      "; lower the learning rate, lengthen the warm-up or use fp32, and go on from the last "
+      "; lower the learning rate, lengthen the warm-up or use fp32, and resume from the last "
       "checkpoint");
 }
 
-/// Something that takes records: it has `on_step(record)` for training steps, or
-/// `on_evaluation(record)` for evaluations, or both.
+/// A sink for records. It has `on_step(record)` for training steps, `on_evaluation(record)` for
+/// evaluations, or both.
 template <class S> concept RecordSink = requires(S& sink, const StepRecord& record) {
   sink.on_step(record);
 }
@@ -74,7 +74,7 @@ template <class S> concept RecordSink = requires(S& sink, const StepRecord& reco
   sink.on_evaluation(record);
 };
 
-/// Hands the record of a training step to every sink that has `on_step`.
+/// Passes the record of a training step to every sink that has `on_step`.
 template <RecordSink... Sinks>
 void notify(const StepRecord& record, Sinks&... sinks) {
   (
@@ -84,7 +84,7 @@ void notify(const StepRecord& record, Sinks&... sinks) {
       ...);
 }
 
-/// Hands the results of an evaluation after `record.step` steps to every sink that has
+/// Passes the results of an evaluation after `record.step` steps to every sink that has
 /// `on_evaluation`.
 template <RecordSink... Sinks>
 void notify_evaluation(const StepRecord& record, Sinks&... sinks) {

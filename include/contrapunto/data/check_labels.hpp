@@ -16,11 +16,12 @@
 
 namespace contrapunto {
 
-/// What `check_labels` has counted.
+/// The counts of `check_labels`.
 struct LabelCounts {
-  std::vector<std::int64_t> samples_of;  ///< [classes] Samples of each class.
+  std::vector<std::int64_t> samples_of;  ///< [classes] Number of samples of each class.
 
-  /// Classes without a sample, such as those of a list of names that is longer than the data needs.
+  /// Returns the classes without a sample, for example if the list of names is longer than the data
+  /// needs.
   [[nodiscard]] std::vector<std::int64_t> unseen() const {
     std::vector<std::int64_t> classes;
     for (std::size_t i = 0; i < samples_of.size(); ++i)
@@ -29,15 +30,15 @@ struct LabelCounts {
   }
 };
 
-/// Reads the label of every sample of `source`, without decoding an image, and counts them by
-/// class. An evaluation needs a label from 0 to classes - 1 on every sample, or any from 0 on where
-/// `classes` is not given; call this before the training, so that a fault of the evaluation data
-/// shows before the first step. Raises when a label is missing, cannot be read or is out of range,
-/// and names sample, file, value and remedy.
+/// Reads the label of every sample of `source` without decoding images, and counts the labels by
+/// class. An evaluation needs a label from 0 to classes - 1 on every sample, or any label from 0 on
+/// if `classes` is not given. Call this before the training, so that a problem in the evaluation
+/// data shows before the first step. Raises if a label is missing, cannot be read or is out of
+/// range; the message names the sample, file, value and remedy.
 [[nodiscard]] inline LabelCounts check_labels(const SampleSource& source,
                                               std::optional<std::int64_t> classes = std::nullopt) {
   TORCH_CHECK(classes.value_or(1) > 0,
-              "check_labels: there are no class names; name a class for each label");
+              "check_labels: there are no class names; give one name for each label");
   const auto sample_name = [&](std::int64_t index) -> std::string {
     try {
       const EncodedSample sample = source.read(index);
@@ -60,7 +61,7 @@ struct LabelCounts {
       label = source.label(i);
     } catch (const DataError& error) {
       TORCH_CHECK(false, "check_labels: a label cannot be read: ", detail::printable(error.what()),
-                  ". Mend the sample or take it out of the data");
+                  ". Repair the sample or remove it from the data");
     }
     if (!label) {
       if (missing++ == 0) first_missing = i;
@@ -71,7 +72,7 @@ struct LabelCounts {
     TORCH_CHECK(!classes || (0 <= *label && *label < *classes), "check_labels: the label of ",
                 sample_name(i), " is ", *label, ", but there are ", *classes,
                 " class names, so labels run from 0 to ", *classes - 1,
-                ". Give the list of names that belongs to this data");
+                ". Pass the list of names that belongs to this data");
     if (*label >= std::ssize(counts.samples_of))
       counts.samples_of.resize(static_cast<std::size_t>(*label) + 1);
     ++counts.samples_of[static_cast<std::size_t>(*label)];
@@ -79,7 +80,7 @@ struct LabelCounts {
   TORCH_CHECK(missing < source.size(), "check_labels: none of the ", source.size(),
               " samples has a label (the first is ", sample_name(0), "). ", kWhere);
   TORCH_CHECK(missing == 0, "check_labels: ", missing, " of ", source.size(),
-              " samples have no label, the first is ", sample_name(first_missing), ". ", kWhere);
+              " samples have no label; the first is ", sample_name(first_missing), ". ", kWhere);
   return counts;
 }
 

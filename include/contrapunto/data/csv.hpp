@@ -15,12 +15,13 @@
 
 namespace contrapunto {
 
-/// A table with a header row, quoted as RFC 4180 says: fields may be put in double quotes, inside
-/// which a doubled quote is a quote and separators and line breaks are text. LF and CRLF end a row;
-/// blank lines and a byte order mark are passed over. Holds the text once and 8 bytes per row.
+/// A table with a header row, quoted according to RFC 4180: a field may be enclosed in double
+/// quotes, where a doubled quote is a quote, and separators and line breaks are text. LF and CRLF
+/// end a row. Blank lines and a byte order mark are skipped. The table holds the text once, plus 8
+/// bytes per row.
 class CsvTable {
  public:
-  /// Raises DataError when there is no header row, when it cannot be parsed, and for UTF-16.
+  /// Raises DataError if there is no header row, if the header cannot be parsed, and for UTF-16.
   CsvTable(std::string text, char separator) : text_(std::move(text)), separator_(separator) {
     check_encoding();
     std::size_t at = text_.rfind("\xEF\xBB\xBF", 0) == 0 ? 3 : 0;
@@ -51,33 +52,33 @@ class CsvTable {
   /// Why the table ends before the text does: "line N: a quote is never closed ...".
   [[nodiscard]] const std::optional<std::string>& problem() const { return problem_; }
 
-  /// Position of the column `name`, or -1.
+  /// Returns the index of the column `name`, or -1.
   [[nodiscard]] std::int64_t column(std::string_view name) const {
     const auto found = std::find(columns_.begin(), columns_.end(), name);
     return found == columns_.end() ? -1 : found - columns_.begin();
   }
 
-  /// The fields of row `index`, as many as there are columns. Raises DataError naming the line when
-  /// there are more or fewer, or when a quote is out of place.
+  /// Returns the fields of row `index`, one per column. Raises DataError with the line number if
+  /// the number of fields differs or if a quote is misplaced.
   [[nodiscard]] std::vector<std::string> row(std::int64_t index) const {
     const std::size_t begin = rows_.at(static_cast<std::size_t>(index));
     auto fields = parse(begin);
     if (fields.size() != columns_.size())
       throw DataError("line " + std::to_string(line(begin)) + ": " + std::to_string(fields.size()) +
-                      " fields, the header has " + std::to_string(columns_.size()));
+                      " fields, but the header has " + std::to_string(columns_.size()));
     return fields;
   }
 
  private:
-  /// What one pass over a row finds.
+  /// The result of one pass over a row.
   struct Row {
     std::size_t end = 0;          ///< Offset of its line break, or the size of the text.
-    const char* error = nullptr;  ///< Why it cannot be used.
-    bool is_unclosed = false;     ///< A quote opens in it that is never closed.
+    const char* error = nullptr;  ///< Why the row cannot be used; null if it can.
+    bool is_unclosed = false;     ///< Whether a quote opens in the row and is never closed.
   };
 
-  /// Walks the row at `at` and appends its fields to `fields` unless that is null. A quote that
-  /// does not open a field is text, so that `5" pipe` does not swallow the rows below it.
+  /// Parses the row at `at` and appends its fields to `fields` unless that is null. A quote that
+  /// does not open a field is text, so that `5" pipe` does not swallow the following rows.
   [[nodiscard]] Row walk(std::size_t at, std::vector<std::string>* fields) const {
     Row row;
     for (;; ++at) {

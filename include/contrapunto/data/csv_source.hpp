@@ -35,17 +35,18 @@ inline std::vector<std::uint8_t> read_image_file(const std::string& path) {
 struct CsvSourceOptions {
   std::string image_column = "filepath";
   std::vector<std::string> caption_columns = {"title"};
-  std::string label_column = {};  ///< Class index; empty: no labels.
-  char separator = '\0';          ///< '\0': a tab in *.tsv, a comma otherwise.
+  std::string label_column = {};  ///< Column of class indices; empty: no labels.
+  char separator = '\0';          ///< '\0': a tab for *.tsv, a comma otherwise.
 };
 
-/// A table of image paths and captions, one sample a row. Paths that are not absolute start at the
-/// folder of the table. The text stays in memory, plus 8 bytes a row; images are opened when they
-/// are read. The loader skips a row that cannot be parsed and an image that is missing; report()
+/// A table of image paths and captions with one sample per row. Relative paths start at the folder
+/// of the table. The text stays in memory, plus 8 bytes per row. Images are opened when they are
+/// read. The loader skips rows that cannot be parsed and images that are missing. report() lists a
+/// quote that is never closed.
 /// names a quote that is never closed.
 class CsvSource : public SampleSource {
  public:
-  /// Raises when the file is missing, has no rows, or lacks one of the columns named in `options`.
+  /// Raises if the file is missing, has no rows, or lacks one of the columns named in `options`.
   explicit CsvSource(const std::string& path, const CsvSourceOptions& options = {})
       : path_(path), table_(load(path, options)) {
     image_column_ = require(options.image_column);
@@ -55,7 +56,7 @@ class CsvSource : public SampleSource {
       has_labels_ = true;
     }
     if (table_.problem()) report_.add(path + ": " + *table_.problem());
-    TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header and no rows",
+    TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header but no rows",
                 table_.problem() ? "; " + *table_.problem() : "");
   }
 
@@ -117,7 +118,7 @@ class CsvSource : public SampleSource {
       for (const auto& other : table_.columns())
         have += (have.empty() ? "'" : "', '") + detail::printable(other);
       TORCH_CHECK(false, "CsvSource: '", path_, "' has no column '", name, "'; its columns are ",
-                  have, "'. Name the right ones, or set CsvSourceOptions::separator");
+                  have, "'. Name existing columns, or set CsvSourceOptions::separator");
     }
     return static_cast<std::size_t>(column);
   }

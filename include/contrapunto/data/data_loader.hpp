@@ -41,30 +41,33 @@
 
 namespace contrapunto {
 
-/// Batches of image-text pairs, prepared ahead by threads of this process.
+/// Loads batches of image-text pairs, which threads of this process prepare ahead.
 ///
-/// A batch holds "image" uint8 [B, 3, S, S], and "image2" and so on with several views; "text"
-/// int64 [B, L], padded with 0, when there is a tokenize function; "label" int64 [B], -1 for a
-/// sample without one, when any sample has one; and the keys. An epoch is a sequence of samples, a
-/// pure function of the source, the seed and the epoch. Batches are cut from it one after the
-/// other, and the rows of a batch are parted among the ranks. So what a batch holds does not depend
-/// on the number of threads, nor on where a run was interrupted, and a run may go on at any sample
-/// with another batch size or number of ranks.
+/// A batch holds "image" uint8 [B, 3, S, S], and with several views "image2" and so on; "text"
+/// int64 [B, L], padded with 0, if there is a tokenize function; "label" int64 [B], with -1 for a
+/// sample without one, if any sample has one; and the keys. An epoch is a sequence of samples,
+/// which is a pure function of the source, the seed and the epoch. Batches are consecutive parts of
+/// it, and the rows of a batch are divided among the ranks. The content of a batch therefore
+/// depends neither on the number of threads nor on where a run was interrupted. A run may resume at
+/// any sample with another batch size or number of ranks.
 ///
-/// Training: floor(size / (batch_size * ranks)) batches an epoch on every rank. Another sample
-/// takes the place of one that cannot be used, so no batch shrinks; see detail::substitute_place.
-/// Evaluation: every batch, each usable sample once; the last is smaller, and with several ranks
-/// some may get no row of it. An empty or blank caption counts as none.
+/// In training there are floor(size / (batch_size * ranks)) batches per epoch on every rank. A
+/// sample that cannot be used is replaced by another one, so batches keep their size; see
+/// detail::substitute_place. In evaluation there are batches until each usable sample was returned
+/// once. The last batch is smaller, and with several ranks some may get no row of it. Empty and
+/// blank captions are ignored.
 ///
 ///     DataLoader loader(source, ImageTransform({.train = true}), tokenize, {.batch_size = 512});
 ///     for (loader.start_epoch(3); auto batch = loader.next();) step(*batch);
 class DataLoader {
  public:
-  /// Token ids of a text, with the special ones and not longer than the context. Called by many
-  /// threads at once.
+  /// Returns the token ids of a text, including the special tokens and at most as many as the
+  /// context. Many threads call it at once.
   using Tokenize = std::function<std::vector<std::int64_t>(std::string_view)>;
 
-  /// `tokenize` may be empty: batches then have no text, and captions are not needed.
+  /// `tokenize` may be empty: batches then have no text, and captions are not needed. Raises if an
+  /// option is out of range, if the source is null or empty, if the data does not fill one batch
+  /// per rank, and if the threads cannot be started.
   DataLoader(std::shared_ptr<const SampleSource> source, const ImageTransform& transform,
              Tokenize tokenize, LoaderOptions options = {})
       : source_(std::move(source)),
@@ -79,20 +82,20 @@ class DataLoader {
     } catch (const std::system_error& error) {
       const std::size_t started = workers_.size();
       join_workers();
-      TORCH_CHECK(false, "DataLoader: the system granted ", started, " of ", o_.threads,
+      TORCH_CHECK(false, "DataLoader: the system started only ", started, " of ", o_.threads,
                   " threads (", error.what(),
-                  "); lower LoaderOptions::threads, or raise the limit of processes (ulimit -u, or "
-                  "pids.max of the container) or of memory (ulimit -v)");
+                  "); lower LoaderOptions::threads, or raise the limit on processes (ulimit -u, or "
+                  "pids.max of the container) or on memory (ulimit -v)");
     }
   }
 
   DataLoader(const DataLoader&) = delete;
   DataLoader& operator=(const DataLoader&) = delete;
 
-  /// Joins the threads, also in the middle of an epoch.
+  /// Stops and joins the threads, even in the middle of an epoch.
   ~DataLoader() { join_workers(); }
 
-  /// Batches of a whole epoch, the same on every rank.
+  /// Number of batches in a whole epoch, the same on every rank.
   [[nodiscard]] std::int64_t batches_per_epoch() const { return batches_from(0); }
 
   /// The epoch that was started last.
@@ -101,15 +104,16 @@ class DataLoader {
     return epoch_;
   }
 
-  /// Begins epoch `epoch` at its sample number `first_sample`, counted over all ranks, from 0 to
-  /// the size of the source; what was prepared before is dropped. Batches are cut from there on.
+  /// Starts epoch `epoch` at sample number `first_sample`, counted over all ranks, from 0 to the
+  /// size of the source. Batches that were prepared before are discarded. Raises for a negative
+  /// epoch and for a `first_sample` out of range.
   void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
     TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
     TORCH_CHECK(0 <= first_sample && first_sample <= source_->size(), "DataLoader: first_sample (",
                 first_sample, ") must be from 0 to the size of the source (", source_->size(),
                 "); a position in an epoch belongs to the data that it was counted in");
     std::unique_lock lock(mutex_);
-    batches_ = 0;  // nothing more to hand out
+    batches_ = 0;  // Keeps the threads from starting another batch.
     next_row_ = 0;
     idle_.wait(lock, [&] { return busy_ == 0; });
     queue_.clear();
@@ -124,8 +128,8 @@ class DataLoader {
     work_.notify_all();
   }
 
-  /// `epoch` and `samples`: how many samples of it next() has handed out over all ranks, from the
-  /// beginning of the epoch. Batches that are prepared and not handed out do not count.
+  /// Saves `epoch` and `samples`, the number of samples that next() has returned since the start of
+  /// the epoch, over all ranks. Batches that are prepared but not returned do not count.
   [[nodiscard]] State save_state() const {
     const std::lock_guard lock(mutex_);
     const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
@@ -134,20 +138,20 @@ class DataLoader {
     return state;
   }
 
-  /// Starts the epoch of `state` at the sample after those that were handed out.
+  /// Resumes the epoch of `state` at the sample after those that were returned.
   void load_state(const State& state) {
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
-  /// The next batch, or nothing at the end of the epoch. Raises what a thread raised: a mistake in
-  /// the tokenize function, say, or that no usable sample was found.
+  /// Returns the next batch, or nothing at the end of the epoch. Rethrows the error of a thread,
+  /// such as an error in the tokenize function or a lack of usable samples.
   [[nodiscard]] std::optional<Batch> next() {
     std::unique_lock lock(mutex_);
     TORCH_CHECK(order_.has_value(), "DataLoader: call start_epoch() before next()");
     if (next_to_give_ >= batches_) return std::nullopt;
     const auto begin = std::chrono::steady_clock::now();
-    // A mistake in a later batch waits for its turn: rows are handed out in order, so all before it
-    // are being finished.
+    // An error in a later batch is raised when that batch is due. Rows are handed out in order, so
+    // all earlier batches are completed.
     ready_.wait(lock, [&] {
       return queue_.empty() ? error_ != nullptr : queue_.front()->ready || queue_.front()->error;
     });
@@ -186,7 +190,7 @@ class DataLoader {
   [[nodiscard]] const SampleSource& source() const { return *source_; }
 
  private:
-  /// Unusable samples in a row after which there is no point in going on.
+  /// Number of unusable samples in a row after which the loader gives up.
   static constexpr std::int64_t kMostAttempts = 1000;
 
   struct Slot {
@@ -227,7 +231,7 @@ class DataLoader {
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
   }
 
-  /// Samples in one batch of all ranks.
+  /// Number of samples in one batch, over all ranks.
   [[nodiscard]] std::int64_t samples_together() const { return o_.batch_size * o_.ranks.size(); }
 
   [[nodiscard]] std::int64_t batches_from(std::int64_t first_sample) const {
@@ -273,8 +277,9 @@ class DataLoader {
     }
   }
 
-  /// Takes some rows of the batch in preparation, or begins another; false when there is nothing to
-  /// do now. The lock is held. Small tasks, so that a batch is ready soon after its first row.
+  /// Takes some rows of the batch in preparation, or starts another batch. Returns false if there
+  /// is nothing to do now. Call it with the lock held. The tasks are small, so that a batch is
+  /// ready soon after its first row.
   [[nodiscard]] bool take(Task& task) {
     if (error_) return false;
     if (next_row_ == 0) {
@@ -282,7 +287,7 @@ class DataLoader {
       if (full || next_to_build_ >= batches_) return false;
       try {
         queue_.push_back(make_slot(next_to_build_));
-      } catch (...) {  // no memory
+      } catch (...) {  // Out of memory.
         error_ = std::current_exception();
         ready_.notify_all();
         return false;
@@ -372,7 +377,7 @@ class DataLoader {
     if (is_new && o_.on_skip) skipped_.push_back(std::move(sample));
   }
 
-  /// Keeps the streams of samples apart from those that EpochOrder draws from.
+  /// Keeps the random streams of samples separate from those that EpochOrder uses.
   static constexpr std::uint64_t kSampleStreams = std::uint64_t{1} << 62;
   /// More than any source has samples.
   static constexpr std::uint64_t kViewStreams = std::uint64_t{1} << 48;
@@ -384,22 +389,23 @@ class DataLoader {
   detail::SampleReader reader_;
   bool pinned_;
 
-  mutable std::mutex mutex_;  // guards what follows; order_ and epoch_ only change while busy_ == 0
-  std::condition_variable work_;   // something to prepare
-  std::condition_variable ready_;  // a batch or an error for next()
-  std::condition_variable idle_;   // no thread is preparing
+  mutable std::mutex
+      mutex_;  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  std::condition_variable work_;   // There is something to prepare.
+  std::condition_variable ready_;  // There is a batch or an error for next().
+  std::condition_variable idle_;   // No thread is preparing anything.
   std::int64_t epoch_ = 0;
   std::optional<EpochOrder> order_;
-  std::int64_t first_sample_ = 0;            // place in the epoch at which batch 0 begins
-  std::int64_t batches_ = 0;                 // where the epoch ends
-  std::int64_t next_to_build_ = 0;           // batch whose rows are handed out next
-  std::int64_t next_row_ = 0;                // first row of it not handed out
-  std::int64_t next_to_give_ = 0;            // batch that next() returns
-  std::deque<std::shared_ptr<Slot>> queue_;  // next_to_give_, ... in order
+  std::int64_t first_sample_ = 0;            // Position in the epoch at which batch 0 starts.
+  std::int64_t batches_ = 0;                 // Number of batches until the end of the epoch.
+  std::int64_t next_to_build_ = 0;           // Batch whose rows are handed out next.
+  std::int64_t next_row_ = 0;                // Its first row that is not handed out.
+  std::int64_t next_to_give_ = 0;            // Batch that next() returns.
+  std::deque<std::shared_ptr<Slot>> queue_;  // Batches from next_to_give_ on, in order.
   std::int64_t busy_ = 0;
   bool stopping_ = false;
-  std::exception_ptr error_;            // the latest; stops the preparation of further batches
-  std::vector<SkippedSample> skipped_;  // not yet told to on_skip
+  std::exception_ptr error_;            // The latest error; it stops the preparation.
+  std::vector<SkippedSample> skipped_;  // Not yet reported to on_skip.
   detail::SkipCounter skips_;
   LoaderStatistics statistics_;
 

@@ -12,12 +12,12 @@
 
 namespace contrapunto {
 
-/// What was left out and why: everything is counted, the first few are named.
+/// What was left out and why. Everything is counted, and the first entries are listed.
 struct DataReport {
-  static constexpr std::size_t kNamed = 20;  ///< Entries that `first` keeps.
+  static constexpr std::size_t kNamed = 20;  ///< Number of entries that `first` keeps.
 
   std::int64_t skipped = 0;
-  /// "file or key: reason", in the order in which they were found; control bytes are escaped.
+  /// "file or key: reason" in the order in which they were found. Control bytes are escaped.
   std::vector<std::string> first;
 
   void add(std::string_view line) {

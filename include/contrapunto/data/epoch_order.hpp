@@ -13,13 +13,14 @@
 
 namespace contrapunto {
 
-/// In which order an epoch visits the samples: a pure function of (shard sizes, seed, epoch,
-/// window), worked out place by place. Shards are shuffled, cut into windows of some shards, and
-/// the samples of a window are shuffled among themselves: every sample comes once, and only a
-/// window's shards are read at a time.
+/// The order in which an epoch visits the samples: a pure function of (shard sizes, seed, epoch,
+/// window), evaluated one position at a time. Shards are shuffled and divided into windows of
+/// several shards, and the samples within a window are shuffled. Every sample occurs once, and only
+/// the shards of one window are read at the same time.
 class EpochOrder {
  public:
-  /// Samples in their own order, when `shuffle` is false. `window` counts shards; 0 means all.
+  /// Keeps the original order if `shuffle` is false. `window` is a number of shards; 0 means all.
+  /// Raises for a negative window.
   EpochOrder(const std::vector<std::int64_t>& shard_sizes, bool shuffle, std::int64_t window,
              std::uint64_t seed, std::int64_t epoch) {
     const auto shards = static_cast<std::int64_t>(shard_sizes.size());
@@ -46,7 +47,7 @@ class EpochOrder {
 
   [[nodiscard]] std::int64_t size() const { return size_; }
 
-  /// The sample at `place`, 0 <= place < size().
+  /// Returns the sample at position `place`, 0 <= place < size().
   [[nodiscard]] std::int64_t operator()(std::int64_t place) const {
     if (!windows_.empty()) {
       const std::size_t w = last_at_most(window_begin_, place);
@@ -57,7 +58,8 @@ class EpochOrder {
   }
 
  private:
-  /// Position of the last value <= `wanted` in ascending `values`, the first of which is 0.
+  /// Returns the index of the last value <= `wanted` in the ascending `values`, whose first value
+  /// is 0.
   static std::size_t last_at_most(const std::vector<std::int64_t>& values, std::int64_t wanted) {
     const auto after = std::upper_bound(values.begin(), values.end(), wanted);
     return static_cast<std::size_t>(after - values.begin()) - 1;
@@ -66,8 +68,8 @@ class EpochOrder {
   std::int64_t size_ = 0;
   std::vector<std::int64_t> window_begin_;
   std::vector<Permutation> windows_;
-  std::vector<std::int64_t> shard_begin_;         // places, in the shuffled order of shards
-  std::vector<std::int64_t> shard_first_sample_;  // sample index that stands there
+  std::vector<std::int64_t> shard_begin_;         // Positions, in the shuffled order of shards.
+  std::vector<std::int64_t> shard_first_sample_;  // Index of the sample at that position.
 };
 
 }  // namespace contrapunto

@@ -23,17 +23,18 @@
 namespace contrapunto {
 
 struct FolderSourceOptions {
-  /// Captions of an image; {} becomes the class name.
+  /// Templates of the captions of an image; {} is replaced by the class name.
   std::vector<std::string> caption_templates = {"a photo of a {}."};
 };
 
-/// A folder with one sub-folder per class, images at any depth below. Classes are numbered in
-/// alphabetical order; their names, with blanks for underscores, make the captions. A class may be
-/// a link to a folder elsewhere. Links that cannot be followed, or that lead back into the folder,
-/// are left out and named in report().
+/// A folder with one subfolder per class, which contains images at any depth. Classes are numbered
+/// in alphabetical order. The captions are made from their names, with spaces instead of
+/// underscores. A class may be a link to a folder elsewhere. Links that cannot be followed or that
+/// lead back into the folder are left out and listed in report().
 class FolderSource : public SampleSource {
  public:
-  /// Raises when the folder is missing or holds no class with an image.
+  /// Raises if the folder is missing or contains no class with an image, and for invalid caption
+  /// templates.
   explicit FolderSource(const std::string& folder, const FolderSourceOptions& options = {})
       : root_(folder), templates_(options.caption_templates) {
     namespace fs = std::filesystem;
@@ -69,8 +70,9 @@ class FolderSource : public SampleSource {
       names_.push_back(std::move(name));
     }
     TORCH_CHECK(!files_.empty(), "FolderSource: '", folder,
-                "' holds no image; expected CLASS/NAME.jpg (or jpeg, png, webp)");
-    for (const auto& pattern : templates_) static_cast<void>(fill_prompt(pattern, ""));  // checks
+                "' contains no image; expected CLASS/NAME.jpg (or jpeg, png, webp)");
+    for (const auto& pattern : templates_)
+      static_cast<void>(fill_prompt(pattern, ""));  // Raises for an invalid template.
   }
 
   [[nodiscard]] std::int64_t size() const override {
@@ -98,7 +100,8 @@ class FolderSource : public SampleSource {
   [[nodiscard]] std::vector<std::string> class_names() const override { return names_; }
 
  private:
-  /// Whether `path` is a link to `root` itself, to a folder in it, or to one that holds it.
+  /// Returns whether `path` is a link to `root` itself, to a folder inside it, or to a folder that
+  /// contains it.
   static bool leads_back(const std::filesystem::path& path, const std::filesystem::path& root) {
     if (!std::filesystem::is_symlink(std::filesystem::symlink_status(path))) return false;
     const auto target = std::filesystem::canonical(path);
@@ -117,7 +120,7 @@ class FolderSource : public SampleSource {
 
   std::filesystem::path root_;
   std::vector<std::string> templates_;
-  std::vector<std::pair<std::string, std::size_t>> files_;  // path below the root, class
+  std::vector<std::pair<std::string, std::size_t>> files_;  // Path relative to the root, and class.
   std::vector<std::string> names_;
 };
 

@@ -8,13 +8,13 @@
 
 namespace contrapunto {
 
-/// What a loader has done since it was made.
+/// Statistics of a loader since its creation.
 struct LoaderStatistics {
-  std::int64_t samples = 0;  ///< Handed out by next().
+  std::int64_t samples = 0;  ///< Samples returned by next().
   std::int64_t batches = 0;
   std::int64_t skipped = 0;                ///< Samples that could not be used, each counted once.
   std::vector<std::string> first_skipped;  ///< The first 20, "source: key: reason".
-  double wait_seconds = 0.0;               ///< Time that next() took to come by its batches.
+  double wait_seconds = 0.0;               ///< Time that next() spent waiting for batches.
 };
 
 }  // namespace contrapunto

@@ -13,9 +13,9 @@
 
 namespace contrapunto {
 
-/// Opens what `spec` names: "synthetic"; a *.csv or *.tsv list; a directory of tar shards, or of
-/// class folders; or shards by pattern, "train-{000..019}.tar", "a/*.tar::b/*.tar". Raises when it
-/// does not exist or holds no sample.
+/// Opens the source that `spec` describes: "synthetic"; a *.csv or *.tsv list; a directory of tar
+/// shards or of class folders; or a pattern of shards such as "train-{000..019}.tar" or
+/// "a/*.tar::b/*.tar". Raises if it does not exist or contains no sample.
 [[nodiscard]] inline std::shared_ptr<const SampleSource> open_source(const std::string& spec,
                                                                      SourceOptions options = {}) {
   namespace fs = std::filesystem;

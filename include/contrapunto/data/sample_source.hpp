@@ -12,8 +12,8 @@
 
 namespace contrapunto {
 
-/// Where samples come from, by index. It is an interface because the kind of source that a run
-/// reads is decided at run time. Derive from it to read a format of your own.
+/// Provides samples by index. It is an interface because the kind of source is chosen at run time.
+/// Derive from it to read a custom format.
 class SampleSource {
  public:
   SampleSource() = default;
@@ -23,23 +23,24 @@ class SampleSource {
 
   [[nodiscard]] virtual std::int64_t size() const = 0;
 
-  /// Sample `index`, 0 <= index < size(). Called by many threads at once. Raises DataError when
+  /// Returns sample `index`, 0 <= index < size(). Many threads call it at once. Raise DataError if
   /// this sample cannot be used; any other exception ends the run.
   [[nodiscard]] virtual EncodedSample read(std::int64_t index) const = 0;
 
-  /// The label of sample `index`, nothing when it has none. Raises DataError when the label cannot
-  /// be read. The default reads the whole sample; override it where the label is cheaper.
+  /// Returns the label of sample `index`, or nothing if it has none. Raise DataError if the label
+  /// cannot be read. The default reads the whole sample; override it if the label can be read more
+  /// cheaply.
   [[nodiscard]] virtual std::optional<std::int64_t> label(std::int64_t index) const {
     return read(index).label;
   }
 
-  /// Name of each class that labels count; empty where there are none.
+  /// Names of the classes, indexed by label; empty if there are none.
   [[nodiscard]] virtual std::vector<std::string> class_names() const { return {}; }
 
-  /// Samples in each run of neighbours that is best read together; they add up to size().
+  /// Sizes of the groups of consecutive samples that are best read together; they add up to size().
   [[nodiscard]] virtual std::vector<std::int64_t> shard_sizes() const { return {size()}; }
 
-  /// What was found unusable when the source was opened.
+  /// What was found to be unusable when the source was opened.
   [[nodiscard]] const DataReport& report() const { return report_; }
 
  protected:

@@ -14,9 +14,9 @@
 
 namespace contrapunto {
 
-/// Bash's braces: "a{0..2}b{x,y}" gives a0bx, a0by, a1bx ... Numbers keep the width of the longer
-/// end when either has leading zeros, and may count down. Raises on an opening brace without a
-/// closing one.
+/// Expands braces as bash does: "a{0..2}b{x,y}" gives a0bx, a0by, a1bx ... Numbers keep the width
+/// of the longer end if either has leading zeros, and may count down. Raises for an opening brace
+/// without a closing one.
 [[nodiscard]] inline std::vector<std::string> expand_braces(const std::string& pattern) {
   const std::size_t open = pattern.find('{');
   if (open == std::string::npos) return {pattern};
@@ -64,7 +64,8 @@ namespace contrapunto {
     }
   } else {
     choices = expand_braces(inside);
-    for (auto& choice : choices) choice = "{" + choice + "}";  // as bash: nothing to choose from
+    for (auto& choice : choices)
+      choice = "{" + choice + "}";  // Bash keeps braces around a single choice.
   }
 
   std::vector<std::string> expanded;
@@ -74,9 +75,9 @@ namespace contrapunto {
   return expanded;
 }
 
-/// The tar files that `spec` names, in order: patterns joined by `::`, each with braces, with the
-/// wildcards * ? [..], or a directory, which stands for the *.tar in it. Raises when a part names
-/// no file.
+/// Lists the tar files that `spec` describes, in order. `spec` consists of patterns joined by `::`.
+/// Each pattern may contain braces and the wildcards * ? [..], or may be a directory, which stands
+/// for the *.tar files in it. Raises if a part matches no file.
 [[nodiscard]] inline std::vector<std::string> list_shards(const std::string& spec) {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "no shards given: the list is empty");
@@ -94,7 +95,7 @@ namespace contrapunto {
         for (const auto& entry : fs::directory_iterator(pattern))
           if (entry.path().extension() == ".tar") shards.push_back(entry.path().string());
         std::sort(shards.begin() + static_cast<std::ptrdiff_t>(before), shards.end());
-        TORCH_CHECK(shards.size() > before, "directory '", pattern, "' holds no *.tar file");
+        TORCH_CHECK(shards.size() > before, "directory '", pattern, "' contains no *.tar file");
       } else if (pattern.find_first_of("*?[") != std::string::npos) {
         glob_t found{};
         const int status = ::glob(pattern.c_str(), 0, nullptr, &found);

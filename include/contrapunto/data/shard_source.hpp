@@ -32,23 +32,24 @@
 namespace contrapunto {
 
 struct ShardSourceOptions {
-  /// JSON fields that hold a caption or a list of captions. Empty: the txt member, and without it
-  /// the field `captions` or `caption`.
+  /// JSON fields that hold a caption or a list of captions. If empty, captions come from the txt
+  /// member or, without one, from the field `captions` or `caption`.
   std::vector<std::string> caption_fields = {};
 };
 
-/// WebDataset shards: neighbouring members of a tar with the same path up to the first dot of the
-/// file name are one sample. Its image is the member jpg, jpeg, png, webp or ppm; captions come
-/// from txt or json, the label from cls. The headers of all shards are read once, about 100 bytes
-/// of index per sample are kept, and then any sample can be read in any order.
+/// WebDataset shards. Consecutive members of a tar file with the same path up to the first dot of
+/// the file name form a sample. Its image is the member jpg, jpeg, png, webp or ppm. The captions
+/// come from txt or json and the label from cls. The headers of all shards are read once, which
+/// keeps about 100 bytes of index per sample. Samples can then be read in any order.
 ///
-/// A damaged shard gives what lies before the damage, a sample without image or without text and
-/// label is left out; both are named in report(). Class names come from `classes.txt`, one a line,
-/// beside the first shard. A shard must not change while it is read: the index would then point to
-/// other bytes, so reading from a shard whose size, time or inode has changed raises.
+/// A damaged shard provides the samples before the damage. A sample without an image, or with
+/// neither text nor label, is left out. Both are listed in report(). Class names come from
+/// `classes.txt` next to the first shard, one name per line. A shard must not change during a run,
+/// because the index would then point to other bytes. Reading from a shard whose size, time or
+/// inode has changed raises.
 class ShardSource : public SampleSource {
  public:
-  /// `spec` as for list_shards. Raises when it names no file or a shard has no usable sample.
+  /// `spec` is as for list_shards. Raises if it matches no file or if a shard has no usable sample.
   explicit ShardSource(const std::string& spec, ShardSourceOptions options = {})
       : ShardSource(list_shards(spec), std::move(options)) {}
 
@@ -69,7 +70,7 @@ class ShardSource : public SampleSource {
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     const auto [shard, located] = locate(index);
-    const auto& entry = located;  // a lambda cannot capture a structured binding
+    const auto& entry = located;  // A lambda cannot capture a structured binding.
     EncodedSample sample;
     sample.key = key_of(shard, *entry);
     sample.source = shards_[shard].path;
@@ -82,7 +83,7 @@ class ShardSource : public SampleSource {
     return sample;
   }
 
-  /// Reads the cls member alone.
+  /// Reads only the cls member.
   [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
     const auto [shard, located] = locate(index);
     const auto& entry = located;
@@ -101,23 +102,23 @@ class ShardSource : public SampleSource {
   }
 
  private:
-  static constexpr std::uint64_t kLargestMember = 1 << 30;  // bytes of one member
-  static constexpr std::size_t kMostOpenFiles = 256;  // below the usual limit of 1,024 a process
+  static constexpr std::uint64_t kLargestMember = 1 << 30;  // Bytes of one member.
+  static constexpr std::size_t kMostOpenFiles = 256;  // Below the usual limit of 1,024 per process.
 
   struct Extent {
     std::uint64_t offset = 0;
-    std::uint32_t size = 0;  // 0: not there
+    std::uint32_t size = 0;  // 0: missing.
   };
   struct Entry {
     Extent image, text, json, label;
-    std::uint32_t key = 0;  // where the key begins in Shard::keys
+    std::uint32_t key = 0;  // Offset of the key in Shard::keys.
   };
   struct Shard {
     std::string path;
-    detail::FileStamp stamp;  // when the index was read
-    std::int64_t begin = 0;   // index of its first sample
+    detail::FileStamp stamp;  // When the index was read.
+    std::int64_t begin = 0;   // Index of its first sample.
     std::vector<Entry> entries;
-    std::string keys;  // all of them, each closed by a zero
+    std::string keys;  // All keys, each terminated by a zero byte.
   };
 
   static std::int64_t samples_in(const Shard& shard) {
@@ -137,8 +138,9 @@ class ShardSource : public SampleSource {
     return shards_[shard].keys.c_str() + entry.key;
   }
 
-  /// Calls `read` with the file of the shard. DataError gets the names of shard and sample. The
-  /// stamp is compared after each reading, which costs one fstat and leaves no time for a change.
+  /// Calls `read` with the file of the shard. Adds the names of the shard and the sample to a
+  /// DataError. The stamp is compared after each read, which costs one fstat and leaves no time for
+  /// an unnoticed change.
   template <class Read>
   void read_members(std::size_t shard, const Entry& entry, Read read) const {
     const std::string& path = shards_[shard].path;
@@ -187,7 +189,7 @@ class ShardSource : public SampleSource {
     for (const TarMember& member : listing.members) {
       const std::size_t slash = member.name.rfind('/');
       const std::size_t dot = member.name.find('.', slash == std::string::npos ? 0 : slash);
-      if (dot == std::string::npos) continue;  // no extension: WebDataset passes over it too
+      if (dot == std::string::npos) continue;  // No extension: WebDataset skips it too.
       if (member.name.compare(0, dot, key) != 0 || key.size() != dot) {
         finish();
         key = member.name.substr(0, dot);
@@ -199,7 +201,7 @@ class ShardSource : public SampleSource {
       if (Extent* const extent = extent_of(entry, member.name.substr(dot + 1)))
         *extent = {member.offset, static_cast<std::uint32_t>(member.size)};
     }
-    // What damage cut off would look like a sample without its last members.
+    // A sample that was cut off by damage looks like one without its last members.
     if (listing.problem) {
       problems.add(path + ": " + *listing.problem);
       const bool complete = entry.image.size && (entry.text.size || entry.json.size);
@@ -211,13 +213,13 @@ class ShardSource : public SampleSource {
         problems.first.empty() ? std::string("the archive is empty") : problems.first.front(), ")",
         archive_hint(file),
         "; a sample needs KEY.jpg (or jpeg, png, webp) next to KEY.txt, KEY.json or KEY.cls."
-        " Make the shard anew or take it out of the list");
+        " Recreate the shard or remove it from the list");
     for (const auto& line : problems.first) report_.add(line);
     report_.skipped += problems.skipped - static_cast<std::int64_t>(problems.first.size());
     shards_.push_back(std::move(shard));
   }
 
-  /// Says so when the file is an archive of another kind.
+  /// Returns a hint if the file is an archive of another kind.
   static std::string archive_hint(const detail::RandomAccessFile& file) {
     std::string magic(std::min<std::uint64_t>(file.size(), 6), '\0');
     file.read(0, magic.data(), magic.size());
@@ -229,7 +231,7 @@ class ShardSource : public SampleSource {
     if (magic.starts_with("\xFD\x37zXZ")) kind = "xz";
     if (kind == nullptr) return "";
     return std::string("; it is a ") + kind +
-           " file, and shards must be plain tar archives, so unpack it";
+           " file, but shards must be plain tar archives; decompress it";
   }
 
   static Extent* extent_of(Entry& entry, std::string extension) {
@@ -282,7 +284,7 @@ class ShardSource : public SampleSource {
     return label;
   }
 
-  /// The shard's file; the one opened longest ago is closed when there are too many.
+  /// Returns the file of the shard. If too many files are open, the one opened first is closed.
   [[nodiscard]] std::shared_ptr<const detail::RandomAccessFile> open(std::size_t shard) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [number, file] : open_files_)

@@ -12,9 +12,9 @@
 
 namespace contrapunto {
 
-/// What `open_source` passes on: it uses the options of the kind of source that it opens.
+/// Options that `open_source` passes on to the kind of source that it opens.
 struct SourceOptions {
-  /// JSON fields of shards or columns of a list that hold captions. When given, they replace
+  /// JSON fields of shards, or columns of a list, that hold captions. If set, they replace
   /// `shards.caption_fields` and `list.caption_columns`.
   std::vector<std::string> caption_fields = {};
   ShardSourceOptions shards = {};

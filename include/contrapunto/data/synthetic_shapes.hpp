@@ -23,15 +23,16 @@
 namespace contrapunto {
 
 struct SyntheticShapesOptions {
-  std::int64_t samples = 6000;   ///< Images in the set; every class gets its share.
-  std::int64_t image_size = 64;  ///< Side of the square images, pixels.
-  std::uint64_t seed = 0;        ///< Another seed gives another set: one to train, one to test.
-  double noise = 12.0;           ///< Largest change of a channel by noise, gray levels.
+  std::int64_t samples = 6000;   ///< Number of images in the set, spread over all classes.
+  std::int64_t image_size = 64;  ///< Side of the square images in pixels.
+  std::uint64_t seed = 0;  ///< Different seeds give different sets, such as one to train and one to
+                           ///< test.
+  double noise = 12.0;     ///< Largest change of a channel by noise, in gray levels.
 };
 
-/// Captioned pictures of one colored shape at a random place and size on gray: 6 colours times 5
-/// shapes are 30 classes. Needs no file and no codec, and a small pair of towers learns it in a
-/// minute, so that every example runs at once. A picture is a pure function of (seed, index).
+/// Captioned pictures of one colored shape at a random position and size on gray. 6 colors times 5
+/// shapes give 30 classes. It needs no files and no codec, and a small pair of towers learns it in
+/// a minute, so that every example can run at once. A picture is a pure function of (seed, index).
 class SyntheticShapes : public SampleSource {
  public:
   explicit SyntheticShapes(SyntheticShapesOptions options = {}) : o_(options) {
@@ -50,8 +51,8 @@ class SyntheticShapes : public SampleSource {
     return names;
   }
 
-  /// The image comes as PPM. The captions are two plain ones, one that tells the size and one that
-  /// tells the place.
+  /// Returns a sample whose image is encoded as PPM. It has four captions: two plain ones, one that
+  /// mentions the size and one that mentions the position.
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "SyntheticShapes: sample ", index, " of ",
                       size());
@@ -99,13 +100,13 @@ class SyntheticShapes : public SampleSource {
   struct Picture {
     std::size_t color = 0;
     std::size_t shape = 0;
-    double x = 0.0;  // center, pixels
+    double x = 0.0;  // Center, in pixels.
     double y = 0.0;
     double radius = 0.0;
-    double background = 0.0;  // gray level
+    double background = 0.0;  // Gray level.
   };
 
-  /// Whether (u, v) lies in the shape; both run from -1 to 1 across it, v downwards.
+  /// Returns whether (u, v) lies in the shape. Both run from -1 to 1 across it, and v points down.
   static bool inside(std::size_t shape, double u, double v) {
     const double distance = u * u + v * v;
     const double larger = std::max(std::abs(u), std::abs(v));
@@ -129,7 +130,7 @@ class SyntheticShapes : public SampleSource {
     for (std::int64_t y = 0; y < o_.image_size; ++y) {
       std::uint8_t* pixel = image.row(y);
       for (std::int64_t x = 0; x < o_.image_size; ++x, pixel += 3) {
-        double covered = 0.0;  // share of four points inside, for smooth edges
+        double covered = 0.0;  // Fraction of four points inside, for antialiasing.
         for (const double dy : {0.25, 0.75})
           for (const double dx : {0.25, 0.75})
             covered += 0.25 * inside(picture.shape,

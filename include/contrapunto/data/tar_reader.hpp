@@ -18,33 +18,34 @@ namespace contrapunto {
 /// A regular file inside a tar archive.
 struct TarMember {
   std::string name;          ///< Full path inside the archive.
-  std::uint64_t offset = 0;  ///< First byte of the content, from the start of the archive.
-  std::uint64_t size = 0;    ///< Bytes of content.
+  std::uint64_t offset = 0;  ///< Offset of the content from the start of the archive.
+  std::uint64_t size = 0;    ///< Size of the content in bytes.
 };
 
 /// The members up to the first damage, in archive order.
 struct TarListing {
   std::vector<TarMember> members;
-  std::optional<std::string> problem;  ///< "at OFFSET: reason" when reading had to stop early.
+  std::optional<std::string> problem;  ///< "at OFFSET: reason" if reading had to stop early.
 };
 
 namespace detail {
 
 constexpr std::uint64_t kTarBlock = 512;
-constexpr std::uint64_t kTarLongestName = 1 << 20;  // bytes; a longer one is taken for damage
+constexpr std::uint64_t kTarLongestName = 1 << 20;  // Bytes; a longer name is treated as damage.
 using TarHeader = std::array<unsigned char, kTarBlock>;
 
 [[noreturn]] inline void tar_error(std::uint64_t offset, const std::string& reason) {
   throw DataError("at " + std::to_string(offset) + ": " + reason);
 }
 
-/// A number field: octal digits, or base 256 when the top bit is set (GNU, for 8 GiB and more).
+/// Parses a number field: octal digits, or base 256 if the top bit is set (GNU, for 8 GiB and
+/// more).
 inline std::optional<std::uint64_t> tar_number(const unsigned char* field, std::size_t length) {
   std::uint64_t value = 0;
   if (field[0] & 0x80) {
     for (std::size_t i = 0; i < length; ++i) {
       const std::uint64_t byte = i == 0 ? field[0] & 0x7Fu : field[i];
-      if (value >> 55) return std::nullopt;  // also catches negative numbers
+      if (value >> 55) return std::nullopt;  // Also rejects negative numbers.
       value = (value << 8) | byte;
     }
     return value;
@@ -59,7 +60,7 @@ inline std::optional<std::uint64_t> tar_number(const unsigned char* field, std::
   return ends_well ? std::optional(value) : std::nullopt;
 }
 
-/// The sum counts the checksum field as blanks; old writers summed signed bytes.
+/// The sum counts the checksum field as spaces. Old writers summed signed bytes.
 inline bool tar_checksum_matches(const TarHeader& header) {
   std::int64_t plain = 0;
   std::int64_t with_signs = 0;
@@ -80,7 +81,7 @@ inline std::string tar_text(const unsigned char* field, std::size_t length) {
   return {text, end ? static_cast<std::size_t>(static_cast<const char*>(end) - text) : length};
 }
 
-/// The name in the header; POSIX archives hold its beginning in a second field.
+/// Returns the name in the header. POSIX archives store its beginning in a second field.
 inline std::string tar_name(const TarHeader& header) {
   std::string name = tar_text(header.data(), 100);
   const bool posix = std::memcmp(&header[257], "ustar\0", 6) == 0;
@@ -88,7 +89,7 @@ inline std::string tar_name(const TarHeader& header) {
   return name;
 }
 
-/// What a pax extended header says about the next member. Records are "LENGTH KEY=VALUE\n".
+/// The contents of a pax extended header for the next member. Records are "LENGTH KEY=VALUE\n".
 struct PaxRecords {
   std::optional<std::string> path;
   std::optional<std::uint64_t> size;
@@ -131,19 +132,19 @@ void list_tar_members(const Source& source, std::vector<TarMember>& members) {
   while (at < source.size()) {
     if (source.size() - at < kTarBlock) tar_error(at, "truncated header");
     source.read(at, header.data(), header.size());
-    if (header == TarHeader{}) return;  // end of the archive
+    if (header == TarHeader{}) return;  // End of the archive.
     if (!tar_checksum_matches(header)) tar_error(at, "bad header checksum");
     const unsigned char type = header[156];
     auto size = tar_number(&header[124], 12);
     if (!size) tar_error(at, "bad size field");
-    // Links, devices and directories have no content, whatever their size field says.
+    // Links, devices and directories have no content, whatever their size field contains.
     if (type >= '1' && type <= '6') size = 0;
     const bool regular = type == '0' || type == '\0' || type == '7';
     if (regular && pax.size) size = pax.size;
     const std::uint64_t content = at + kTarBlock;
     if (*size > source.size() - content)
       tar_error(at, "truncated: member '" + tar_name(header) + "' needs " + std::to_string(*size) +
-                        " bytes, the file holds " + std::to_string(source.size() - content) +
+                        " bytes, but the file has " + std::to_string(source.size() - content) +
                         " more");
     if (type == 'L' || type == 'x') {
       if (*size > kTarLongestName) tar_error(at, "name header is too long");
@@ -172,9 +173,10 @@ void list_tar_members(const Source& source, std::vector<TarMember>& members) {
 
 }  // namespace detail
 
-/// Walks the headers of a tar archive: ustar, GNU long names and pax. Never raises on damage: it
-/// lists what lies before and says in `problem` where and why it stopped.
-/// `Source` has `size()` and `read(offset, target, bytes)`; see RandomAccessFile.
+/// Lists the members of a tar archive (ustar, GNU long names and pax) by reading its headers. It
+/// never raises for damage: it lists the members before the damage and reports in `problem` where
+/// and why it stopped. `Source` has `size()` and `read(offset, target, bytes)`; see
+/// RandomAccessFile.
 template <class Source>
 [[nodiscard]] TarListing list_tar(const Source& source) {
   TarListing listing;

@@ -27,20 +27,21 @@
 namespace contrapunto {
 
 struct TextPairLoaderOptions {
-  std::int64_t batch_size = 256;    ///< Pairs in one batch of this rank.
-  std::int64_t hard_negatives = 0;  ///< ys of other pairs of the group, for each pair.
+  std::int64_t batch_size = 256;    ///< Pairs in a batch of this rank.
+  std::int64_t hard_negatives = 0;  ///< Hard negatives per pair: ys of other pairs of the same
+                                    ///< group.
   std::uint64_t seed = 0;
   Ranks ranks = {};  ///< Ranks that share an epoch; the default is one process.
 };
 
-/// Batches of text pairs that were tokenized once and are kept in memory. A batch holds "x" and
-/// "y", int64 [B, L] padded with 0, and with hard negatives "negatives" [B, K, L]; keys are the
-/// numbers of the pairs. An epoch is a permutation of the pairs, a pure function of their number,
-/// the seed and the epoch. Full batches are cut from it one after the other, and the rows of a
-/// batch are parted among the ranks.
+/// Loads batches of text pairs that are tokenized once and kept in memory. A batch holds "x" and
+/// "y", int64 [B, L] padded with 0, and with hard negatives "negatives" [B, K, L]. The keys are the
+/// numbers of the pairs. An epoch is a permutation of the pairs, which is a pure function of their
+/// number, the seed and the epoch. Full batches are consecutive parts of it, and the rows of a
+/// batch are divided among the ranks.
 class TextPairLoader {
  public:
-  /// Raises when a rank would not get one full batch.
+  /// Raises if an option is out of range or if the pairs do not fill one batch per rank.
   TextPairLoader(const std::vector<TextPair>& pairs, const Tokenizer& x, const Tokenizer& y,
                  TextPairLoaderOptions options = {})
       : o_(std::move(options)) {
@@ -56,10 +57,10 @@ class TextPairLoader {
     TORCH_CHECK(o_.hard_negatives >= 0, "TextPairLoader: hard_negatives (", o_.hard_negatives,
                 ") must not be negative");
     TORCH_CHECK(size_of(pairs) >= pairs_together(), "TextPairLoader: ", pairs.size(),
-                " pairs are less than one batch of ", o_.batch_size, " on each of ",
+                " pairs are fewer than one batch of ", o_.batch_size, " on each of ",
                 o_.ranks.size(), " ranks; lower batch_size");
     TORCH_CHECK(o_.hard_negatives == 0 || pairs.size() > 1,
-                "TextPairLoader: one pair has no other pair for a hard negative");
+                "TextPairLoader: a single pair has no other pair that could be its hard negative");
     x_ = x.encode_all(xs);
     y_ = y.encode_all(ys);
     group_of_.resize(pairs.size(), -1);
@@ -76,8 +77,8 @@ class TextPairLoader {
   /// The epoch that was started last.
   [[nodiscard]] std::int64_t epoch() const { return epoch_; }
 
-  /// Begins epoch `epoch` at its pair number `first_sample`, counted over all ranks, from 0 to
-  /// size().
+  /// Starts epoch `epoch` at pair number `first_sample`, counted over all ranks, from 0 to size().
+  /// Raises for a negative epoch and for a `first_sample` out of range.
   void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
     TORCH_CHECK(epoch >= 0, "TextPairLoader: epoch (", epoch, ") must not be negative");
     TORCH_CHECK(0 <= first_sample && first_sample <= size(), "TextPairLoader: first_sample (",
@@ -87,23 +88,23 @@ class TextPairLoader {
     next_ = first_sample;
   }
 
-  /// `epoch` and `samples`: how many pairs of it next() has handed out over all ranks, from the
-  /// beginning of the epoch.
+  /// Saves `epoch` and `samples`, the number of pairs that next() has returned since the start of
+  /// the epoch, over all ranks.
   [[nodiscard]] State save_state() const {
     State state;
     state.scalars = {{"epoch", epoch_}, {"samples", next_}};
     return state;
   }
 
-  /// Starts the epoch of `state` at the pair after those that were handed out.
+  /// Resumes the epoch of `state` at the pair after those that were returned.
   void load_state(const State& state) {
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
-  /// `wait_seconds` is the time that next() took to make its batches.
+  /// `wait_seconds` is the time that next() spent on making batches.
   [[nodiscard]] LoaderStatistics statistics() const { return statistics_; }
 
-  /// The next batch, or nothing at the end of the epoch.
+  /// Returns the next batch, or nothing at the end of the epoch.
   [[nodiscard]] std::optional<Batch> next() {
     if (size() - next_ < pairs_together()) return std::nullopt;
     const auto start = std::chrono::steady_clock::now();
@@ -123,7 +124,7 @@ class TextPairLoader {
       auto others = at::empty({o_.batch_size * o_.hard_negatives}, at::kLong);
       auto* other = others.mutable_data_ptr<std::int64_t>();
       for (std::int64_t i = 0; i < o_.batch_size; ++i) {
-        // Stream numbers behind those of the permutation.
+        // Stream numbers that are not used by the permutation.
         RandomStream random(o_.seed, static_cast<std::uint64_t>(epoch_),
                             (std::uint64_t{1} << 40) + static_cast<std::uint64_t>(row[i]));
         for (std::int64_t k = 0; k < o_.hard_negatives; ++k) *other++ = another(row[i], random);
@@ -140,20 +141,20 @@ class TextPairLoader {
   }
 
  private:
-  /// Pairs in one batch of all ranks.
+  /// Number of pairs in one batch, over all ranks.
   [[nodiscard]] std::int64_t pairs_together() const { return o_.batch_size * o_.ranks.size(); }
 
   static std::int64_t size_of(const std::vector<TextPair>& pairs) {
     return static_cast<std::int64_t>(pairs.size());
   }
 
-  /// Without the columns that are padding in every row.
+  /// Removes the columns that are padding in every row.
   static at::Tensor trimmed(const at::Tensor& tokens) {
     const auto longest = tokens.argmax(1).max().item<std::int64_t>() + 1;
     return tokens.narrow(1, 0, longest).contiguous();
   }
 
-  /// A pair of the group of `pair` but not itself; of all pairs where the group has no other.
+  /// Returns another pair of the group of `pair`, or any other pair if the group has no other.
   [[nodiscard]] std::int64_t another(std::int64_t pair, RandomStream& random) const {
     const auto number = group_of_[static_cast<std::size_t>(pair)];
     const auto* group = number < 0 ? nullptr : &groups_[static_cast<std::size_t>(number)];
@@ -168,10 +169,10 @@ class TextPairLoader {
 
   TextPairLoaderOptions o_;
   at::Tensor x_, y_;                               // int64 [N, L], padded with 0
-  std::vector<std::vector<std::int64_t>> groups_;  // pairs of each
-  std::vector<std::int64_t> group_of_;             // of each pair; -1: none
+  std::vector<std::vector<std::int64_t>> groups_;  // Pairs of each group.
+  std::vector<std::int64_t> group_of_;             // Group of each pair; -1: none.
   std::int64_t epoch_ = 0;
-  std::int64_t next_ = 0;  // place in the epoch
+  std::int64_t next_ = 0;  // Position in the epoch.
   LoaderStatistics statistics_;
 };
 static_assert(Loader<TextPairLoader>);

@@ -22,26 +22,27 @@ namespace contrapunto {
 
 /// Two texts that belong together.
 struct TextPair {
-  std::string x;  ///< A query, say.
-  std::string y;  ///< What it should find.
-  /// Pairs of one group are alike, so their ys are hard negatives of one another; may be empty.
+  std::string x;  ///< For example a query.
+  std::string y;  ///< The text that it should find.
+  /// Pairs of the same group are similar, so their ys are hard negatives of one another. May be
+  /// empty.
   std::string group;
 };
 
 struct TextPairFields {
   std::string x = "query";
   std::string y = "code";
-  std::string group = {};  ///< Empty: pairs have no group.
+  std::string group = {};  ///< If empty, pairs have no group.
 };
 
 struct TextPairs {
   std::vector<TextPair> pairs;
-  DataReport report;  ///< Lines that were left out, "file:line: reason".
+  DataReport report;  ///< Lines that were left out: "file:line: reason".
 };
 
 namespace detail {
 
-/// A file of JSON lines, plain or compressed.
+/// Reads a file of JSON lines, plain or gzip-compressed.
 inline std::string read_json_lines(const std::filesystem::path& path) {
 #ifdef CONTRAPUNTO_HAS_TEXT
   return read_gzip(path);
@@ -57,9 +58,9 @@ inline std::string read_json_lines(const std::filesystem::path& path) {
 
 }  // namespace detail
 
-/// Reads JSON lines with one object per line that has the two fields. A line without such an
-/// object, or with an empty text, is left out and counted. The file may be gzip-compressed in
-/// programs that link the component `text`. Raises when the file cannot be read or no pair remains.
+/// Reads JSON lines with one object per line that has the two fields. A line without such an object
+/// or with an empty text is left out and counted. The file may be gzip-compressed in programs that
+/// link the component `text`. Raises if the file cannot be read or if no pair remains.
 [[nodiscard]] inline TextPairs read_text_pairs(const std::filesystem::path& path,
                                                const TextPairFields& fields = {}) {
   TextPairs result;

@@ -16,7 +16,7 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Dtype and shape of `tensor`: "Float [2, 3]".
+/// Returns the dtype and shape of `tensor`, such as "Float [2, 3]".
 inline std::string describe_tensor(const at::Tensor& tensor) {
   std::string text = std::string(c10::toString(tensor.scalar_type())) + " [";
   for (std::int64_t d = 0; d < tensor.dim(); ++d)
@@ -24,7 +24,7 @@ inline std::string describe_tensor(const at::Tensor& tensor) {
   return text + "]";
 }
 
-/// Number, dtypes and shapes of `tensors` as a text that ranks can compare.
+/// Returns the number, dtypes and shapes of `tensors` as a text that ranks can compare.
 inline std::string describe_tensors(const std::vector<at::Tensor>& tensors) {
   std::string text = std::to_string(tensors.size()) + " tensors";
   for (const auto& tensor : tensors) text += "; " + describe_tensor(tensor);
@@ -33,8 +33,8 @@ inline std::string describe_tensors(const std::vector<at::Tensor>& tensors) {
 
 }  // namespace detail
 
-/// Overwrites `tensors`, such as a model's parameters and buffers, with those of rank `root`: how a
-/// run with several ranks starts from one model. Raises on every rank when number, shapes or dtypes
+/// Overwrites `tensors`, such as a model's parameters and buffers, with those of rank `root`, so
+/// that all ranks start from the same model. Raises on every rank if the number, shapes or dtypes
 /// differ between ranks. Collective.
 inline void broadcast_tensors_(std::vector<at::Tensor> tensors, const Ranks& ranks,
                                std::int64_t root = 0) {
@@ -44,10 +44,10 @@ inline void broadcast_tensors_(std::vector<at::Tensor> tensors, const Ranks& ran
   for (auto& tensor : tensors) ranks.broadcast_(tensor, root);
 }
 
-/// Overwrites all parameters and buffers of `module` with those of rank `root`: how a run with
-/// several ranks starts from one model. `module` is a torch::nn::Module or has the same
-/// named_parameters() and named_buffers(). Raises on every rank when the names, shapes or dtypes
-/// differ between ranks, and names the tensors that do. Collective.
+/// Overwrites all parameters and buffers of `module` with those of rank `root`, so that all ranks
+/// start from the same model. `module` is a torch::nn::Module or any type with the same
+/// named_parameters() and named_buffers(). Raises on every rank if the names, shapes or dtypes
+/// differ between ranks; the message names the tensors that differ. Collective.
 template <class Module>
 void broadcast_module_(const Module& module, const Ranks& ranks, std::int64_t root = 0) {
   if (ranks.size() == 1) return;

@@ -12,22 +12,22 @@
 
 namespace contrapunto {
 
-/// What the ranks of a run do together. Every rank calls the same operations in the same order with
-/// tensors of the same shape and dtype. Gradients never flow through a communicator, and what it
-/// returns is contiguous.
+/// The collective operations of the ranks of a run. Every rank must call the same operations in the
+/// same order with tensors of the same shape and dtype. Gradients do not flow through a
+/// communicator, and all returned tensors are contiguous.
 ///
-///   rank(), size()            this rank, 0 to size() - 1; number of ranks
-///   device()                  where small tensors must be to be exchanged: CPU, or the rank's GPU
-///   all_reduce_sum_(tensor)   sums `tensor` over the ranks, in place, the same bits on every rank
-///   all_reduce_sum_async(t)   the same, started only: `t` holds the sum after wait() on what is
-///                             returned, and must be left alone until then
+///   rank(), size()            this rank, from 0 to size() - 1, and the number of ranks
+///   device()                  device for small tensors to be exchanged: CPU, or the rank's GPU
+///   all_reduce_sum_(tensor)   sums `tensor` over the ranks in place, the same bits on every rank
+///   all_reduce_sum_async(t)   starts the same operation: `t` holds the sum after wait() on the
+///                             result and must not be used before
 ///   all_gather(tensor)        [W, ...]: row r is the tensor of rank r; `.flatten(0, 1)` of it
 ///                             concatenates without a copy
 ///   reduce_scatter_sum(t)     [W, ...] to [...]: row rank() of the sum over the ranks
-///   ring_shift(tensor, by)    starts a step around the ring of ranks: sends `tensor` to rank
-///                             (rank() - by) mod W; wait() on what is returned gives the tensor of
-///                             rank (rank() + by) mod W. `tensor` must not be written to before;
-///                             when `by` is a multiple of W it is itself what comes back
+///   ring_shift(tensor, by)    starts a shift around the ring of ranks: it sends `tensor` to rank
+///                             (rank() - by) mod W; wait() on the result gives the tensor of rank
+///                             (rank() + by) mod W. `tensor` must not be written to before; if `by`
+///                             is a multiple of W, `tensor` itself is returned
 ///   broadcast_(tensor, root)  overwrites `tensor` with that of rank `root`
 ///   barrier()                 returns once every rank has called it
 template <class C>

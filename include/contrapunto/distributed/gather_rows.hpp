@@ -19,17 +19,18 @@ namespace contrapunto {
 
 /// The rows of all ranks, in the order of the ranks.
 struct GatheredRows {
-  at::Tensor rows;                  ///< [N, ...], N the sum of `sizes`; contiguous, no history.
-  std::vector<std::int64_t> sizes;  ///< W numbers of rows; that of rank r is sizes[r].
-  std::int64_t offset = 0;          ///< Where this rank's rows begin in `rows`.
+  at::Tensor rows;  ///< [N, ...], where N is the sum of `sizes`; contiguous and detached.
+  std::vector<std::int64_t> sizes;  ///< [W] Number of rows of each rank.
+  std::int64_t offset = 0;          ///< Index of this rank's first row in `rows`.
 };
 
-/// Concatenates `tensor` [b_r, ...] of all ranks; b_r may differ and be 0. Raises on every rank
-/// when the rows of two ranks do not have the same number of elements. The dtype must be the same
-/// everywhere. Costs one exchange of sizes, which the host waits for; when they differ, also
-/// padding to the largest and a copy. With one rank `rows` shares the memory of `tensor`.
+/// Concatenates `tensor` [b_r, ...] of all ranks; b_r may differ between ranks and may be 0. Raises
+/// if `tensor` has no dimensions, and on every rank if the rows of two ranks have different numbers
+/// of elements. The dtype must be the same on all ranks. It costs one exchange of sizes, for which
+/// the host waits. If the sizes differ, it also costs padding to the largest and a copy. With one
+/// rank `rows` shares the memory of `tensor`.
 [[nodiscard]] inline GatheredRows gather_rows(const Ranks& ranks, const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.dim() >= 1, "gather_rows: the tensor has no rows, its shape is []");
+  TORCH_CHECK(tensor.dim() >= 1, "gather_rows: the tensor has no rows; its shape is []");
   const auto ours = tensor.detach();
   if (ranks.size() == 1) return {ours.contiguous(), {ours.size(0)}, 0};
   std::int64_t row_elements = 1;

@@ -18,9 +18,10 @@
 
 namespace contrapunto {
 
-/// `gather_rows` whose `rows` are a function of `tensor` [b_r, ...] of every rank: backward sums
-/// over the ranks what they make of a row, and hands it to the rank the row came from. The backward
-/// is collective too, so all ranks must record and run the same graph. Raises as `gather_rows`.
+/// Works like `gather_rows`, but the returned `rows` are a differentiable function of `tensor`
+/// [b_r, ...] of every rank. The backward sums the gradient of each row over the ranks and returns
+/// it to the rank that owns the row. The backward is collective too, so all ranks must record and
+/// run the same graph. Raises as `gather_rows` does.
 [[nodiscard]] inline GatheredRows gather_with_gradient(const Ranks& ranks,
                                                        const at::Tensor& tensor) {
   auto gathered = gather_rows(ranks, tensor);

@@ -31,9 +31,11 @@
 namespace contrapunto {
 
 struct GradientSyncOptions {
-  double bucket_megabytes = 25.0;  ///< MiB of gradients that travel together; above 0.
-  /// Halves the traffic of float32 gradients: they are rounded to bfloat16 before they are summed,
-  /// and the sum is one of bfloat16 numbers, with 8 bits. Other dtypes travel as they are.
+  double bucket_megabytes = 25.0;  ///< Size of a bucket of gradients that are reduced together, in
+                                   ///< MiB; above 0.
+  /// Halves the traffic of float32 gradients by rounding them to bfloat16 before they are summed.
+  /// The sum is then accumulated in bfloat16, with 8 significant bits. Other dtypes are not
+  /// converted.
   bool bf16 = false;
 };
 
@@ -55,28 +57,29 @@ class CallAfterNode : public torch::autograd::FunctionPostHook {
 
 }  // namespace detail
 
-/// Sums gradients over the ranks while backward is still computing others. Sums, not means: the
-/// loss of a rank is to be its share of the loss of the whole batch. The step strategies own one;
-/// make one yourself for a loop without them.
+/// Sums gradients over the ranks while the backward still computes other gradients. It computes
+/// sums rather than means: the loss of a rank must be its share of the loss of the whole batch. The
+/// step strategies have their own GradientSync. Create one only for a training loop without them.
 ///
 ///   sync.begin_overlap();    // before the last backward of a step
 ///   loss.backward();         // earlier backwards of the step only accumulate
 ///   sync.wait();             // .grad now holds the sum over the ranks
 ///
-/// Gradients travel in buckets, filled from the last parameter to the first because backward comes
-/// by them in this order; a bucket leaves when all its gradients are there, and buckets leave in
-/// the same order on all ranks. A parameter without a gradient on this rank counts as zeros if
-/// another rank has one, and stays without when none has. wait() without begin_overlap()
+/// Gradients are reduced in buckets, as in PyTorch's DistributedDataParallel. Buckets are filled
+/// from the last parameter to the first, because the backward reaches parameters in this order. A
+/// bucket is sent when all of its gradients are ready, and buckets are sent in the same order on
+/// all ranks. If a parameter has no gradient on this rank but has one on another rank, this rank
+/// contributes zeros. If no rank has a gradient, it stays undefined. wait() without begin_overlap()
 /// sends everything at once.
 ///
-/// Where the backward itself exchanges tensors, all ranks must run the same graph. Gradients of one
-/// device must come from one CUDA stream. Afterwards float gradients of a bucket are views of one
-/// piece of memory.
+/// If the backward itself exchanges tensors, all ranks must run the same graph. Gradients on the
+/// same device must come from one CUDA stream. After wait() the float gradients of a bucket are
+/// views of a single tensor.
 class GradientSync {
  public:
-  /// Takes those of `parameters` that require a gradient, each once. Make it when the model has its
-  /// device and dtype. Collective: raises on every rank when the ranks' parameters differ. With one
-  /// rank nothing is done, now or later.
+  /// Uses those of `parameters` that require a gradient, each once. Create it after the model has
+  /// its final device and dtype. Collective: raises on every rank if the ranks' parameters differ.
+  /// With one rank nothing is ever done.
   [[nodiscard]] GradientSync(const std::vector<at::Tensor>& parameters, Ranks ranks,
                              GradientSyncOptions options = {})
       : ranks_(std::move(ranks)), o_(options) {
@@ -88,7 +91,7 @@ class GradientSync {
                             detail::describe_tensors(parameters_));
     fill_buckets();
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
-      // The node lives only as long as somebody holds it, and the hook with it.
+      // The node, and the hook with it, lives only as long as something holds a reference to it.
       auto node = torch::autograd::impl::grad_accumulator(parameters_[p]);
       const auto key =
           node->add_post_hook(std::make_unique<detail::CallAfterNode>([this, p] { arrived(p); }));
@@ -98,13 +101,14 @@ class GradientSync {
 
   GradientSync(const GradientSync&) = delete;
   GradientSync& operator=(const GradientSync&) = delete;
-  /// Not while a backward runs.
+  /// Must not run during a backward.
   ~GradientSync() {
     for (const auto& [node, key] : hooks_) node->del_post_hook(key);
   }
 
-  /// From now on gradients leave as they arrive. Raises when wait() has not been called since the
-  /// last time. A gradient that arrives after its bucket left makes the backward raise.
+  /// From now on gradients are sent as soon as they are ready. Raises if wait() has not been called
+  /// since the last begin_overlap(). If a gradient arrives after its bucket was sent, the backward
+  /// raises.
   void begin_overlap() {
     const std::scoped_lock lock(mutex_);
     TORCH_CHECK(!overlapping_,
@@ -113,7 +117,7 @@ class GradientSync {
     overlapping_ = ranks_.size() > 1;
   }
 
-  /// Sends what has not left, waits for everything and writes the sums to the gradients.
+  /// Sends the remaining gradients, waits for all of them and writes the sums to `.grad`.
   void wait() {
     if (ranks_.size() == 1) return;
     const at::NoGradGuard no_grad;
@@ -131,19 +135,19 @@ class GradientSync {
   }
 
  private:
-  /// Gradients that travel together, behind each other in one tensor, followed by one number for
-  /// each: how many ranks have it.
+  /// Gradients that are reduced together. They are stored one after another in a single tensor,
+  /// followed by one number for each gradient: how many ranks have it.
   struct Bucket {
-    std::vector<std::size_t> members;  // places in parameters_
+    std::vector<std::size_t> members;  // Indices into parameters_.
     std::vector<std::int64_t> offsets;
     std::int64_t elements = 0;
     std::size_t missing = 0;
     std::optional<PendingTensor> pending;
     at::Tensor flat;
-    std::vector<at::Tensor> views;  // of flat, in the shape of the members
+    std::vector<at::Tensor> views;  // Views of `flat` in the shapes of the members.
   };
 
-  static constexpr std::int64_t kAlignment = 64;  // elements; kernels read 16 bytes at a time
+  static constexpr std::int64_t kAlignment = 64;  // Elements; kernels read 16 bytes at a time.
 
   void take(const std::vector<at::Tensor>& parameters) {
     std::set<const void*> seen;
@@ -175,7 +179,7 @@ class GradientSync {
     }
     for (auto& [kind, bucket] : open)
       if (!bucket.members.empty()) buckets_.push_back(std::move(bucket));
-    // A bucket is complete when the first of its parameters is.
+    // Buckets are sorted by the order in which the backward completes them.
     std::sort(buckets_.begin(), buckets_.end(),
               [](const Bucket& a, const Bucket& b) { return a.members.back() > b.members.back(); });
     for (std::size_t b = 0; b < buckets_.size(); ++b) {
@@ -184,7 +188,7 @@ class GradientSync {
     }
   }
 
-  // Called by autograd, on a CUDA device from a thread of its own.
+  // Called by autograd, on a CUDA device from another thread.
   void arrived(std::size_t p) {
     const std::scoped_lock lock(mutex_);
     if (!overlapping_) return;
@@ -196,7 +200,7 @@ class GradientSync {
     has_arrived_[p] = true;
     --buckets_[bucket_of_[p]].missing;
     const at::NoGradGuard no_grad;
-    // In order: another rank may complete its buckets in another one.
+    // Buckets are sent in order, because another rank may complete its buckets in another order.
     for (; next_ < buckets_.size() && buckets_[next_].missing == 0; ++next_)
       launch(buckets_[next_]);
   }
@@ -213,7 +217,7 @@ class GradientSync {
     for (std::size_t m = 0; m < bucket.members.size(); ++m) {
       const auto& parameter = parameters_[bucket.members[m]];
       const auto part = bucket.flat.narrow(0, bucket.offsets[m], parameter.numel());
-      // Kernels that walk memory want gradients laid out like their parameters.
+      // Kernels that iterate over memory need gradients with the strides of their parameters.
       bucket.views.push_back(parameter.is_non_overlapping_and_dense()
                                  ? part.as_strided(parameter.sizes(), parameter.strides()).detach()
                                  : part.view(parameter.sizes()).detach());
@@ -227,12 +231,12 @@ class GradientSync {
                       gradient.device() == first.device(),
                   "GradientSync: the gradient of parameter #", numbers_[bucket.members[m]], " is ",
                   gradient.toString(), " on ", gradient.device(), ", expected ", first.toString(),
-                  " on ", first.device(), "; make GradientSync after moving the model");
+                  " on ", first.device(), "; create GradientSync after moving the model");
       to.push_back(bucket.views.back());
       from.push_back(gradient);
     }
     if (!to.empty()) at::_foreach_copy_(to, from);
-    // The copies take the place of the gradients, whose memory is free from now on.
+    // The copies replace the gradients, whose memory is free from now on.
     if (!narrow)
       for (std::size_t m = 0; m < bucket.members.size(); ++m) {
         auto& gradient = parameters_[bucket.members[m]].mutable_grad();
@@ -252,13 +256,13 @@ class GradientSync {
       const auto& parameter = parameters_[bucket.members[m]];
       auto& gradient = parameter.mutable_grad();
       if (!gradient.defined()) {
-        // Only a rank that lacks a gradient has to ask, and to wait for the answer.
+        // Only a rank that lacks a gradient needs the flags and has to wait for them.
         if (!flags.defined())
           flags = bucket.flat.narrow(0, bucket.elements, count).to(at::kCPU, at::kFloat);
         if (flags.data_ptr<float>()[m] == 0.0f) continue;
         gradient = narrow ? at::empty_like(parameter.detach()) : bucket.views[m];
       }
-      if (!narrow) continue;  // the gradient is the view
+      if (!narrow) continue;  // The gradient already is the view.
       to.push_back(gradient);
       from.push_back(bucket.views[m]);
     }
@@ -270,19 +274,19 @@ class GradientSync {
 
   Ranks ranks_;
   GradientSyncOptions o_;
-  std::vector<at::Tensor> parameters_;  // that require a gradient, each once
-  std::vector<std::size_t> numbers_;    // their places in what the caller gave
+  std::vector<at::Tensor> parameters_;  // Those that require a gradient, each once.
+  std::vector<std::size_t> numbers_;    // Their indices in the caller's list.
   std::vector<std::size_t> bucket_of_;
   std::vector<Bucket> buckets_;
-  // A std::shared_ptr, in newer LibTorch an intrusive pointer.
+  // A std::shared_ptr; in newer LibTorch versions an intrusive pointer.
   using NodePointer =
       decltype(torch::autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()));
   std::vector<std::pair<NodePointer, std::uintptr_t>> hooks_;
 
-  std::mutex mutex_;  // for what follows, and for the buckets
+  std::mutex mutex_;  // Guards the following members and the buckets.
   bool overlapping_ = false;
   std::vector<bool> has_arrived_;
-  std::size_t next_ = 0;  // bucket that leaves next
+  std::size_t next_ = 0;  // Next bucket to send.
 };
 
 }  // namespace contrapunto

@@ -31,25 +31,26 @@
 namespace contrapunto {
 
 struct JoinOptions {
-  /// Where this rank trains: "cpu", "cuda" (the GPU of its local rank), "cuda:N", or empty for
-  /// "cuda" where LibTorch finds a GPU and "cpu" elsewhere.
+  /// Device on which this rank trains: "cpu", "cuda" (the GPU of its local rank) or "cuda:N". Empty
+  /// means "cuda" if LibTorch finds a GPU and "cpu" otherwise.
   std::string device = {};
-  /// How long to wait for the other ranks to arrive.
+  /// Time to wait for the other ranks to arrive.
   std::chrono::milliseconds timeout = std::chrono::seconds(60);
-  /// How long a collective may take. The watchdog usually finds the cause long before.
+  /// Time that a collective may take. The watchdog usually finds the cause of a failure much
+  /// earlier.
   std::chrono::milliseconds collective_timeout = std::chrono::minutes(10);
   RankWatchdogOptions watchdog = {};
-  /// Called from a thread of the watchdog, at most once, with the reason why the run cannot go on.
-  /// Empty: writes the reason to stderr and ends the process with _Exit(1), because a collective
-  /// that never returns cannot be left in any other way. This default is the one place where the
-  /// library prints or exits.
+  /// Called at most once, from a thread of the watchdog, with the reason why the run cannot
+  /// continue. If empty, the reason is written to stderr and the process ends with _Exit(1),
+  /// because there is no other way to leave a collective that never returns. This default is the
+  /// only place where the library prints or exits.
   std::function<void(const std::string&)> on_failure = {};
 };
 
 namespace detail {
 
-/// The device that `name` (as JoinOptions::device) means for this rank, with `gpus` CUDA devices in
-/// sight of the process.
+/// Returns the device that `name` (see JoinOptions::device) means for this rank, if the process
+/// sees `gpus` CUDA devices. Raises for an unknown name or a missing device.
 inline c10::Device rank_device(const std::string& name, const LaunchEnvironment& launch,
                                std::int64_t gpus) {
   if (name == "cpu" || (name.empty() && gpus == 0)) return c10::Device(c10::kCPU);
@@ -65,7 +66,7 @@ inline c10::Device rank_device(const std::string& name, const LaunchEnvironment&
               launch.local_size,
               " ranks run on this machine and each needs a GPU of its own; use \"cuda\", which "
               "takes the GPU of the local rank");
-  // Slurm and others may show each rank its own GPU only, which then is number 0.
+  // Slurm and other launchers may show each rank only its own GPU, which is then number 0.
   const std::int64_t index = has_index ? std::stoll(digits) : gpus == 1 ? 0 : launch.local_rank;
   TORCH_CHECK(index < gpus, "JoinOptions::device: local rank ", launch.local_rank,
               " would train on cuda:", index, ", but this process sees only ", gpus,
@@ -75,7 +76,7 @@ inline c10::Device rank_device(const std::string& name, const LaunchEnvironment&
 
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED
 /// The process group of a run together with the store and the watchdog that it needs. Copies share
-/// them; when the last copy is destroyed without sign_off(), the other ranks are told.
+/// them. If the last copy is destroyed without sign_off(), the other ranks are told.
 class JoinedRanks : public ProcessGroupCommunicator {
  public:
   JoinedRanks(ProcessGroupCommunicator communicator, c10::Device device,
@@ -105,7 +106,7 @@ inline Ranks connect_joined_ranks(const LaunchEnvironment& launch, c10::Device d
   const auto store = open_tcp_store(launch, options.timeout);
   wait_for_ranks(*c10::make_intrusive<c10d::PrefixStore>("join", store), launch.rank, launch.size,
                  options.timeout);
-  // The watchdog goes first: a rank may also die while the group is being connected.
+  // The watchdog is created first, because a rank may also die while the group is being connected.
   auto on_failure = options.on_failure;
   if (!on_failure)
     on_failure = [](const std::string& why) {
@@ -129,11 +130,12 @@ inline Ranks connect_joined_ranks(const LaunchEnvironment& launch, c10::Device d
 
 }  // namespace detail
 
-/// Joins the run that `launch` describes; with one rank it returns at once. Collective: returns
+/// Joins the run that `launch` describes. With one rank it returns at once. Collective: returns
 /// when all ranks are connected. Raises after JoinOptions::timeout and then names the missing
-/// ranks; raises for a device that is not there, and for more than one rank in a program that was
-/// built without the component `distributed`. A CUDA device becomes the calling thread's current
-/// one. What is returned keeps the connections open as long as a copy of it exists.
+/// ranks. Also raises if the device does not exist, if a timeout is not positive, and for more than
+/// one rank in a program that was built without the component `distributed`. A CUDA device becomes
+/// the current device of the calling thread. The connections stay open as long as a copy of the
+/// result exists.
 [[nodiscard]] inline Ranks join_ranks(const LaunchEnvironment& launch,
                                       const JoinOptions& options = {}) {
   TORCH_CHECK(options.timeout.count() > 0 && options.collective_timeout.count() > 0,
@@ -154,9 +156,9 @@ inline Ranks connect_joined_ranks(const LaunchEnvironment& launch, c10::Device d
 }
 
 /// Joins the ranks that torchrun, Slurm's srun, Open MPI's or MPICH's mpirun or scripts/launch
-/// started, and is alone when none of them did. This function is the one place where the library
-/// reads the process's environment (see read_launch_environment). A program is then the same text
-/// for any number of ranks:
+/// started. Without any of these launchers it returns a single rank. This function is the only
+/// place where the library reads the environment of the process (see read_launch_environment). The
+/// same program then works with any number of ranks:
 ///
 ///   Ranks ranks;
 ///   try {

@@ -17,16 +17,16 @@
 
 namespace contrapunto {
 
-/// Which rank of which run this process is, as its launcher said.
+/// The rank of this process and the run it belongs to, as its launcher reported them.
 struct LaunchEnvironment {
   std::int64_t rank = 0;                     ///< 0 to size - 1.
-  std::int64_t size = 1;                     ///< Ranks of the run.
-  std::int64_t local_rank = 0;               ///< 0 to local_size - 1; the GPU to take.
-  std::int64_t local_size = 1;               ///< Ranks on this machine.
-  std::string master_address = "127.0.0.1";  ///< Machine of rank 0.
+  std::int64_t size = 1;                     ///< Number of ranks of the run.
+  std::int64_t local_rank = 0;               ///< 0 to local_size - 1; the index of the GPU to use.
+  std::int64_t local_size = 1;               ///< Number of ranks on this machine.
+  std::string master_address = "127.0.0.1";  ///< Address of the machine of rank 0.
   std::int64_t master_port = 29500;
-  std::int64_t restart = 0;  ///< How often the launcher has restarted the run.
-  /// Whether the launcher already listens on the port, so that rank 0 must not.
+  std::int64_t restart = 0;  ///< How many times the launcher has restarted the run.
+  /// Whether the launcher already listens on the port. Rank 0 must then not listen.
   bool launcher_hosts_store = false;
   std::string launcher = "none";  ///< "torchrun", "Open MPI", "MPICH", "Slurm" or "none".
 };
@@ -66,7 +66,7 @@ class LaunchVariables {
   std::function<const char*(const char*)> lookup_;
 };
 
-/// First host of a Slurm node list: "gpu[07-09,12],login" gives "gpu07".
+/// Returns the first host of a Slurm node list: "gpu[07-09,12],login" gives "gpu07".
 inline std::string first_slurm_host(const std::string& nodes) {
   const auto bracket = nodes.find('[');
   const auto comma = nodes.find(',');
@@ -75,8 +75,8 @@ inline std::string first_slurm_host(const std::string& nodes) {
   return nodes.substr(0, bracket) + nodes.substr(bracket + 1, end - bracket - 1);
 }
 
-/// Tasks on node `node` in Slurm's notation: "4(x2),3" is 4, 4, 3. Nothing when there is no such
-/// node.
+/// Returns the number of tasks on node `node` from Slurm's notation, in which "4(x2),3" means 4, 4,
+/// 3. Returns nothing if there is no such node.
 inline std::optional<std::int64_t> slurm_tasks_of_node(const std::string& tasks,
                                                        std::int64_t node) {
   std::istringstream in(tasks);
@@ -92,13 +92,13 @@ inline std::optional<std::int64_t> slurm_tasks_of_node(const std::string& tasks,
 
 }  // namespace detail
 
-/// Reads what torchrun (or scripts/launch), Open MPI's or MPICH's mpirun, or Slurm's srun put into
-/// the environment, in this order; without any of them there is one rank. A program that a Slurm
-/// batch script runs without srun is one rank too. `lookup` returns the value of a variable or
-/// null, so pass `::getenv`. MASTER_ADDR and MASTER_PORT always win. Without them, Slurm's ranks
-/// meet on the first node of the step at a port made from the job's number, and ranks of one
-/// machine at 127.0.0.1:29500. Raises on values that are not numbers or contradict each other, and
-/// when MASTER_ADDR is missing for ranks that are not known to be on one machine.
+/// Reads the variables that torchrun (or scripts/launch), Open MPI's or MPICH's mpirun, or Slurm's
+/// srun set, in this order. Without any of them there is one rank. A program that a Slurm batch
+/// script runs without srun is also one rank. `lookup` returns the value of a variable or null;
+/// pass `::getenv`. MASTER_ADDR and MASTER_PORT always take precedence. Without them, the ranks of
+/// Slurm connect to the first node of the step at a port derived from the job id, and the ranks on
+/// one machine connect to 127.0.0.1:29500. Raises for values that are not numbers or contradict
+/// each other, and if MASTER_ADDR is missing for ranks that may be on several machines.
 inline LaunchEnvironment read_launch_environment(std::function<const char*(const char*)> lookup) {
   const detail::LaunchVariables variables(std::move(lookup));
   LaunchEnvironment launch;
@@ -125,7 +125,7 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
     local_rank = variables.number("MPI_LOCALRANKID");
     local_size = variables.number("MPI_LOCALNRANKS");
   } else if (variables.text("SLURM_PROCID") && variables.text("SLURM_STEP_NUM_TASKS")) {
-    // A batch script has SLURM_PROCID and SLURM_NTASKS as well, but only srun makes a step.
+    // A batch script also has SLURM_PROCID and SLURM_NTASKS, but only srun creates a step.
     launch.launcher = "Slurm";
     launch.rank = *variables.number("SLURM_PROCID");
     launch.size = *variables.number("SLURM_STEP_NUM_TASKS");
@@ -138,7 +138,7 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
     if (!nodes) nodes = variables.text("SLURM_JOB_NODELIST");
     if (nodes) launch.master_address = detail::first_slurm_host(*nodes);
     has_address = nodes.has_value();
-    // Two jobs that share a machine must not meet on one port.
+    // Two jobs on the same machine must not use the same port.
     launch.master_port = 20000 + variables.number("SLURM_JOB_ID").value_or(0) % 10000;
   }
   launch.local_rank = local_rank.value_or(launch.rank);
@@ -156,7 +156,7 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
               launch.launcher, "): local rank ", launch.local_rank, " of ", launch.local_size);
   TORCH_CHECK(launch.master_port > 0 && launch.master_port < 65536, "launch environment (",
               launch.launcher, "): MASTER_PORT is ", launch.master_port, ", expected 1 to 65535");
-  // Without an address each machine would wait for rank 0 at its own 127.0.0.1.
+  // Without an address, each machine would wait for rank 0 at its own 127.0.0.1.
   TORCH_CHECK(has_address || launch.size == 1 || (local_size && *local_size >= launch.size),
               "launch environment (", launch.launcher, "): there are ", launch.size, " ranks, ",
               local_size ? "only " + std::to_string(*local_size) + " of them on this machine"
@@ -166,7 +166,7 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
   return launch;
 }
 
-/// The same from a map, for tests and for your own launchers.
+/// Overload that reads a map, for tests and for custom launchers.
 inline LaunchEnvironment read_launch_environment(
     const std::map<std::string, std::string>& variables) {
   return read_launch_environment([&variables](const char* name) -> const char* {

@@ -18,7 +18,7 @@
 
 namespace contrapunto {
 
-/// The text of rank 0, on every rank. Collective.
+/// Returns the text of rank 0 on every rank. Collective.
 [[nodiscard]] inline std::string broadcast_text(const Ranks& ranks, const std::string& text) {
   if (ranks.size() == 1) return text;
   auto size = at::scalar_tensor(static_cast<std::int64_t>(text.size()),
@@ -33,8 +33,8 @@ namespace contrapunto {
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
 }
 
-/// Runs `work` on rank 0 alone, such as writing a file for all. When it raises, every rank raises
-/// the same text, so that none waits for one that is gone. Collective.
+/// Runs `work`, such as writing a file, on rank 0 alone. If it raises, every rank raises the same
+/// message, so that no rank waits for rank 0. Collective.
 template <class Work>
 void on_first_rank(const Ranks& ranks, const Work& work) {
   if (ranks.size() == 1) {
@@ -47,7 +47,7 @@ void on_first_rank(const Ranks& ranks, const Work& work) {
       work();
     } catch (const std::exception& error) {
       failure = error_text(error);
-      if (failure.empty()) failure = "rank 0 failed without saying why";
+      if (failure.empty()) failure = "rank 0 failed with an empty error message";
     }
   }
   failure = broadcast_text(ranks, failure);

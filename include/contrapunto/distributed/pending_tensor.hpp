@@ -9,15 +9,15 @@
 
 namespace contrapunto {
 
-/// A tensor that is still on its way between ranks. It holds on to everything the exchange needs,
-/// so whoever started it may let go of the tensors given. Dropping it without waiting is allowed:
-/// the exchange takes place all the same.
+/// A tensor that is still being exchanged between ranks. It keeps everything alive that the
+/// exchange needs, so the caller may release the tensors that it passed. It may be destroyed
+/// without a call of wait(): the exchange still takes place.
 class PendingTensor {
  public:
-  /// One that has arrived.
+  /// Wraps a tensor that is already available.
   explicit PendingTensor(at::Tensor arrived) : tensor_(std::move(arrived)) {}
 
-  /// One that `finish` waits for and returns; it is called at most once.
+  /// Wraps a tensor that `finish` waits for and returns. `finish` is called at most once.
   explicit PendingTensor(std::function<at::Tensor()> finish) : finish_(std::move(finish)) {}
 
   PendingTensor(PendingTensor&&) = default;
@@ -25,9 +25,9 @@ class PendingTensor {
   PendingTensor(const PendingTensor&) = delete;
   PendingTensor& operator=(const PendingTensor&) = delete;
 
-  /// The tensor; raises what went wrong on the way. On the host it is there when this returns; on a
-  /// CUDA device the caller's current stream waits, not the host. Later calls return the same
-  /// tensor at once.
+  /// Returns the tensor, or raises the error of the exchange. On the host the tensor is ready when
+  /// this returns. On a CUDA device the caller's current stream waits instead of the host. Later
+  /// calls return the same tensor at once.
   at::Tensor wait() {
     if (finish_) tensor_ = std::exchange(finish_, nullptr)();
     return tensor_;

@@ -37,20 +37,21 @@ find_package(Contrapunto COMPONENTS distributed) and link contrapunto::distribut
 namespace contrapunto {
 
 struct ProcessGroupOptions {
-  /// How long a collective may take before it raises.
+  /// Time that a collective may take before it raises.
   std::chrono::milliseconds timeout = std::chrono::minutes(10);
-  /// How long to wait for all ranks to arrive.
+  /// Time to wait for all ranks to arrive.
   std::chrono::milliseconds arrival_timeout = std::chrono::seconds(60);
-  /// Gloo only: host name or address of this machine that other ranks can reach; empty takes the
-  /// machine's own name.
+  /// Gloo only: a host name or address of this machine that other ranks can reach. If empty, the
+  /// name of the machine is used.
   std::string gloo_address = {};
-  int gloo_threads = 2;  ///< Gloo only: threads that move data.
-  int device = 0;        ///< NCCL only: CUDA device of this rank.
+  int gloo_threads = 2;  ///< Gloo only: number of threads that transfer data.
+  int device = 0;        ///< NCCL only: index of the CUDA device of this rank.
 };
 
-/// A communicator over a c10d process group. A handle: copies share the group. Operations return
-/// when their result may be used: on the host with Gloo, in the order of the current CUDA stream
-/// with NCCL. Tensors may have any strides; a group that failed once must not be used again.
+/// A communicator over a c10d process group. It is a handle: copies share the group. An operation
+/// returns when its result may be used: on the host with Gloo, and in the order of the current CUDA
+/// stream with NCCL. Tensors may have any strides. Do not use a group again after an operation has
+/// failed.
 class ProcessGroupCommunicator {
  public:
   explicit ProcessGroupCommunicator(c10::intrusive_ptr<c10d::Backend> backend)
@@ -71,10 +72,10 @@ class ProcessGroupCommunicator {
     return in_place(tensor, [&](std::vector<at::Tensor>& d) { return backend_->allreduce(d); });
   }
 
-  /// [W, ...], row r from rank r, without history.
+  /// Returns [W, ...], detached; row r comes from rank r.
   [[nodiscard]] at::Tensor all_gather(const at::Tensor& tensor) const {
     const at::NoGradGuard no_grad;
-    auto input = tensor.detach().contiguous().view(-1);  // otherwise Gloo wants [W * N, ...]
+    auto input = tensor.detach().contiguous().view(-1);  // Otherwise Gloo requires [W * N, ...].
     auto gathered = at::empty({size() * input.numel()}, input.options());
     if (input.numel() > 0) backend_->_allgather_base(gathered, input)->wait();
     std::vector<std::int64_t> shape{size()};
@@ -82,8 +83,8 @@ class ProcessGroupCommunicator {
     return gathered.view(shape);
   }
 
-  /// Row rank() of the sum of `tensor` [W, ...] over the ranks. Gloo has no such operation: it
-  /// reduces everything and cuts.
+  /// Returns row rank() of the sum of `tensor` [W, ...] over the ranks. Gloo has no such operation,
+  /// so it reduces the whole tensor and takes one row.
   [[nodiscard]] at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const {
     TORCH_CHECK(tensor.dim() >= 1 && tensor.size(0) == size(), "reduce_scatter_sum: the shape is ",
                 tensor.sizes(), ", but there are ", size(), " ranks; expected [", size(), ", ...]");
@@ -102,8 +103,8 @@ class ProcessGroupCommunicator {
     if (ring(by) == 0 || tensor.numel() == 0) return PendingTensor(tensor.detach());
     auto input = tensor.detach().contiguous().view(-1);
     auto received = at::empty_like(input);
-    // One collective instead of a send and a receive: it cannot be ordered so that two ranks wait
-    // for each other, and NCCL sends the empty parts for nothing.
+    // A single collective is used instead of a send and a receive, because it cannot be ordered so
+    // that two ranks wait for each other. NCCL sends the empty parts at no cost.
     std::vector<std::int64_t> from(static_cast<std::size_t>(size()), 0);
     std::vector<std::int64_t> to = from;
     from[ring(rank() + by)] = input.numel();
@@ -127,11 +128,11 @@ class ProcessGroupCommunicator {
 
   void barrier() const { backend_->barrier()->wait(); }
 
-  /// The group itself, for c10d operations that have no method here.
+  /// Returns the underlying group, for c10d operations that have no method here.
   [[nodiscard]] const c10::intrusive_ptr<c10d::Backend>& backend() const { return backend_; }
 
  private:
-  // Backends want contiguous memory, and the same strides on every rank.
+  // Backends require contiguous memory and the same strides on every rank.
   template <class Operation>
   PendingTensor in_place(at::Tensor& tensor, const Operation& operation) const {
     const at::NoGradGuard no_grad;
@@ -150,15 +151,16 @@ class ProcessGroupCommunicator {
 
 static_assert(Communicator<ProcessGroupCommunicator>);
 
-/// Store over TCP where the launcher said; rank 0 listens unless the launcher already does. Keys
-/// are apart from those of earlier restarts. Raises within `timeout` when nobody listens.
+/// Opens a TCP store at the address that the launcher gave. Rank 0 listens unless the launcher
+/// already does. The keys are separate from those of earlier restarts. Raises within `timeout` if
+/// the store cannot be reached.
 inline c10::intrusive_ptr<c10d::Store> open_tcp_store(const LaunchEnvironment& launch,
                                                       std::chrono::milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(launch.master_port);
   options.isServer = launch.rank == 0 && !launch.launcher_hosts_store;
-  options.waitWorkers = false;    // connect_* counts the ranks itself and can say which are missing
-  options.timeout = timeout / 2;  // TCPStore tries twice
+  options.waitWorkers = false;    // connect_* names the missing ranks itself.
+  options.timeout = timeout / 2;  // TCPStore tries twice.
   c10::intrusive_ptr<c10d::Store> store;
   try {
     store = c10::make_intrusive<c10d::TCPStore>(launch.master_address, options);
@@ -174,15 +176,16 @@ inline c10::intrusive_ptr<c10d::Store> open_tcp_store(const LaunchEnvironment& l
   return c10::make_intrusive<c10d::PrefixStore>("restart/" + std::to_string(launch.restart), store);
 }
 
-/// Store in a file that all ranks see and that did not exist before: no network, one machine.
+/// Opens a store in a file that all ranks can access and that must not exist yet. It needs no
+/// network and works on one machine only.
 inline c10::intrusive_ptr<c10d::Store> open_file_store(const std::string& path, std::int64_t size) {
   return c10::make_intrusive<c10d::FileStore>(path, static_cast<int>(size));
 }
 
 namespace detail {
 
-/// Returns when all `size` ranks are at `store`. Raises after `timeout` and names the missing
-/// ranks; all ranks that wait raise the message of the one whose time ran out first.
+/// Returns when all `size` ranks have arrived at `store`. Raises after `timeout` and names the
+/// missing ranks. All waiting ranks raise the message of the rank that timed out first.
 inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t size,
                            std::chrono::milliseconds timeout) {
   TORCH_CHECK(rank >= 0 && rank < size, "process group: rank ", rank, " of ", size,
@@ -226,9 +229,9 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
 
 }  // namespace detail
 
-/// Joins `size` ranks over Gloo (CPU tensors). Collective: returns when all ranks are connected,
-/// raises after `arrival_timeout` and then names the missing ranks. A store serves one group; give
-/// each further group a c10d::PrefixStore of its own.
+/// Joins `size` ranks over Gloo (CPU tensors). Collective: returns when all ranks are connected.
+/// Raises after `arrival_timeout` and then names the missing ranks. A store serves one group; give
+/// each further group its own c10d::PrefixStore.
 inline ProcessGroupCommunicator connect_gloo(const c10::intrusive_ptr<c10d::Store>& store,
                                              std::int64_t rank, std::int64_t size,
                                              const ProcessGroupOptions& options = {}) {
@@ -245,8 +248,8 @@ inline ProcessGroupCommunicator connect_gloo(const c10::intrusive_ptr<c10d::Stor
 }
 
 #ifdef CONTRAPUNTO_HAS_NCCL
-/// Joins `size` ranks over NCCL (CUDA tensors), rank r on its CUDA device `options.device`.
-/// Collective like connect_gloo. Needs contrapunto::cuda. Set the current device before.
+/// Joins `size` ranks over NCCL (CUDA tensors), with this rank on CUDA device `options.device`.
+/// Collective, like connect_gloo. It needs contrapunto::cuda. Set the current device first.
 inline ProcessGroupCommunicator connect_nccl(const c10::intrusive_ptr<c10d::Store>& store,
                                              std::int64_t rank, std::int64_t size,
                                              const ProcessGroupOptions& options = {}) {
@@ -261,14 +264,14 @@ inline ProcessGroupCommunicator connect_nccl(const c10::intrusive_ptr<c10d::Stor
 }
 #endif
 
-/// Joins the ranks of `launch` for tensors of `device`: over NCCL for a CUDA device, which should
-/// be the current one, over Gloo for the CPU. `store` comes from `open_tcp_store`. Raises for a
+/// Joins the ranks of `launch` for tensors on `device`: over NCCL for a CUDA device, which should
+/// be the current one, and over Gloo for the CPU. `store` comes from `open_tcp_store`. Raises for a
 /// CUDA device in a build without NCCL.
 inline ProcessGroupCommunicator connect_ranks(const c10::intrusive_ptr<c10d::Store>& store,
                                               const LaunchEnvironment& launch, c10::Device device,
                                               ProcessGroupOptions options = {}) {
   if (device.is_cpu()) {
-    // On one machine the name of the host need not resolve.
+    // On a single machine the host name need not resolve.
     if (options.gloo_address.empty() && launch.local_size == launch.size)
       options.gloo_address = "127.0.0.1";
     return connect_gloo(store, launch.rank, launch.size, options);

@@ -25,14 +25,15 @@ namespace contrapunto {
 
 namespace detail {
 
-/// One number from each rank.
+/// Gathers one number from each rank.
 inline std::vector<std::int64_t> gather_numbers(const Ranks& ranks, std::int64_t number) {
   const auto gathered = ranks.all_gather(at::full({1}, number, at::kLong).to(ranks.device())).cpu();
   const auto* first = gathered.data_ptr<std::int64_t>();
   return {first, first + ranks.size()};
 }
 
-/// Which ranks have another text than rank 0: "rank 1 has a, rank 0 has b"; empty when none has.
+/// Lists the ranks whose text differs from that of rank 0: "rank 1 has a, rank 0 has b". Returns an
+/// empty text if none differs.
 inline std::string list_differences(const std::vector<std::string>& shown) {
   constexpr std::size_t kListed = 8;
   std::string list;
@@ -45,13 +46,13 @@ inline std::string list_differences(const std::vector<std::string>& shown) {
   return different == 0 ? "" : list + "rank 0 has " + shown[0];
 }
 
-/// Raises when `shown` is not the same text for all ranks.
+/// Raises if `shown` is not the same text for all ranks.
 inline void refuse_difference(std::string_view name, const std::vector<std::string>& shown) {
   const auto list = list_differences(shown);
   TORCH_CHECK(list.empty(), name, " differs: ", list, "; start all ranks with the same");
 }
 
-/// A short text as it is; of a long text the part around position `at`.
+/// Returns a short text unchanged, and of a long text the part around position `at`.
 inline std::string excerpt(std::string_view text, std::size_t at) {
   constexpr std::size_t kShown = 60;
   if (text.size() <= kShown) return "'" + std::string(text) + "'";
@@ -60,7 +61,7 @@ inline std::string excerpt(std::string_view text, std::size_t at) {
          (begin + kShown < text.size() ? "...'" : "'");
 }
 
-/// The first position at which one of `texts` differs from the first.
+/// Returns the first position at which any of `texts` differs from the first text.
 inline std::size_t first_difference(const std::vector<std::string>& texts) {
   auto position = std::string::npos;
   for (const auto& text : texts) {
@@ -72,8 +73,8 @@ inline std::size_t first_difference(const std::vector<std::string>& texts) {
   return position;
 }
 
-/// The texts of all ranks when they differ, and nothing when they are all the same. Ranks compare
-/// hashes, and exchange the texts only when those differ.
+/// Returns the texts of all ranks if they differ, and nothing if they are all equal. Ranks compare
+/// hashes and exchange the texts only if the hashes differ.
 inline std::vector<std::string> gather_different_texts(const Ranks& ranks, std::string_view text) {
   const auto hashes = gather_numbers(ranks, hash_of(text));
   const auto differs = [&](std::int64_t other) { return other != hashes.front(); };
@@ -95,7 +96,7 @@ inline std::vector<std::string> gather_different_texts(const Ranks& ranks, std::
 
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
-/// Names and values as one text, each preceded by its length, and back.
+/// Packs names and values into one text, each preceded by its length, and unpacks them.
 inline std::string pack_named_values(const NamedValues& entries) {
   std::string text;
   for (const auto& [name, value] : entries)
@@ -120,7 +121,8 @@ inline NamedValues unpack_named_values(std::string_view text) {
 
 }  // namespace detail
 
-/// The ranks on which `condition` holds, ascending, the same list on every rank. Collective.
+/// Returns the ranks on which `condition` holds, in ascending order. The list is the same on every
+/// rank. Collective.
 [[nodiscard]] inline std::vector<std::int64_t> ranks_where(const Ranks& ranks, bool condition) {
   const auto holds = detail::gather_numbers(ranks, condition ? 1 : 0);
   std::vector<std::int64_t> found;
@@ -129,8 +131,9 @@ inline NamedValues unpack_named_values(std::string_view text) {
   return found;
 }
 
-/// Raises on every rank when `value` is not the same on all, and names the ranks that differ from
-/// rank 0 with their values: "batch size differs: rank 1 has 512, rank 0 has 256". Collective.
+/// Raises on every rank if `value` is not the same on all ranks. The message names the ranks that
+/// differ from rank 0 with their values: "batch size differs: rank 1 has 512, rank 0 has 256".
+/// Collective.
 inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name, std::int64_t value) {
   std::vector<std::string> shown;
   for (const auto number : detail::gather_numbers(ranks, value))
@@ -138,7 +141,7 @@ inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name, s
   detail::refuse_difference(name, shown);
 }
 
-/// The same for a text. Of long texts the message shows where they begin to differ.
+/// The same for a text. For long texts the message shows where they start to differ.
 inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name,
                                     std::string_view value) {
   const auto texts = detail::gather_different_texts(ranks, value);
@@ -151,16 +154,17 @@ inline void check_same_on_all_ranks(const Ranks& ranks, std::string_view name,
   TORCH_CHECK(false, name, " differs between ranks; start all ranks with the same");
 }
 
-/// The same for a list of names with their values, such as the settings of a run. The message names
-/// exactly the entries that differ, at most 10: "the settings differ: batch_size: rank 1 has '512',
-/// rank 0 has '256'". An entry that is missing on a rank differs too. Names occur once in a list.
+/// The same for a list of names with values, such as the settings of a run. The message names only
+/// the entries that differ, at most 10: "the settings differ: batch_size: rank 1 has '512', rank 0
+/// has '256'". An entry that is missing on a rank counts as different. Names must be unique within
+/// a list.
 inline void check_same_on_all_ranks(
     const Ranks& ranks, std::string_view what,
     const std::vector<std::pair<std::string, std::string>>& entries) {
   const auto texts = detail::gather_different_texts(ranks, detail::pack_named_values(entries));
   if (texts.empty()) return;
   std::vector<std::map<std::string, std::string>> of_rank;
-  std::vector<std::string> names;  // in the order of the first rank that has them
+  std::vector<std::string> names;  // In the order of the first rank that has them.
   for (const auto& text : texts) {
     of_rank.emplace_back();
     for (auto& [name, value] : detail::unpack_named_values(text)) {

@@ -42,25 +42,25 @@ namespace contrapunto {
 namespace detail {
 
 enum class RankState : char {
-  kUnseen,    // has not written anything yet
-  kRunning,   // has written and not ended
-  kFinished,  // signed off
-  kEnded,     // ended without signing off
+  kUnseen,    // Has not written anything yet.
+  kRunning,   // Has written and not ended.
+  kFinished,  // Has called sign_off().
+  kEnded,     // Ended without sign_off().
 };
 
-/// What a rank writes about itself, and when this rank last saw it change.
+/// The state that a rank writes about itself, and when this rank last saw it change.
 struct WatchedRank {
   using Clock = std::chrono::steady_clock;
 
   RankState state = RankState::kUnseen;
   std::int64_t beats = 0;
-  std::int64_t calls = 0;  // of progress()
+  std::int64_t calls = 0;  // Number of calls of progress().
   std::int64_t step = -1;
   std::int64_t process = 0;
   std::string host = "?";
-  Clock::time_point heard;  // when `beats` last changed
-  Clock::time_point moved;  // when `calls` last changed
-  Clock::time_point level;  // when no other rank was last ahead of it
+  Clock::time_point heard;  // When `beats` last changed.
+  Clock::time_point moved;  // When `calls` last changed.
+  Clock::time_point level;  // When no other rank was last ahead of it.
 
   [[nodiscard]] std::string text() const {
     std::ostringstream out;
@@ -125,8 +125,8 @@ class RankWatch {
     ++ours_.calls;
   }
 
-  /// Makes `state` the last thing that the others read about this rank. Returns when it is written,
-  /// at the latest after `patience`.
+  /// Writes `state` as the last state of this rank that the others read. Returns when it is
+  /// written, at the latest after `patience`.
   void end(RankState state, std::chrono::milliseconds patience) {
     std::unique_lock lock(mutex_);
     if (ours_.state == RankState::kRunning) ours_.state = state;
@@ -150,7 +150,7 @@ class RankWatch {
     return exchange_over_;
   }
 
-  /// The first thread exchanges signs of life through the store.
+  /// The first thread exchanges heartbeats through the store.
   void exchange() {
     try {
       while (round()) {
@@ -163,14 +163,14 @@ class RankWatch {
     changed_.notify_all();
   }
 
-  /// The second thread notices when the first one hangs.
+  /// The second thread detects when the first one hangs.
   void watch() {
     auto last = Clock::now();
     auto trusted_from = last;
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, o_.interval, [&] { return stopping_ || exchange_over_; })) {
       const auto now = Clock::now();
-      // This process itself was stopped, so the first thread gets its full time once more.
+      // This process itself was stopped, so the first thread gets its full time again.
       if (now - last > o_.interval + o_.timeout / 2) trusted_from = now;
       last = now;
       const auto silent = now - std::max(answered_, trusted_from);
@@ -185,8 +185,8 @@ class RankWatch {
  private:
   static std::string key(std::size_t rank) { return "rank/" + std::to_string(rank); }
 
-  // Writes this rank's sign of life and reads those of the others; false when it was the last
-  // time.
+  // Writes this rank's heartbeat and reads those of the others. Returns false if it was the last
+  // round.
   bool round() {
     std::string text;
     bool last = false;
@@ -201,7 +201,7 @@ class RankWatch {
     if (store_->check({"verdict"})) {
       verdict_ = store_->get_to_str("verdict");
     } else if (const auto found = find_failure(); found && !last) {
-      verdict_ = store_->compareSet("verdict", "", *found);  // all ranks report the same text
+      verdict_ = store_->compareSet("verdict", "", *found);  // All ranks report the same text.
     }
     const auto now = Clock::now();
     std::unique_lock lock(mutex_);
@@ -232,7 +232,8 @@ class RankWatch {
     const auto values = store_->multiGet(keys);
     const auto now = Clock::now();
     const std::scoped_lock lock(mutex_);
-    // After a pause of this process or of the store, silence says nothing about the other ranks.
+    // After a pause of this process or of the store, missing heartbeats say nothing about the other
+    // ranks.
     const bool paused = read_ != Clock::time_point{} && now - read_ > o_.interval + o_.timeout / 2;
     if (paused || now - begin > o_.timeout / 2)
       for (auto& watched : ranks_) watched.heard = now;
@@ -277,7 +278,7 @@ class RankWatch {
       if (watched.state == RankState::kUnseen)
         return "rank " + std::to_string(r) + " has not been heard of within " +
                seconds_text(now - watched.heard) +
-               " of this rank's start. It died while starting, or makes its watchdog much later: "
+               " of this rank's start. It died while starting, or creates its watchdog much later: "
                "see the end of what it printed." +
                kRemedy;
       return watched.name(r) + " has been silent for " + seconds_text(now - watched.heard) + "; " +
@@ -313,7 +314,7 @@ class RankWatch {
   [[nodiscard]] std::string store_text(const std::string& what) const {
     const auto now = Clock::now();
     const auto& host = ranks_.front();
-    auto text = "the store of the run is lost: " + what + ". It is kept by " +
+    auto text = "the store of the run is lost: " + what + ". It is hosted by " +
                 (host.state == RankState::kUnseen ? "rank 0" : host.name(0)) +
                 " or by the launcher; rank 0 was last heard of " + seconds_text(now - host.heard) +
                 " ago, " + host.last_step() + ".";
@@ -362,13 +363,13 @@ class RankWatch {
   std::optional<std::string> verdict_;
   std::optional<Clock::time_point> verdict_since_;
 
-  std::mutex mutex_;  // for what follows, and for ranks_
+  std::mutex mutex_;  // Guards the following members and ranks_.
   std::condition_variable changed_;
   WatchedRank ours_;
-  Clock::time_point answered_;  // when the store last did all that was asked
-  Clock::time_point read_{};    // when the others' signs of life were last read
+  Clock::time_point answered_;  // When the store last completed all requests.
+  Clock::time_point read_{};    // When the others' heartbeats were last read.
   std::optional<std::string> failure_;
-  bool reported_ = false;  // on_failure_ has returned
+  bool reported_ = false;  // Whether on_failure_ has returned.
   bool ending_ = false;
   bool stopping_ = false;
   bool exchange_over_ = false;
@@ -376,26 +377,28 @@ class RankWatch {
 
 }  // namespace detail
 
-/// Tells a rank why the others do not answer. Every rank writes a sign of life with its step into
-/// the run's store and reads those of the others. A thread of its own does this, so it goes on
-/// while the program waits in a collective. join_ranks() makes one; without it, make one right
-/// after connecting, on all ranks with the same options:
+/// Tells a rank why the other ranks do not answer. Every rank writes a heartbeat with its step into
+/// the store of the run and reads those of the others. A separate thread does this, so it continues
+/// while the program waits in a collective. join_ranks() creates a watchdog. Without join_ranks(),
+/// create one right after connecting, on all ranks with the same options:
 ///
 ///   RankWatchdog watchdog(store, rank, size, [](const std::string& why) {
 ///     std::fprintf(stderr, "%s\n", why.c_str());
-///     std::_Exit(1);  // a collective that never returns cannot be left in any other way
+///     std::_Exit(1);  // There is no other way to leave a collective that never returns.
 ///   });
 ///   for (...) { watchdog.progress(step); ... }
 ///   watchdog.sign_off();
 ///
-/// A collective that raises because another rank died does not know which one. Its handler should
-/// call wait_for_failure() before it ends the program. With one rank nothing happens.
+/// A collective that raises because another rank died does not know which rank that is. Its handler
+/// should call wait_for_failure() before it ends the program. With one rank the watchdog does
+/// nothing.
 class RankWatchdog {
  public:
-  /// Opens a connection of its own to `store`, which may be in use and must live as long as this.
-  /// `on_failure` is called at most once, from a thread of this object, with one paragraph that
-  /// names the rank, its host and process, its last step, how long ago that was and what to do; it
-  /// must not raise or destroy this object. All ranks that can still reach the store say the same.
+  /// Opens its own connection to `store`, which may be in use and must outlive this object.
+  /// `on_failure` is called at most once, from a thread of this object, with a paragraph that names
+  /// the rank, its host and process, its last step, how long ago that was and what to do. It must
+  /// not raise or destroy this object. All ranks that can still reach the store report the same
+  /// text. Raises for a rank out of range, an empty `on_failure` and inconsistent timeouts.
   RankWatchdog(const c10::intrusive_ptr<c10d::Store>& store, std::int64_t rank, std::int64_t size,
                std::function<void(const std::string&)> on_failure, RankWatchdogOptions options = {})
       : o_(options) {
@@ -413,7 +416,7 @@ class RankWatchdog {
     watch_ = std::make_shared<detail::RankWatch>(
         c10::make_intrusive<c10d::PrefixStore>("watchdog", store->clone()), rank, size,
         std::move(on_failure), o_);
-    // Signals are for the program's own threads.
+    // Signals are left to the program's own threads.
     sigset_t all, before;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -425,7 +428,7 @@ class RankWatchdog {
   RankWatchdog(const RankWatchdog&) = delete;
   RankWatchdog& operator=(const RankWatchdog&) = delete;
 
-  /// Tells the others that this rank ended too early, unless sign_off() was called before.
+  /// Tells the other ranks that this rank ended early, unless sign_off() was called before.
   ~RankWatchdog() {
     if (!watch_) return;
     watch_->end(detail::RankState::kEnded, std::chrono::seconds(2) + 2 * o_.interval);
@@ -433,25 +436,27 @@ class RankWatchdog {
     if (watch_->exchange_over())
       exchange_thread_.join();
     else
-      exchange_thread_.detach();  // it waits for a store that does not answer
+      exchange_thread_.detach();  // It waits for a store that does not answer.
   }
 
-  /// Says that this rank is at optimizer step `step`. Call it when the step's data has arrived and
-  /// before its first collective, so that a rank that waits for its data is behind the others. Any
-  /// call counts as progress, even with the same step: call it during a long evaluation too.
+  /// Reports that this rank is at optimizer step `step`. Call it when the data of the step has
+  /// arrived and before its first collective, so that a rank that waits for data is seen to be
+  /// behind the others. Any call counts as progress, even with the same step, so call it during a
+  /// long evaluation too.
   void progress(std::int64_t step) {
     if (watch_) watch_->progress(step);
   }
 
-  /// Says that this rank has finished, so that the others do not miss it. Nothing is reported from
-  /// now on. Rank 0, which may host the store, waits for the others to finish, at most `timeout`.
+  /// Reports that this rank has finished, so that the others do not treat it as dead. Nothing is
+  /// reported from now on. Rank 0, which may host the store, waits for the others to finish, for at
+  /// most `timeout`.
   void sign_off() {
     if (watch_) watch_->end(detail::RankState::kFinished, o_.timeout);
   }
 
   /// Waits until a failure is found and on_failure has returned, and returns its text. Returns
-  /// nothing when none was found within `patience`, by default the time it takes to notice a dead
-  /// rank. Do not call it from on_failure.
+  /// nothing if no failure is found within `patience`, by default the time it takes to detect a
+  /// dead rank. Do not call it from on_failure.
   [[nodiscard]] std::optional<std::string> wait_for_failure(
       std::optional<std::chrono::milliseconds> patience = std::nullopt) {
     if (!watch_) return std::nullopt;
@@ -465,12 +470,13 @@ class RankWatchdog {
   std::thread watch_thread_;
 };
 
-/// Whether `error` came out of a collective because another rank is gone, rather than from a check
-/// on this rank. If so, `RankWatchdog::wait_for_failure` says which rank that is.
+/// Returns whether `error` came from a collective because another rank is gone, rather than from a
+/// check on this rank. If so, `RankWatchdog::wait_for_failure` tells which rank that is.
 [[nodiscard]] inline bool is_rank_failure(const std::exception& error) {
   if (dynamic_cast<const c10::DistError*>(&error) != nullptr) return true;
-  // Gloo's errors derive from std::runtime_error as many others do, and LibTorch does not install
-  // Gloo's headers, but their messages begin with a file of Gloo: "[/.../gloo/transport/...:81] ".
+  // Gloo's errors derive from std::runtime_error, as many others do, and LibTorch does not install
+  // Gloo's headers. However, their messages begin with a Gloo source file:
+  // "[/.../gloo/transport/...:81] ".
   const std::string_view text = error.what();
   return dynamic_cast<const std::runtime_error*>(&error) != nullptr && text.starts_with('[') &&
          text.substr(0, text.find(']')).find("gloo") != std::string_view::npos;

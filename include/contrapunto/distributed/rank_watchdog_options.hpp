@@ -6,13 +6,13 @@
 
 namespace contrapunto {
 
-/// When a RankWatchdog takes another rank for dead or stuck. All ranks need the same values.
+/// When a RankWatchdog considers another rank dead or stuck. All ranks need the same values.
 struct RankWatchdogOptions {
-  std::chrono::milliseconds interval = std::chrono::seconds(1);  ///< Between two signs of life.
-  /// A rank that is silent for longer is taken for dead; at least 3 intervals.
+  std::chrono::milliseconds interval = std::chrono::seconds(1);  ///< Time between two heartbeats.
+  /// A rank without a heartbeat for longer than this is considered dead; at least 3 intervals.
   std::chrono::milliseconds timeout = std::chrono::seconds(20);
-  /// A rank that is alive but has been behind the others for longer, without calling progress(), is
-  /// taken for stuck; 0 means never.
+  /// A rank that is alive but has been behind the others for longer than this without calling
+  /// progress() is considered stuck; 0 disables the check.
   std::chrono::milliseconds stall_timeout = std::chrono::minutes(10);
 };
 

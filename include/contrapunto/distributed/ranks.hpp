@@ -21,14 +21,15 @@
 
 namespace contrapunto {
 
-/// The ranks of a run: one process, or any communicator behind one type. Loader options, step
-/// context, loss and optimizer take it, so a program is the same text with 1 and with 512 ranks.
-/// A handle: copies are cheap and stand for the same ranks. It compiles without the component
-/// `distributed`; `join_ranks()` makes one from the launcher's environment. A communicator may have
-/// progress(step), sign_off() and explain(error) as well, which are used when they are there.
+/// The ranks of a run: a single process, or any communicator, behind one type. Loader options, the
+/// step context, losses and optimizers take a Ranks object, so the same program runs with 1 and
+/// with 512 ranks. It is a handle: copies are cheap and refer to the same ranks. It compiles
+/// without the component `distributed`. `join_ranks()` creates one from the environment of the
+/// launcher. A communicator may also have progress(step), sign_off() and explain(error), which are
+/// used if they exist.
 class Ranks {
  public:
-  /// One process.
+  /// A single process.
   Ranks() : Ranks(SingleProcess{}) {}
 
   /// The ranks of `communicator`, which is copied.
@@ -37,36 +38,37 @@ class Ranks {
       Ranks(C communicator)  // NOLINT: converting on purpose
       : self_(std::make_shared<Model<C>>(std::move(communicator))) {}
 
-  /// This rank, 0 to size() - 1, and the number of ranks.
+  /// This rank, from 0 to size() - 1, and the number of ranks.
   [[nodiscard]] std::int64_t rank() const { return self_->rank(); }
   [[nodiscard]] std::int64_t size() const { return self_->size(); }
 
-  /// Whether this is rank 0, which prints, logs and writes checkpoints for all.
+  /// Returns whether this is rank 0, which prints, logs and writes checkpoints for all ranks.
   [[nodiscard]] bool is_first() const { return rank() == 0; }
 
-  /// How many ranks there are, for a plan of the run.
+  /// The number of ranks, for a plan of the run.
   [[nodiscard]] RanksFacts facts() const { return {size()}; }
 
   /// The device on which this rank trains.
   [[nodiscard]] c10::Device device() const { return self_->device(); }
 
-  /// Tells the watchdog that this rank is at optimizer step `step`; see RankWatchdog::progress.
-  /// Nothing happens with one process.
+  /// Tells the watchdog that this rank is at optimizer step `step`; see RankWatchdog::progress. It
+  /// does nothing with one process.
   void progress(std::int64_t step) const { self_->progress(step); }
 
-  /// Says that this rank has finished its work, so that the others do not miss it. A rank whose
-  /// Ranks are destroyed without it is reported to the others as one that ended too early. Nothing
-  /// happens with one process.
+  /// Reports that this rank has finished its work, so that the others do not treat it as dead. If
+  /// the Ranks of a rank are destroyed without this call, the other ranks are told that it ended
+  /// early. It does nothing with one process.
   void sign_off() const { self_->sign_off(); }
 
-  /// What went wrong, for the user. When `error` came out of a collective because another rank is
-  /// gone, waits until the watchdog has found that rank and has called on_failure, and returns the
-  /// watchdog's finding. JoinOptions' default for on_failure ends the process before that.
+  /// Describes what went wrong, for the user. If `error` came from a collective because another
+  /// rank is gone, it waits until the watchdog has found that rank and has called on_failure, and
+  /// returns the watchdog's text. The default on_failure of JoinOptions ends the process before
+  /// that.
   [[nodiscard]] std::string explain(const std::exception& error) const {
     return self_->explain(error);
   }
 
-  // What follows is the Communicator concept; see there.
+  // The following members are those of the Communicator concept.
   void all_reduce_sum_(at::Tensor& tensor) const { self_->all_reduce_sum_(tensor); }
   [[nodiscard]] PendingTensor all_reduce_sum_async(at::Tensor& tensor) const {
     return self_->all_reduce_sum_async(tensor);
@@ -83,8 +85,8 @@ class Ranks {
   void broadcast_(at::Tensor& tensor, std::int64_t root) const { self_->broadcast_(tensor, root); }
   void barrier() const { self_->barrier(); }
 
-  /// The smallest `value` over the ranks, for a decision that all must share. Collective; waits for
-  /// the answer.
+  /// Returns the smallest `value` over the ranks, for a decision that all ranks must share. It is
+  /// collective and waits for the result.
   [[nodiscard]] std::int64_t all_reduce_min(std::int64_t value) const {
     if (size() == 1) return value;
     const auto values =

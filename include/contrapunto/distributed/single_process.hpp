@@ -13,10 +13,11 @@
 
 namespace contrapunto {
 
-/// The communicator of a run with one rank: nothing moves, results are those of W ranks with W = 1.
+/// The communicator of a run with one rank. Nothing is exchanged, and all results are those of W
+/// ranks with W = 1.
 class SingleProcess {
  public:
-  /// One process that trains on `device`.
+  /// Creates a single process that trains on `device`.
   explicit SingleProcess(c10::Device device = c10::Device(c10::kCPU)) : device_(device) {}
 
   [[nodiscard]] std::int64_t rank() const { return 0; }
@@ -29,12 +30,12 @@ class SingleProcess {
     return PendingTensor(tensor);
   }
 
-  /// A copy [1, ...] without history, so that a caller may write to it as with many ranks.
+  /// Returns a detached copy [1, ...], so that the caller may write to it, as with several ranks.
   [[nodiscard]] at::Tensor all_gather(const at::Tensor& tensor) const {
     return tensor.detach().unsqueeze(0).clone(at::MemoryFormat::Contiguous);
   }
 
-  /// A copy of the only row [1, ...], without history. Raises for any other number of rows.
+  /// Returns a detached copy of the only row of [1, ...]. Raises for any other number of rows.
   [[nodiscard]] at::Tensor reduce_scatter_sum(const at::Tensor& tensor) const {
     TORCH_CHECK(tensor.dim() >= 1 && tensor.size(0) == 1, "reduce_scatter_sum: the shape is ",
                 tensor.sizes(), ", but there is 1 rank; expected [1, ...]");
@@ -45,7 +46,7 @@ class SingleProcess {
     return PendingTensor(tensor.detach());
   }
 
-  /// Raises when `root` is not 0.
+  /// Raises if `root` is not 0.
   void broadcast_(at::Tensor& /*tensor*/, std::int64_t root) const {
     TORCH_CHECK(root == 0, "broadcast_: root is ", root, ", but the only rank is 0");
   }

@@ -9,14 +9,14 @@
 
 namespace contrapunto {
 
-/// How often the right class comes first, or among the first five.
+/// How often the right class ranks first, and how often among the first five.
 struct ClassificationAccuracy {
-  double top1 = 0.0;  ///< Fraction of images whose class comes first, 0 to 1.
+  double top1 = 0.0;  ///< Fraction of images whose class ranks first, 0 to 1.
   double top5 = 0.0;  ///< Fraction whose class is among the first five; 1 with up to five classes.
   std::int64_t samples = 0;
 };
 
-/// Such as "top-1 77.60 %, top-5 97.12 % of 10,000 images".
+/// Formats a result as "top-1 77.60 %, top-5 97.12 % of 10,000 images".
 [[nodiscard]] inline std::string to_string(const ClassificationAccuracy& result) {
   return "top-1 " + as_percent(result.top1, 2) + ", top-5 " + as_percent(result.top5, 2) + " of " +
          with_commas(result.samples) + " images";

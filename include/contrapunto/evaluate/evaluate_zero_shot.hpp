@@ -14,11 +14,11 @@
 
 namespace contrapunto {
 
-/// Accuracy over one pass of `loader`, whose batches hold "image" [B, 3, S, S] and "label" [B].
-/// `encode_image(images)` gives features [B, D] and brings the images to its device itself;
-/// `classifier` [C, D] is that of `zero_shot_classifier`. With several ranks each takes its part of
-/// every batch and all get the result over all samples; then it is collective. No gradient is
-/// recorded; the caller puts the model into eval mode.
+/// Computes the zero-shot accuracy over one pass of `loader`, whose batches hold "image" [B, 3, S,
+/// S] and "label" [B]. `encode_image(images)` returns features [B, D] and moves the images to its
+/// device itself. `classifier` [C, D] is that of `zero_shot_classifier`. With several ranks each
+/// rank processes its part of every batch, and all ranks get the result over all samples; the call
+/// is then collective. No gradient is recorded. The caller must put the model into eval mode.
 template <class L, class EncodeImage>
 [[nodiscard]] ClassificationAccuracy evaluate_zero_shot(L& loader, EncodeImage&& encode_image,
                                                         const at::Tensor& classifier,
@@ -30,7 +30,7 @@ template <class L, class EncodeImage>
   ZeroShotAccuracy accuracy;
   loader.start_epoch(0);
   while (const auto batch = loader.next()) {
-    if (batch->size() == 0) continue;  // the last batch has no row for this rank
+    if (batch->size() == 0) continue;  // The last batch has no row for this rank.
     accuracy.add(encode_image(batch->at("image")), batch->at("label"), classifier);
   }
   return accuracy.result(ranks);

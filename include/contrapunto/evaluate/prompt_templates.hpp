@@ -7,12 +7,12 @@
 
 namespace contrapunto {
 
-/// The one prompt that suits photographs of single things.
+/// Returns the single prompt that suits photographs of single objects.
 [[nodiscard]] inline std::vector<std::string> plain_prompt() {
   return {"a photo of a {}."};
 }
 
-/// The seven prompts that do nearly as well on ImageNet as the full list of eighty.
+/// Returns the seven prompts that perform nearly as well on ImageNet as the full list of eighty.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 [[nodiscard]] inline std::vector<std::string> seven_prompts() {
   return {"itap of a {}.",           "a bad photo of the {}.",

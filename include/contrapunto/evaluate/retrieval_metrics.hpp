@@ -25,25 +25,25 @@
 
 namespace contrapunto {
 
-/// How well each side finds the other. Ranks count from 1.
+/// Retrieval quality in both directions. Ranks count from 1.
 struct RetrievalMetrics {
   struct Direction {
-    double recall_at_1 = 0.0;  ///< Fraction of queries that find their (best) match first.
+    double recall_at_1 = 0.0;  ///< Fraction of queries whose (best) match ranks first.
     double recall_at_5 = 0.0;
     double recall_at_10 = 0.0;
-    double mean_reciprocal_rank = 0.0;  ///< Mean of 1 / rank, MRR.
+    double mean_reciprocal_rank = 0.0;  ///< Mean of 1 / rank (MRR).
     double mean_rank = 0.0;
-    double median_rank = 0.0;  ///< Of an even count the lower whole number between the middle two.
+    double median_rank = 0.0;  ///< For an even count, the mean of the middle two, rounded down.
     std::int64_t queries = 0;
   };
 
-  Direction x_to_y;  ///< Image to text where x holds the images.
+  Direction x_to_y;  ///< Image to text if x holds the images.
   Direction y_to_x;
 };
 
 namespace detail {
 
-/// `rank` [Q] counts from 0, as evaluators of CLIP do before they add 1.
+/// `rank` [Q] counts from 0, as CLIP's evaluators do before they add 1.
 inline RetrievalMetrics::Direction summarize_ranks(const at::Tensor& rank) {
   const auto sorted = std::get<0>(rank.sort()).cpu();
   const auto* values = sorted.const_data_ptr<std::int64_t>();
@@ -62,17 +62,17 @@ inline RetrievalMetrics::Direction summarize_ranks(const at::Tensor& rank) {
           count};
 }
 
-/// `ranks_of(begin, end)` for consecutive pieces of `rows` rows, joined.
+/// Concatenates `ranks_of(begin, end)` of consecutive chunks of `rows` rows.
 inline at::Tensor in_chunks(std::int64_t rows, std::int64_t chunk,
                             const std::function<at::Tensor(std::int64_t, std::int64_t)>& ranks_of) {
-  std::vector<at::Tensor> parts{ranks_of(0, std::min(chunk, rows))};  // also of no rows
+  std::vector<at::Tensor> parts{ranks_of(0, std::min(chunk, rows))};  // Also without rows.
   for (std::int64_t begin = chunk; begin < rows; begin += chunk)
     parts.push_back(ranks_of(begin, std::min(begin + chunk, rows)));
   return at::cat(parts);
 }
 
-/// Owners counted over the rows of x of all ranks instead of each rank's own. Raises for owners
-/// that do not exist, and when nothing can be searched for.
+/// Converts owners, which are indices into each rank's own x, to indices into the rows of x of all
+/// ranks. Raises for owners that do not exist and if there is no y.
 inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& x) {
   auto global = owners.rows.to(at::kCPU, /*non_blocking=*/false, /*copy=*/true);
   const bool ranks = x.sizes.size() > 1;
@@ -82,10 +82,10 @@ inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& 
   std::int64_t first_x = 0, first_y = 0;
   for (std::size_t r = 0; r < x.sizes.size(); ++r) {
     auto part = global.narrow(0, first_y, owners.sizes[r]);
-    TORCH_CHECK(
-        part.numel() == 0 ||
-            (part.min().item<std::int64_t>() >= 0 && part.max().item<std::int64_t>() < x.sizes[r]),
-        "retrieval_metrics: y_owner must name rows of x, 0 to ", x.sizes[r] - 1, on_rank(r));
+    TORCH_CHECK(part.numel() == 0 || (part.min().item<std::int64_t>() >= 0 &&
+                                      part.max().item<std::int64_t>() < x.sizes[r]),
+                "retrieval_metrics: y_owner must contain row indices of x, 0 to ", x.sizes[r] - 1,
+                on_rank(r));
     part.add_(first_x);
     first_x += x.sizes[r];
     first_y += owners.sizes[r];
@@ -94,7 +94,7 @@ inline at::Tensor global_owners(const GatheredRows& owners, const GatheredRows& 
   return global.to(owners.rows.device());
 }
 
-/// Ranks of the owners of `y` [Q, D] among all `x` [N, D]; `owner` [Q].
+/// Returns the ranks of the owners of `y` [Q, D] among all `x` [N, D]; `owner` [Q].
 inline at::Tensor ranks_of_owners(const at::Tensor& y, const at::Tensor& owner, const at::Tensor& x,
                                   std::int64_t chunk) {
   return in_chunks(y.size(0), chunk, [&](auto begin, auto end) {
@@ -104,8 +104,8 @@ inline at::Tensor ranks_of_owners(const at::Tensor& y, const at::Tensor& owner, 
   });
 }
 
-/// For `x` [Q, D] with the numbers `number` [Q], each of which owns at least one y: the rank of the
-/// best of its own among all `y` [M, D]; `owner` [M] says whose they are.
+/// For queries `x` [Q, D] with indices `number` [Q], each of which owns at least one y, returns the
+/// rank of the best of its own ys among all `y` [M, D]. `owner` [M] is the owner of each y.
 inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, const at::Tensor& y,
                                 const at::Tensor& owner, std::int64_t chunk) {
   const auto columns = at::arange(y.size(0), owner.options());
@@ -114,7 +114,7 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
     const auto is_foreign = owner.unsqueeze(0).ne(number.slice(0, begin, end).unsqueeze(1));
     const auto best = scores.masked_fill(is_foreign, -std::numeric_limits<double>::infinity())
                           .amax({1}, /*keepdim=*/true);
-    // The first of the best, found without argmax, which may return any of several.
+    // The first of the best entries is found without argmax, which may return any of several.
     const auto is_best = scores.eq(best).logical_and_(is_foreign.logical_not());
     const auto column = at::where(is_best, columns, y.size(0)).amin({1}, /*keepdim=*/true);
     return rank_among(scores, best, column);
@@ -123,17 +123,19 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
 
 }  // namespace detail
 
-/// Retrieval both ways between `x` [N, D] and `y` [M, D] of all ranks by dot product. `y_owner`
-/// int64 [M] says to which row of this rank's x each row of its y belongs, so an image may have
-/// several captions or none. A y searches for its owner among all x. An x that has a y searches for
-/// the best of its ys among all y; an x without one is no query, so `x_to_y.queries` counts those
-/// with a y, and it only belongs to what the ys search in. Of equal scores the one that comes first
-/// wins, those of rank 0 before those of rank 1. Scores exist for `chunk` queries at a time, never
-/// N x M.
+/// Computes retrieval metrics in both directions between `x` [N, D] and `y` [M, D] of all ranks by
+/// dot product. `y_owner` int64 [M] is the row of this rank's x to which each row of its y belongs,
+/// so an image may have several captions or none. The query of a y is for its owner among all x.
+/// The query of an x with at least one y is for the best of its own ys among all y. An x without a
+/// y is not a query, so `x_to_y.queries` counts only those with a y, but it remains a candidate for
+/// the ys. Among equal scores the one that comes first wins, and those of rank 0 come before those
+/// of rank 1. Scores are computed for `chunk` queries at a time, never for all N x M pairs.
 ///
-/// Each rank searches for its own queries among everything, which is gathered once, so memory is
-/// O(D) per row of all ranks; N and M may differ between ranks and be 0 on some. The result is the
-/// same on every rank, and that of one process on all rows. Collective: raises on every rank.
+/// Each rank processes its own queries against all rows, which are gathered once, so the memory is
+/// O(D) per row of all ranks. N and M may differ between ranks and may be 0 on some. The result is
+/// the same on every rank and equals that of one process with all rows. Collective. Raises on every
+/// rank for an owner that does not exist and if there is no y; shapes that do not fit raise on
+/// their rank.
 [[nodiscard]] inline RetrievalMetrics retrieval_metrics(const at::Tensor& x, const at::Tensor& y,
                                                         const at::Tensor& y_owner,
                                                         const Ranks& ranks,
@@ -154,7 +156,7 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
 
   const auto y_ranks = detail::ranks_of_owners(y, own, all_x.rows, chunk);
   const auto owned = owner.bincount({}, all_x.rows.size(0)).gt(0);  // [N of all ranks]
-  const auto row = owned.narrow(0, all_x.offset, x.size(0)).nonzero().squeeze(1);  // with a y
+  const auto row = owned.narrow(0, all_x.offset, x.size(0)).nonzero().squeeze(1);  // Rows with a y.
   const auto x_ranks =
       detail::ranks_of_best(x.index_select(0, row), row + all_x.offset, all_y.rows, owner, chunk);
   return {detail::summarize_ranks(gather_rows(ranks, x_ranks).rows),

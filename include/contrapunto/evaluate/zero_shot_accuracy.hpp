@@ -18,13 +18,14 @@
 
 namespace contrapunto {
 
-/// Counts, batch by batch, how often the right class is the first or among the first five. Of
+/// Counts over batches how often the correct class ranks first or among the first five. Among
 /// classes with equal scores the one with the lower index comes first.
 class ZeroShotAccuracy {
  public:
-  /// `image_features` [B, D] and `classifier` [C, D] (of `zero_shot_classifier`) are of one device
-  /// and dtype, `labels` are int64 [B] in [0, C); raises for other labels that are on the CPU. Does
-  /// not wait for the device.
+  /// Adds a batch. `image_features` [B, D] and `classifier` [C, D] (of `zero_shot_classifier`) must
+  /// have the same device and dtype, and `labels` must be int64 [B] in [0, C). Raises for shapes
+  /// that do not fit, and for labels out of range if they are on the CPU. It does not synchronize
+  /// with the device.
   void add(const at::Tensor& image_features, const at::Tensor& labels,
            const at::Tensor& classifier) {
     TORCH_CHECK(image_features.dim() == 2 && classifier.dim() == 2 &&
@@ -38,7 +39,7 @@ class ZeroShotAccuracy {
     if (labels.is_cpu() && labels.numel() > 0) {
       const auto low = labels.min().item<std::int64_t>();
       const auto high = labels.max().item<std::int64_t>();
-      TORCH_CHECK(low >= 0 && high < classifier.size(0), "ZeroShotAccuracy: there are labels from ",
+      TORCH_CHECK(low >= 0 && high < classifier.size(0), "ZeroShotAccuracy: the labels range from ",
                   low, " to ", high, ", but the classifier has ", classifier.size(0),
                   " classes; -1 is a sample without a label. check_labels() names the sample");
     }
@@ -53,8 +54,9 @@ class ZeroShotAccuracy {
     samples_ += labels.size(0);
   }
 
-  /// Accuracy over all batches so far, those of all `ranks` together, which need not have as many
-  /// each; the same on every rank. Zeros when there was no batch. Waits for the device. Collective.
+  /// Returns the accuracy over all batches so far, including those of the other `ranks`, which may
+  /// have different numbers of batches. It is the same on every rank, and 0 if there was no batch.
+  /// It synchronizes with the device. Collective.
   [[nodiscard]] ClassificationAccuracy result(const Ranks& ranks = {}) const {
     auto all = counts();
     if (ranks.size() > 1) all = all.to(ranks.device());
@@ -63,7 +65,7 @@ class ZeroShotAccuracy {
   }
 
  private:
-  // How often first, how often among five, of how many: int64 [3].
+  // Counts of first ranks, ranks among the first five, and samples: int64 [3].
   [[nodiscard]] at::Tensor counts() const {
     if (!first_.defined()) return at::zeros({3}, at::kLong);
     return at::stack({first_, five_, at::full({}, samples_, first_.options())});
@@ -78,7 +80,7 @@ class ZeroShotAccuracy {
             values[2]};
   }
 
-  at::Tensor first_;  // [], int64, on the features' device.
+  at::Tensor first_;  // [], int64, on the device of the features.
   at::Tensor five_;
   std::int64_t samples_ = 0;
 };

@@ -17,11 +17,12 @@
 
 namespace contrapunto {
 
-/// One unit row per class, [C, D]: the mean over `templates` of the unit text embeddings, made unit
-/// again. `tokenize(std::vector<std::string>)` gives tokens [T, L], `encode_text(tokens)` gives
-/// [T, D] and brings tokens to its device itself. At most `batch` texts go into one call, but
-/// always all prompts of a class. No gradient is recorded; the caller puts the model into eval
-/// mode.
+/// Returns a row of unit length per class, [C, D]: the mean over `templates` of the normalized text
+/// embeddings, normalized again. `tokenize(std::vector<std::string>)` returns tokens [T, L].
+/// `encode_text(tokens)` returns [T, D] and moves the tokens to its device itself. A call has at
+/// most `batch` texts, but always all prompts of a class. No gradient is recorded. The caller must
+/// put the model into eval mode. Raises without class names, without templates, and if
+/// `encode_text` returns another number of rows.
 template <class EncodeText, class Tokenize>
 [[nodiscard]] at::Tensor zero_shot_classifier(EncodeText&& encode_text, Tokenize&& tokenize,
                                               const std::vector<std::string>& class_names,
@@ -41,8 +42,8 @@ template <class EncodeText, class Tokenize>
     const at::Tensor embeddings = encode_text(tokenize(texts));  // [classes * prompts, D]
     TORCH_CHECK(
         embeddings.dim() == 2 && embeddings.size(0) == static_cast<std::int64_t>(texts.size()),
-        "zero_shot_classifier: encode_text gave ", embeddings.sizes(), " for ", texts.size(),
-        " texts; it must give one row for each");
+        "zero_shot_classifier: encode_text returned ", embeddings.sizes(), " for ", texts.size(),
+        " texts; it must return one row for each");
     const auto by_class =
         unit_rows(embeddings).view({-1, static_cast<std::int64_t>(prompts), embeddings.size(1)});
     rows.push_back(unit_rows(by_class.mean(1)));

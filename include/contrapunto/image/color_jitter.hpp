@@ -9,17 +9,17 @@
 
 #include "contrapunto/image/rgb_image.hpp"
 
-/// Colour changes on uint8 pixels with PIL's formulas and roundings.
+/// Color changes of uint8 pixels, with PIL's formulas and rounding.
 namespace contrapunto {
 namespace detail {
 
-/// ITU-R 601 luma in fixed point.
+/// Returns the ITU-R 601 luma in fixed point.
 inline std::uint8_t luma(const std::uint8_t* rgb) {
   return static_cast<std::uint8_t>((rgb[0] * 19595 + rgb[1] * 38470 + rgb[2] * 7471 + 0x8000) >>
                                    16);
 }
 
-/// from + factor * (to - from), in float32 and cut off towards zero.
+/// Returns from + factor * (to - from), computed in float32 and truncated toward zero.
 inline std::uint8_t blend(int from, int to, float factor) {
   const float value = static_cast<float>(from) + factor * static_cast<float>(to - from);
   return static_cast<std::uint8_t>(std::clamp(value, 0.0F, 255.0F));
@@ -32,14 +32,14 @@ void for_each_pixel(RgbImage& image, OfPixel of_pixel) {
 
 }  // namespace detail
 
-/// Mixes with black: 0 gives black, 1 the image, above 1 brighter.
+/// Blends with black: 0 gives black, 1 the image, and above 1 a brighter image.
 inline void adjust_brightness(RgbImage& image, double factor) {
   detail::for_each_pixel(image, [&](std::uint8_t* p) {
     for (int c = 0; c < 3; ++c) p[c] = detail::blend(0, p[c], static_cast<float>(factor));
   });
 }
 
-/// Mixes with the mean luma of the image: 0 gives plain grey, 1 the image.
+/// Blends with the mean luma of the image: 0 gives plain gray, and 1 the image.
 inline void adjust_contrast(RgbImage& image, double factor) {
   std::int64_t sum = 0;
   detail::for_each_pixel(image, [&](const std::uint8_t* p) { sum += detail::luma(p); });
@@ -50,7 +50,7 @@ inline void adjust_contrast(RgbImage& image, double factor) {
   });
 }
 
-/// Mixes with the luma of each pixel: 0 gives a grey image, 1 the image.
+/// Blends with the luma of each pixel: 0 gives a gray image, and 1 the image.
 inline void adjust_saturation(RgbImage& image, double factor) {
   detail::for_each_pixel(image, [&](std::uint8_t* p) {
     const int grey = detail::luma(p);
@@ -58,12 +58,12 @@ inline void adjust_saturation(RgbImage& image, double factor) {
   });
 }
 
-/// Turns the hue by `turn` of the whole circle, -0.5 to 0.5, through 8-bit HSV as PIL holds it.
+/// Rotates the hue by `turn` of the full circle, -0.5 to 0.5, in 8-bit HSV as PIL does.
 inline void adjust_hue(RgbImage& image, double turn) {
   const auto shift = static_cast<std::uint8_t>(static_cast<int>(turn * 255));
   detail::for_each_pixel(image, [&](std::uint8_t* p) {
     const auto [low, high] = std::minmax({p[0], p[1], p[2]});
-    if (low == high) return;  // grey has no hue
+    if (low == high) return;  // Gray has no hue.
     const auto range = static_cast<float>(high - low);
     const float r = static_cast<float>(high - p[0]) / range;
     const float g = static_cast<float>(high - p[1]) / range;
@@ -97,7 +97,7 @@ inline void adjust_hue(RgbImage& image, double turn) {
   });
 }
 
-/// Every channel becomes the luma.
+/// Sets every channel to the luma.
 inline void to_grayscale(RgbImage& image) {
   detail::for_each_pixel(image, [](std::uint8_t* p) { std::fill_n(p, 3, detail::luma(p)); });
 }

@@ -16,9 +16,10 @@
 
 namespace contrapunto {
 
-/// Decodes JPEG, PNG, WebP or PPM, told apart by their first bytes, to what PIL's
-/// `Image.open(file).convert("RGB")` gives. `image` is overwritten and its memory reused. Raises
-/// DataError on corrupt, truncated or unknown data and above `max_pixels` (0: no limit).
+/// Decodes JPEG, PNG, WebP or PPM, which are distinguished by their first bytes, to the result of
+/// PIL's `Image.open(file).convert("RGB")`. `image` is overwritten and its memory is reused. Raises
+/// DataError for corrupt, truncated or unknown data and for more than `max_pixels` pixels (0: no
+/// limit).
 inline void decode_image(std::span<const std::uint8_t> bytes, RgbImage& image,
                          std::int64_t max_pixels = kDefaultMaxPixels) {
   const auto begins = [&](std::string_view magic, std::size_t at = 0) {
@@ -32,7 +33,7 @@ inline void decode_image(std::span<const std::uint8_t> bytes, RgbImage& image,
   throw DataError(bytes.empty() ? "the image is empty" : "not a JPEG, PNG, WebP or PPM image");
 }
 
-/// The same, into an image of its own.
+/// The same, but returns a new image.
 [[nodiscard]] inline RgbImage decode_image(std::span<const std::uint8_t> bytes,
                                            std::int64_t max_pixels = kDefaultMaxPixels) {
   RgbImage image;

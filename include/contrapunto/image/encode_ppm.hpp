@@ -12,8 +12,8 @@
 
 namespace contrapunto {
 
-/// The image as the bytes of a binary PPM file, which `decode_image` reads back. It needs no codec,
-/// so a source that draws its images can use it.
+/// Returns the image as the bytes of a binary PPM file, which `decode_image` can read. It needs no
+/// codec, so sources that draw their images can use it.
 [[nodiscard]] inline std::vector<std::uint8_t> encode_ppm(const RgbImage& image) {
   const std::string header =
       "P6 " + std::to_string(image.width()) + " " + std::to_string(image.height()) + " 255\n";

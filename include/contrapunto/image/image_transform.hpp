@@ -22,24 +22,26 @@
 namespace contrapunto {
 
 struct ImageTransformOptions {
-  std::int64_t image_size = 224;  ///< Side of the square that comes out, pixels.
-  bool train = false;             ///< Random crop and colours; otherwise `resize_mode`.
-  Interpolation interpolation = Interpolation::kBicubic;  ///< Antialiased either way.
+  std::int64_t image_size = 224;  ///< Side of the square output in pixels.
+  bool train = false;             ///< Use random crops and colors; otherwise `resize_mode`.
+  Interpolation interpolation = Interpolation::kBicubic;  ///< Always antialiased.
 
   ResizeMode resize_mode = ResizeMode::kShortest;  ///< Evaluation only.
-  std::uint8_t fill = 0;                           ///< Grey level of padding, evaluation only.
+  std::uint8_t fill = 0;                           ///< Gray level of padding, evaluation only.
 
-  // Training only, from here on.
-  std::array<double, 2> crop_scale = {0.9, 1.0};          ///< Share of the area that is kept.
-  std::array<double, 2> crop_ratio = {3.0 / 4, 4.0 / 3};  ///< Width over height of the crop.
-  std::int64_t shift_padding = 0;  ///< Above 0, pixels: no crop; resize, pad with black, shift.
-  bool horizontal_flip = false;    ///< Mirror every second image.
-  /// Brightness, contrast, saturation and hue: largest relative change, hue in turns (0 to 0.5).
+  // The following options are for training only.
+  std::array<double, 2> crop_scale = {0.9, 1.0};          ///< Fraction of the area that is kept.
+  std::array<double, 2> crop_ratio = {3.0 / 4, 4.0 / 3};  ///< Width divided by height of the crop.
+  std::int64_t shift_padding = 0;  ///< If above 0, pixels of black padding for a random shift
+                                   ///< instead of a crop.
+  bool horizontal_flip = false;    ///< Mirror each image with probability 1/2.
+  /// Largest relative change of brightness, contrast and saturation, and of the hue in turns (0 to
+  /// 0.5).
   std::array<double, 4> color_jitter = {0.0, 0.0, 0.0, 0.0};
   double color_jitter_probability = 0.0;
   double grayscale_probability = 0.0;
 
-  /// The same options for evaluation: no random crop, flip or color.
+  /// Returns the same options for evaluation: no random crop, flip or color.
   [[nodiscard]] ImageTransformOptions for_evaluation() const {
     ImageTransformOptions options = *this;
     options.train = false;
@@ -47,13 +49,13 @@ struct ImageTransformOptions {
   }
 };
 
-/// Decoded pixels to the uint8 square a tower sees, as OpenCLIP and torchvision make it; colours
-/// are normalised later, on the device. Random numbers come from the caller, so a sample's crop
-/// depends on the stream given and on nothing else. A value; const calls may run in any number of
-/// threads.
+/// Converts decoded pixels to the uint8 square that a tower reads, as OpenCLIP and torchvision do.
+/// Colors are normalized later, on the device. Random numbers come from the caller, so the crop of
+/// a sample depends only on the given stream. It is a value, and const calls may run in any number
+/// of threads. Raises for options out of range.
 class ImageTransform {
  public:
-  /// Memory for one thread, reused from image to image.
+  /// Memory of one thread, which is reused for all images.
   struct Workspace {
     Resizer resizer;
     RgbImage square;
@@ -72,14 +74,14 @@ class ImageTransform {
                 ") must not be negative");
     TORCH_CHECK(o_.shift_padding < o_.image_size, "ImageTransform: shift_padding (",
                 o_.shift_padding, ") must be below image_size (", o_.image_size,
-                "), because a larger shift can leave nothing of the image");
+                "), because a larger shift could move the whole image out of the square");
     TORCH_CHECK(std::abs(o_.color_jitter[3]) <= 0.5, "ImageTransform: hue jitter (",
                 o_.color_jitter[3], ") must be at most half a turn (0.5)");
   }
 
   [[nodiscard]] const ImageTransformOptions& options() const { return o_; }
 
-  /// Writes image_size x image_size pixels into `work.square`. An image with no pixels raises.
+  /// Writes image_size x image_size pixels to `work.square`. Raises for an image without pixels.
   void operator()(const RgbImage& image, RandomStream& random, Workspace& work) const {
     TORCH_CHECK(image.width() > 0 && image.height() > 0, "ImageTransform: image of ", image.width(),
                 " x ", image.height(), " pixels");
@@ -89,7 +91,8 @@ class ImageTransform {
       make_evaluation_square(image, work);
   }
 
-  /// The same as uint8 [3, image_size, image_size]; without a stream the first of seed 0 is used.
+  /// Returns uint8 [3, image_size, image_size]. Without a stream the first stream of seed 0 is
+  /// used.
   [[nodiscard]] at::Tensor operator()(const RgbImage& image,
                                       RandomStream random = RandomStream()) const {
     Workspace work;
@@ -99,8 +102,8 @@ class ImageTransform {
         .clone(at::MemoryFormat::Contiguous);
   }
 
-  /// The crop of a training image: up to ten tries at an area and a shape inside the image, then
-  /// the largest centred one of an allowed shape.
+  /// Returns the crop of a training image: up to ten attempts at an area and a shape inside the
+  /// image, and otherwise the largest centered crop of an allowed shape.
   [[nodiscard]] PixelBox random_crop(std::int64_t width, std::int64_t height,
                                      RandomStream& random) const {
     const auto w = static_cast<double>(width);
@@ -142,7 +145,8 @@ class ImageTransform {
       work.resizer(image, all, size, size, whole(size, size), work.square, o_.interpolation);
     } else if (o_.resize_mode == ResizeMode::kShortest) {
       const std::int64_t shorter = std::min(width, height);
-      // torchvision: the longer side is cut off, not rounded; the crop is rounded, ties to even.
+      // As in torchvision, the longer side is truncated, not rounded, and the crop is rounded, with
+      // ties to even.
       const std::int64_t w = width == shorter ? size : size * width / shorter;
       const std::int64_t h = height == shorter ? size : size * height / shorter;
       const auto middle = [](std::int64_t excess) {
@@ -182,7 +186,7 @@ class ImageTransform {
     if (random.uniform() < o_.grayscale_probability) to_grayscale(work.square);
   }
 
-  /// The four changes in random order, each by a factor from its range.
+  /// Applies the four changes in random order, each with a factor from its range.
   void jitter(RgbImage& image, RandomStream& random) const {
     std::array<int, 4> order = {0, 1, 2, 3};
     for (std::int64_t left = 4; left > 1; --left)
@@ -202,7 +206,7 @@ class ImageTransform {
     }
   }
 
-  /// A square of `fill` with `part` at (left, top), either of which may lie outside.
+  /// Draws a square of `fill` with `part` at (left, top). Parts outside the square are clipped.
   void paste(const RgbImage& part, std::int64_t left, std::int64_t top, std::uint8_t fill,
              RgbImage& square) const {
     const std::int64_t size = o_.image_size;

@@ -4,7 +4,7 @@
 
 namespace contrapunto {
 
-/// The filter that an antialiased resize weighs source pixels with.
+/// The filter of an antialiased resize.
 enum class Interpolation { kBicubic, kBilinear };
 
 }  // namespace contrapunto

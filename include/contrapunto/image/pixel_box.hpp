@@ -6,7 +6,7 @@
 
 namespace contrapunto {
 
-/// A rectangle of pixels: columns left to left + width - 1, rows top to top + height - 1.
+/// A rectangle of pixels: columns left to left + width - 1 and rows top to top + height - 1.
 struct PixelBox {
   std::int64_t left = 0;
   std::int64_t top = 0;

@@ -11,15 +11,15 @@
 
 namespace contrapunto {
 
-/// Antialiased resize, bit for bit as `crop(box).resize((width, height))` of PIL up to version 12:
-/// columns first, the result rounded to uint8, then rows. PIL 13 resizes the rows first for some
-/// shapes; 99.97 % of its values on photographs are then within one level. A Resizer keeps its
-/// buffers, so each thread needs its own.
+/// Antialiased resize, bit for bit equal to `crop(box).resize((width, height))` of PIL up to
+/// version 12: columns first, with the result rounded to uint8, then rows. PIL 13 resizes the rows
+/// first for some shapes; 99.97 % of its values on photographs are then within one level. A Resizer
+/// keeps its buffers, so each thread needs its own.
 class Resizer {
  public:
-  /// Resizes `box` of `source` to width x height and writes the part `window` of that to `out`.
-  /// Pixels outside `box` have no influence. All sides must be at least 1, and each box must lie
-  /// inside what it cuts.
+  /// Resizes `box` of `source` to width x height and writes the part `window` of the result to
+  /// `out`. Pixels outside `box` have no influence. All sides must be at least 1. `box` must lie
+  /// inside `source`, and `window` inside the result.
   void operator()(const RgbImage& source, PixelBox box, std::int64_t width, std::int64_t height,
                   PixelBox window, RgbImage& out,
                   Interpolation interpolation = Interpolation::kBicubic) {

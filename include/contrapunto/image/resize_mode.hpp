@@ -4,11 +4,11 @@
 
 namespace contrapunto {
 
-/// How an image of any shape becomes a square outside training.
+/// How an image of any shape becomes a square in evaluation.
 enum class ResizeMode {
-  kShortest,  ///< The shorter side becomes `image_size`, then the center is cut out.
-  kLongest,   ///< The longer side becomes `image_size`, then both ends are padded with `fill`.
-  kSquash,    ///< Both sides become `image_size`; proportions are not kept.
+  kShortest,  ///< The shorter side becomes `image_size`, then the center is cropped.
+  kLongest,  ///< The longer side becomes `image_size`, then the shorter side is padded with `fill`.
+  kSquash,   ///< Both sides become `image_size`; the aspect ratio is not kept.
 };
 
 }  // namespace contrapunto

@@ -8,27 +8,27 @@
 
 namespace contrapunto {
 
-/// Images with more pixels are refused by their header, before memory is spent on them.
+/// Images with more pixels are rejected after their header is read, before memory is allocated.
 constexpr std::int64_t kDefaultMaxPixels = 25'000'000;
 
-/// Pixels as uint8 [height, width, 3], red first, rows without gaps. Keeps its memory when made
-/// smaller, so that a worker that decodes image after image seldom allocates.
+/// Pixels as uint8 [height, width, 3] in RGB order, with rows without gaps. It keeps its memory
+/// when it becomes smaller, so that a worker that decodes many images rarely allocates.
 class RgbImage {
  public:
-  /// Bytes behind the last pixel that may be read (not written), so that vector loads of the last
+  /// Bytes behind the last pixel that may be read but not written, so that vector loads of the last
   /// pixels need no special case.
   static constexpr std::size_t kReadablePadding = 32;
 
   RgbImage() = default;
   RgbImage(std::int64_t width, std::int64_t height) { reshape(width, height); }
 
-  /// Sets the size; the pixels are unspecified afterwards.
+  /// Sets the size. The pixels are unspecified afterward.
   void reshape(std::int64_t width, std::int64_t height) {
     const std::size_t bytes = static_cast<std::size_t>(width * height * 3) + kReadablePadding;
     if (bytes > capacity_) {
       pixels_.reset();
       capacity_ = 0;
-      pixels_.reset(new std::uint8_t[bytes]);  // make_unique would fill it with zeros
+      pixels_.reset(new std::uint8_t[bytes]);  // make_unique would fill it with zeros.
       capacity_ = bytes;
     }
     width_ = width;

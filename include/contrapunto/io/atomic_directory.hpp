@@ -17,9 +17,10 @@
 
 namespace contrapunto {
 
-/// Fills a folder under a temporary name beside it and puts it in place with `commit`. Write files
-/// into `path()`. Until `commit` an older folder of that name stays as it was; without it the
-/// destructor removes what was written. A crash leaves at most `NAME.tmp-PID` behind.
+/// Fills a folder under a temporary name next to its final path, and puts it in place with
+/// `commit`. Write files into `path()`. Until `commit` an older folder of that name is unchanged.
+/// Without `commit` the destructor removes what was written. A crash leaves at most `NAME.tmp-PID`
+/// behind.
 class AtomicDirectory {
  public:
   explicit AtomicDirectory(const std::filesystem::path& path)
@@ -27,7 +28,7 @@ class AtomicDirectory {
     temporary_ = path_;
     temporary_ += ".tmp-" + std::to_string(::getpid());
     std::error_code error;
-    std::filesystem::remove_all(temporary_, error);  // Left by a process that had our number.
+    std::filesystem::remove_all(temporary_, error);  // Left by a process with the same PID.
     if (!error) std::filesystem::create_directory(temporary_, error);
     TORCH_CHECK(!error, "cannot write folder '", path_.string(), "': creating '",
                 temporary_.string(), "' failed: ", error.message());
@@ -35,17 +36,17 @@ class AtomicDirectory {
   AtomicDirectory(const AtomicDirectory&) = delete;
   AtomicDirectory& operator=(const AtomicDirectory&) = delete;
   ~AtomicDirectory() {
-    // After `commit` this is the folder that was replaced, if any. A failure leaves it for
-    // cleaning.
+    // After `commit` this is the replaced folder, if there was one. On failure it remains on disk
+    // for a later cleanup.
     std::error_code ignored;
     std::filesystem::remove_all(temporary_, ignored);
   }
 
-  /// Where to write before `commit`.
+  /// The folder to write into before `commit`.
   [[nodiscard]] const std::filesystem::path& path() const { return temporary_; }
 
-  /// Brings everything to the disk and gives the folder its name, replacing an older one. Call
-  /// once.
+  /// Syncs everything to disk and renames the folder to its final name, replacing an older one.
+  /// Call it once. Raises if the system refuses.
   void commit() {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_))
       if (entry.is_regular_file() || entry.is_directory()) detail::sync_to_disk(entry.path());
@@ -63,13 +64,13 @@ class AtomicDirectory {
     if (::rename(temporary_.c_str(), path_.c_str()) == 0) return;
     TORCH_CHECK(errno == ENOTEMPTY || errno == EEXIST, "cannot rename '", temporary_.string(),
                 "' to '", path_.string(), "': ", detail::errno_text(errno));
-    // A folder with content cannot be renamed over, but it can be swapped.
+    // A folder with content cannot be renamed over, but it can be exchanged.
     if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) == 0)
       return;
     TORCH_CHECK(errno == EINVAL || errno == ENOSYS, "cannot replace '", path_.string(), "' by '",
                 temporary_.string(), "': ", detail::errno_text(errno));
-    // Network file systems cannot swap. A crash between the two renames leaves both folders, the
-    // older one under the name with ".old".
+    // Network file systems cannot exchange folders. A crash between the two renames leaves both
+    // folders, with the older one renamed to ".old".
     auto old = path_;
     old += ".old-" + std::to_string(::getpid());
     std::filesystem::rename(path_, old);

@@ -18,17 +18,17 @@ namespace contrapunto {
 
 namespace detail {
 
-/// What errno means, in words; unlike strerror safe to call from several threads.
+/// Returns the description of an errno value. Unlike strerror it is thread-safe.
 inline std::string errno_text(int error) {
   return std::generic_category().message(error);
 }
 
-/// The folder that `path` lies in; "." for a bare name.
+/// Returns the folder that contains `path`; "." for a bare name.
 inline std::filesystem::path folder_of(const std::filesystem::path& path) {
   return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
 }
 
-/// Asks the kernel to bring a file or folder to the disk; raises when the disk refuses.
+/// Syncs a file or folder to disk. Raises if this fails.
 inline void sync_to_disk(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   TORCH_CHECK(descriptor >= 0, "cannot open '", path.string(), "' to sync it: ", errno_text(errno));
@@ -41,16 +41,17 @@ inline void sync_to_disk(const std::filesystem::path& path) {
 
 }  // namespace detail
 
-/// Writes a file piece by piece under a temporary name beside it and puts it in place with
-/// `commit`. Whatever happens before, an older file of that name stays as it was. Without `commit`
-/// the destructor removes the temporary file. Every error names the path and what the system said.
+/// Writes a file incrementally under a temporary name next to its final path, and puts it in place
+/// with `commit`. Before that, an older file of that name is unchanged. Without `commit` the
+/// destructor removes the temporary file. Every error gives the path and the system's message.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     static std::atomic<unsigned> count{0};
     temporary_ = path_;
     temporary_ += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(count++);
-    // No O_EXCL: in containers a restarted process meets the leftovers of one with its own number.
+    // No O_EXCL: in containers a restarted process can find leftovers of a process with the same
+    // PID.
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     TORCH_CHECK(descriptor_ >= 0, "cannot write '", path_.string(), "': creating '",
                 temporary_.string(), "' failed: ", detail::errno_text(errno));
@@ -72,11 +73,12 @@ class AtomicFile {
     }
   }
 
-  /// Brings the bytes to the disk and gives the file its name, replacing an older one. Call once.
+  /// Syncs the bytes to disk and renames the file to its final name, replacing an older one. Call
+  /// it once.
   void commit() {
     TORCH_CHECK(::fsync(descriptor_) == 0, "cannot sync '", path_.string(),
                 "' to disk: ", detail::errno_text(errno));
-    // Network file systems report a full quota only here.
+    // Network file systems report an exceeded quota only here.
     const int closed = ::close(std::exchange(descriptor_, -1));
     TORCH_CHECK(closed == 0, "cannot write '", path_.string(), "': ", detail::errno_text(errno));
     TORCH_CHECK(::rename(temporary_.c_str(), path_.c_str()) == 0, "cannot rename '",
@@ -92,8 +94,9 @@ class AtomicFile {
   bool committed_ = false;
 };
 
-/// Replaces the file `path` by `bytes`. After a crash it holds either the old bytes or the new
-/// ones. The folder must exist. On any error the old file is intact and nothing temporary is left.
+/// Replaces the contents of the file `path` by `bytes`. After a crash it has either the old or the
+/// new contents. The folder must exist. After an error the old file is intact and no temporary file
+/// remains.
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);

@@ -16,13 +16,13 @@
 
 namespace contrapunto {
 
-/// Keeps a file locked for this process while it lives. The system drops the lock when the process
-/// ends in any way, so a killed run leaves nothing to clean up. Some network file systems have no
-/// locks; then `held()` is false and nothing is locked.
+/// Locks a file for this process during its lifetime. The system releases the lock when the process
+/// ends for any reason, so a killed run leaves nothing to clean up. Some network file systems do
+/// not support locks; `held()` is then false and nothing is locked.
 class FileLock {
  public:
-  /// Locks `path`, which is created if need be and then names the host and the process. Raises
-  /// `busy` and the name of the process that holds the lock.
+  /// Locks `path`, which is created if necessary and then contains the host and the process id. If
+  /// another process holds the lock, raises `busy` with the name of that process.
   FileLock(const std::filesystem::path& path, const std::string& busy)
       : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
     TORCH_CHECK(descriptor_ >= 0, "cannot open '", path.string(), "': ", detail::errno_text(errno));
@@ -42,7 +42,7 @@ class FileLock {
     char host[256] = {};
     if (::gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
     const auto owner = "process " + std::to_string(::getpid()) + " on " + host;
-    // The name is for people only; a full disk must not keep a run from starting.
+    // The name is only informative, so a full disk must not prevent a run from starting.
     if (::ftruncate(descriptor_, 0) == 0)
       static_cast<void>(!::pwrite(descriptor_, owner.data(), owner.size(), 0));
   }

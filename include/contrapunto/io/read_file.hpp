@@ -11,7 +11,7 @@
 
 namespace contrapunto {
 
-/// All bytes of the file `path`; raises when it is missing or cannot be read to its end.
+/// Returns all bytes of the file `path`. Raises if it is missing or cannot be read completely.
 [[nodiscard]] inline std::string read_file(const std::filesystem::path& path) {
   TORCH_CHECK(std::filesystem::is_regular_file(path), "cannot read '", path.string(),
               "': there is no such file");

@@ -18,10 +18,11 @@ find_package(Contrapunto COMPONENTS text) and link contrapunto::text"
 
 namespace contrapunto {
 
-/// All bytes of the file `path`, decompressed when it is a gzip file and as they are otherwise.
-/// Raises when the file is missing, is cut short or corrupt, or holds more than 1 GiB.
+/// Returns all bytes of the file `path`, decompressed if it is a gzip file and unchanged otherwise.
+/// Raises if the file is missing, truncated or corrupt, or if it has more than 1 GiB of contents.
 [[nodiscard]] inline std::string read_gzip(const std::filesystem::path& path) {
-  constexpr std::size_t kLargest = std::size_t{1} << 30;  // more is a mistake, or a bomb
+  constexpr std::size_t kLargest = std::size_t{1}
+                                   << 30;  // A larger file is a mistake or a zip bomb.
   TORCH_CHECK(std::filesystem::is_regular_file(path), "cannot read '", path.string(),
               "': there is no such file");
   const std::unique_ptr<gzFile_s, decltype(&gzclose)> file(gzopen(path.c_str(), "rb"), &gzclose);
@@ -36,9 +37,9 @@ namespace contrapunto {
   int error = Z_OK;
   gzerror(file.get(), &error);
   TORCH_CHECK(error == Z_OK, "cannot read '", path.string(),
-              "': its gzip stream is cut short or corrupt");
+              "': its gzip stream is truncated or corrupt");
   TORCH_CHECK(bytes.size() <= kLargest, "cannot read '", path.string(),
-              "': it holds more than 1 GiB");
+              "': it has more than 1 GiB of contents");
   return bytes;
 }
 

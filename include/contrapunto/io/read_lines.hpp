@@ -11,8 +11,8 @@
 
 namespace contrapunto {
 
-/// The lines of a text file that are not empty, without their ends (also of Windows files). Raises
-/// when the file cannot be read.
+/// Returns the nonempty lines of a text file without their line ends (LF or CRLF). Raises if the
+/// file cannot be read.
 [[nodiscard]] inline std::vector<std::string> read_lines(const std::filesystem::path& path) {
   std::istringstream text(read_file(path));
   std::vector<std::string> lines;

@@ -49,18 +49,18 @@ struct SafetensorsEntry {
   std::string name;
   at::ScalarType type = at::kFloat;
   std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0;  ///< Bytes from the end of the header.
+  std::uint64_t begin = 0;  ///< Offset from the end of the header, in bytes.
   std::uint64_t end = 0;
 };
 
 struct SafetensorsHeader {
-  std::vector<SafetensorsEntry> entries;  ///< In the order of their bytes.
+  std::vector<SafetensorsEntry> entries;  ///< Sorted by the offset of their data.
   std::map<std::string, std::string> metadata;
-  std::uint64_t data_begin = 0;  ///< Bytes from the start of the file.
-  std::uint64_t checksum = 0;    ///< Of the bytes in front of the data.
+  std::uint64_t data_begin = 0;  ///< Offset from the start of the file, in bytes.
+  std::uint64_t checksum = 0;    ///< Checksum of the bytes before the data.
 };
 
-/// Bytes that a tensor of this shape needs; false when the number does not fit.
+/// Computes the bytes of a tensor of this shape. Returns false if the number overflows.
 inline bool safetensors_bytes(const SafetensorsEntry& entry, std::uint64_t* bytes) {
   *bytes = c10::elementSize(entry.type);
   for (const auto extent : entry.shape)
@@ -68,7 +68,7 @@ inline bool safetensors_bytes(const SafetensorsEntry& entry, std::uint64_t* byte
   return true;
 }
 
-/// One tensor's entry, checked against the `data_bytes` that follow the header.
+/// Reads the entry of one tensor and checks it against the `data_bytes` that follow the header.
 inline SafetensorsEntry safetensors_entry(const std::string& file, const std::string& name,
                                           const nlohmann::json& json, std::uint64_t data_bytes) {
   const auto where = "safetensors file '" + file + "', tensor '" + name + "': ";
@@ -95,7 +95,7 @@ inline SafetensorsEntry safetensors_entry(const std::string& file, const std::st
   entry.end = json["data_offsets"][1].get<std::uint64_t>();
   TORCH_CHECK(entry.begin <= entry.end && entry.end <= data_bytes, where, "data_offsets [",
               entry.begin, ", ", entry.end, "] lie outside the ", data_bytes,
-              " bytes of data; the file is damaged or was cut off");
+              " bytes of data; the file is damaged or truncated");
   std::uint64_t bytes = 0;
   TORCH_CHECK(safetensors_bytes(entry, &bytes) && bytes == entry.end - entry.begin, where, "shape ",
               json["shape"].dump(), " of ", type_name, " does not fill its ",
@@ -103,7 +103,7 @@ inline SafetensorsEntry safetensors_entry(const std::string& file, const std::st
   return entry;
 }
 
-/// Reads and checks everything up to the first tensor's bytes.
+/// Reads and checks everything before the bytes of the first tensor.
 inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const std::string& file) {
   const auto where = "safetensors file '" + file + "': ";
   TORCH_CHECK(stream, where, "cannot be opened");
@@ -118,8 +118,7 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
   std::uint64_t length = 0;
   std::memcpy(&length, prefix.data(), sizeof(length));
   TORCH_CHECK(length <= file_bytes - 8, where, "header of ", length, " bytes is longer than the ",
-              file_bytes,
-              " bytes of the file; it is damaged, was cut off or is no safetensors file");
+              file_bytes, " bytes of the file; it is damaged, truncated or not a safetensors file");
   std::string text(length, '\0');
   stream.read(text.data(), static_cast<std::streamsize>(length));
   TORCH_CHECK(stream, where, "cannot be read");
@@ -161,24 +160,25 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
   std::stable_sort(header.entries.begin(), header.entries.end(), [](const auto& a, const auto& b) {
     return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
   });
-  // Holes are refused as well: the format has none, so one is a sign of damage.
+  // Gaps are also rejected: the format does not allow them, so a gap is a sign of damage.
   std::uint64_t previous = 0;
   for (const auto& entry : header.entries) {
     TORCH_CHECK(entry.begin == previous, where, "tensor '", entry.name, "' begins at byte ",
-                entry.begin, " of the data but the one before ends at ", previous);
+                entry.begin, " of the data, but the one before ends at ", previous);
     previous = entry.end;
   }
   TORCH_CHECK(previous == file_bytes - header.data_begin, where, "holds ",
-              file_bytes - header.data_begin, " bytes of data but its tensors fill only ",
+              file_bytes - header.data_begin, " bytes of data, but its tensors fill only ",
               previous);
   return header;
 }
 
 }  // namespace detail
 
-/// All tensors of a safetensors file, on the CPU. Raises, naming file and tensor, when anything in
-/// the file contradicts itself or its size, and when `checksum`, which write_safetensors()
-/// returned, is given and is not that of the file. Types: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+/// Returns all tensors of a safetensors file, on the CPU. Raises with the file and the tensor if
+/// the contents are inconsistent with each other or with the file size. Raises if `checksum`, which
+/// write_safetensors() returned, is given and differs. Types: F64 F32 F16 BF16 I64 I32 I16 I8 U8
+/// BOOL.
 [[nodiscard]] inline TensorMap read_safetensors(
     const std::filesystem::path& path, std::optional<std::uint64_t> checksum = std::nullopt) {
   std::ifstream stream(path, std::ios::binary);
@@ -186,7 +186,7 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
   TensorMap tensors;
   auto found = header.checksum;
   for (const auto& entry : header.entries) {
-    // Bools are read as bytes: another value than 0 or 1 in a bool is undefined behaviour.
+    // Bools are read as bytes, because a bool other than 0 or 1 is undefined behavior.
     const bool is_bool = entry.type == at::kBool;
     auto tensor = at::empty(entry.shape, is_bool ? at::kByte : entry.type);
     stream.read(static_cast<char*>(tensor.mutable_data_ptr()),
@@ -204,16 +204,17 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
   return tensors;
 }
 
-/// The texts that a safetensors file carries beside its tensors; empty where it has none.
+/// Returns the metadata texts of a safetensors file; empty if it has none.
 [[nodiscard]] inline std::map<std::string, std::string> read_safetensors_metadata(
     const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   return detail::read_safetensors_header(stream, path.string()).metadata;
 }
 
-/// Writes `tensors` (any device, any strides) as a safetensors file, atomically. The bytes depend
-/// on nothing but the arguments. Returns a checksum for read_safetensors(). Raises on a dtype that
-/// the format lacks.
+/// Writes `tensors` (any device, any strides) atomically as a safetensors file. The bytes depend
+/// only on the arguments. Returns a checksum for read_safetensors(). Raises for a dtype that the
+/// format does not have, for tensors that are undefined or not dense, and for text that is not
+/// valid UTF-8.
 inline std::uint64_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                                        const std::map<std::string, std::string>& metadata = {}) {
   struct Item {
@@ -231,10 +232,10 @@ inline std::uint64_t write_safetensors(const std::filesystem::path& path, const 
         std::find_if(detail::kSafetensorsTypes.begin(), detail::kSafetensorsTypes.end(),
                      [&](const auto& pair) { return pair.second == tensor.scalar_type(); });
     TORCH_CHECK(type != detail::kSafetensorsTypes.end(), where, "has dtype ", tensor.scalar_type(),
-                ", which the format lacks");
+                ", which the safetensors format does not have");
     items.push_back({&name, &tensor, type->first});
   }
-  // Wide types first, so that readers which map the file find every tensor aligned.
+  // Wide types come first, so that every tensor is aligned for readers that map the file.
   std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
     return a.tensor->element_size() > b.tensor->element_size();
   });

@@ -16,8 +16,9 @@
 
 namespace contrapunto {
 
-/// Bytes that a program may still take on `device`: what the kernel calls available memory on the
-/// CPU, what the driver calls free on a GPU (with contrapunto::cuda). 0 where nobody tells.
+/// Returns the bytes that a program may still allocate on `device`: the kernel's available memory
+/// on the CPU, and the driver's free memory on a GPU (with contrapunto::cuda). Returns 0 if
+/// unknown.
 [[nodiscard]] inline double free_memory_bytes(c10::Device device) {
   if (device.is_cpu()) {
     std::ifstream lines("/proc/meminfo");

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// The one CUDA file of the library. CMake's contrapunto::cuda adds it to every target that links
+// The only CUDA file of the library. CMake's contrapunto::cuda adds it to every target that links
 // it.
 #include "contrapunto/kernels/normalize_images.cuh"
 #include "contrapunto/kernels/pair_tiles.cuh"

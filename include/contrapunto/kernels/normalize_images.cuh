@@ -20,7 +20,8 @@ struct ChannelAffine {
   float scale[3];
   float offset[3];
 
-  // Selects instead of indexing: an indexed kernel argument would be copied to local memory.
+  // Selects instead of indexing, because an indexed kernel argument would be copied to local
+  // memory.
   __device__ float operator()(std::uint8_t pixel, unsigned channel) const {
     const float a = channel == 0 ? scale[0] : channel == 1 ? scale[1] : scale[2];
     const float b = channel == 0 ? offset[0] : channel == 1 ? offset[1] : offset[2];
@@ -43,16 +44,16 @@ __device__ inline __half from_float<__half>(float value) {
   return __float2half_rn(value);
 }
 
-// A segment is what one blockIdx.x covers: a plane, whose channel is fixed, or with channels last a
-// whole image, whose channel repeats every three elements.
+// A segment is the range of one blockIdx.x: a plane, whose channel is fixed, or with channels last
+// a whole image, whose channel repeats every three elements.
 template <bool kChannelsLast>
 __device__ unsigned channel_of(unsigned segment, unsigned position) {
   return kChannelsLast ? position % 3 : segment % 3;
 }
 
-/// 16 bytes read and 16 bytes written per thread and access. An element is 2 or 4 times larger than
-/// its pixel, so the pixels of a warp are passed through shared memory: that way the stores of a
-/// warp lie side by side as its loads do. Needs 16-byte aligned pointers and `length` % 16 == 0.
+/// Each thread reads 16 bytes and writes 16 bytes per access. An element is 2 or 4 times larger
+/// than its pixel, so the pixels of a warp are passed through shared memory, and the stores of a
+/// warp are contiguous like its loads. It needs 16-byte aligned pointers and `length` % 16 == 0.
 template <class Element, bool kChannelsLast>
 __global__ void __launch_bounds__(kNormalizeThreads)
     normalize_images_vectorized(const std::uint8_t* __restrict__ pixels,
@@ -98,7 +99,7 @@ __global__ void __launch_bounds__(kNormalizeThreads)
   }
 }
 
-/// Any alignment and length.
+/// For any alignment and length.
 template <class Element, bool kChannelsLast>
 __global__ void __launch_bounds__(kNormalizeThreads)
     normalize_images_elementwise(const std::uint8_t* __restrict__ pixels,

@@ -25,7 +25,7 @@ namespace contrapunto {
 
 namespace detail {
 
-/// The formula in plain ATen operations, on any device: what the faster versions are held to.
+/// The formula in plain ATen operations, on any device, as a reference for the faster versions.
 inline at::Tensor normalize_images_reference(const at::Tensor& pixels,
                                              const std::array<double, 3>& mean,
                                              const std::array<double, 3>& deviation,
@@ -42,8 +42,8 @@ inline at::Tensor normalize_images_reference(const at::Tensor& pixels,
       .to(pixels.options().dtype(dtype), /*non_blocking=*/false, /*copy=*/false, format);
 }
 
-/// A byte has 256 values, so a table per channel holds every result, rounded once and exactly as
-/// the reference rounds it.
+/// A byte has 256 values, so a table per channel holds every result, rounded once and exactly as in
+/// the reference.
 template <class Element>
 void normalize_images_by_table(const at::Tensor& pixels, const std::array<double, 3>& mean,
                                const std::array<double, 3>& deviation, at::Tensor& values,
@@ -57,7 +57,7 @@ void normalize_images_by_table(const at::Tensor& pixels, const std::array<double
   const std::uint8_t* from = pixels.const_data_ptr<std::uint8_t>();
   auto* to = values.mutable_data_ptr<Element>();
   const std::int64_t plane = pixels.size(2) * pixels.size(3);
-  constexpr std::int64_t kGrain = 1 << 15;  // elements; below that a second thread costs more
+  constexpr std::int64_t kGrain = 1 << 15;  // Elements; for fewer a second thread does not pay off.
   if (channels_last) {
     at::parallel_for(0, pixels.size(0) * plane, kGrain / 3, [&](std::int64_t i, std::int64_t end) {
       for (; i < end; ++i)
@@ -99,13 +99,16 @@ inline void normalize_images_cuda(const at::Tensor& pixels, const std::array<dou
 
 }  // namespace detail
 
-/// (pixels / 255 - mean) / deviation per channel: bytes become what a tower eats, in one pass.
+/// Computes (pixels / 255 - mean) / deviation per channel in one pass, which converts bytes to the
+/// input of a tower.
 ///
-/// pixels uint8 [B, 3, H, W] in any memory format; result the same shape in `dtype` (float32, bf16
-/// or fp16) and memory format `format`, dense. On the CPU every value is that of the formula in
-/// float32, rounded once; the CUDA kernel (with contrapunto::cuda; other builds and devices take
-/// ATen's operations) is within 1e-6 of it before rounding. No gradient. Copying the bytes to the
-/// device first and normalising there moves a quarter of what float32 would.
+/// `pixels` is uint8 [B, 3, H, W] in any memory format. The result has the same shape, the dtype
+/// `dtype` (float32, bf16 or fp16) and the memory format `format`, and is dense. On the CPU every
+/// value is that of the formula in float32, rounded once. The CUDA kernel is within 1e-6 of it
+/// before rounding; it needs contrapunto::cuda, and other builds and devices use ATen operations.
+/// There is no gradient. Copying the bytes to the device first and normalizing them there transfers
+/// a quarter of the data of float32. Raises for another shape or dtype of `pixels`, for deviations
+/// that are not positive and for an unsupported `dtype` or `format`.
 inline at::Tensor normalize_images(const at::Tensor& pixels, const std::array<double, 3>& mean,
                                    const std::array<double, 3>& deviation,
                                    at::ScalarType dtype = at::kFloat,
@@ -124,7 +127,7 @@ inline at::Tensor normalize_images(const at::Tensor& pixels, const std::array<do
   const bool channels_last = format == at::MemoryFormat::ChannelsLast;
   auto values = at::empty(pixels.sizes(), pixels.options().dtype(dtype), format);
   if (values.numel() == 0) return values;
-  // A change of layout is made on the bytes, the cheapest place for it.
+  // A change of layout is cheapest on the bytes.
   const auto dense = pixels.contiguous(format);
   if (pixels.is_cpu()) {
     if (dtype == at::kFloat)

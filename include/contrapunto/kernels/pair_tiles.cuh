@@ -13,10 +13,10 @@
 
 namespace contrapunto::detail {
 
-// A warp reads 512 columns of a row at once, 16 per lane, and takes every eighth row of the 128 of
-// its block. So the sums of columns stay in registers and a row costs five shuffles. What blocks
-// have summed goes to a workspace and is added up in a fixed order: results are the same from run
-// to run, which float atomics would not give.
+// A warp reads 512 columns of a row at once, 16 per lane, and processes every eighth row of the 128
+// rows of its block. The column sums therefore stay in registers, and a row costs five shuffles.
+// The sums of the blocks go to a workspace and are added in a fixed order, so the results are the
+// same in every run, unlike those of float atomics.
 inline constexpr unsigned kTileThreads = 256;
 inline constexpr unsigned kTileWarps = kTileThreads / 32;
 inline constexpr unsigned kTilePerLane = kTilePanel / 32;
@@ -43,14 +43,15 @@ __device__ inline void tile_round(float value, __half& to) {
   to = __float2half_rn(value);
 }
 
-/// Where a lane's k-th number lies in the panel. Without groups of four that can be read at once,
-/// neighbouring lanes take neighbouring columns.
+/// Returns the position of a lane's k-th number in the panel. If groups of four cannot be read at
+/// once, neighboring lanes take neighboring columns.
 template <bool kGroups>
 __device__ inline unsigned tile_column(unsigned k, unsigned lane) {
   return k / 4 * 128 + (kGroups ? lane * 4 + k % 4 : k % 4 * 32 + lane);
 }
 
-/// 16 numbers of a row of a panel; 0 outside. `left`: columns from the beginning of the panel on.
+/// Reads 16 numbers of a row of a panel; 0 outside. `left` is the number of columns from the
+/// beginning of the panel on.
 template <bool kGroups, class Element>
 __device__ inline void read_tile_row(const Element* row, std::int64_t left, unsigned lane,
                                      float (&values)[kTilePerLane]) {
@@ -93,13 +94,13 @@ __device__ inline void write_tile_row(Element* row, std::int64_t left, unsigned 
   }
 }
 
-/// What a thread knows of its place in a tile.
+/// The position of a thread in a tile.
 struct TilePlace {
   unsigned lane, warp;
   std::int64_t panel;     ///< First column of the block.
-  std::int64_t left;      ///< Columns from there on.
+  std::int64_t left;      ///< Number of columns from there on.
   std::int64_t row;       ///< First row of the warp.
-  std::int64_t rows_end;  ///< Rows of the block end here.
+  std::int64_t rows_end;  ///< End of the rows of the block.
 };
 
 __device__ inline TilePlace place_in_tile(const TileArguments& a) {
@@ -114,7 +115,7 @@ __device__ inline TilePlace place_in_tile(const TileArguments& a) {
   return p;
 }
 
-/// Puts the keys of the block's columns where all its threads see them.
+/// Writes the keys of the block's columns to shared memory.
 __device__ inline void share_column_keys(const TileArguments& a, const TilePlace& p,
                                          std::int64_t* keys) {
   if (a.column_keys == nullptr) return;
@@ -123,8 +124,8 @@ __device__ inline void share_column_keys(const TileArguments& a, const TilePlace
   __syncthreads();
 }
 
-/// Column of the row's positive, counted from the panel; negative or beyond it where that is
-/// elsewhere.
+/// Returns the column of the row's positive relative to the panel. It is negative or beyond the
+/// panel if the positive is elsewhere.
 __device__ inline std::int64_t positive_in_panel(const TileArguments& a, const TilePlace& p,
                                                  std::int64_t row) {
   return row + a.diagonal - p.panel;
@@ -133,7 +134,7 @@ __device__ inline bool inside_panel(std::int64_t column, const TilePlace& p) {
   return column >= 0 && column < kTilePanel && column < p.left;
 }
 
-/// Calls `put(k)` where one of the 16 pairs has the key of its row and is no positive.
+/// Calls `put(k)` for each of the 16 pairs that has the key of its row and is not a positive.
 template <bool kGroups, class Put>
 __device__ inline void drop_same_keys(const TileArguments& a, const TilePlace& p,
                                       const std::int64_t* keys, std::int64_t row, const Put& put) {
@@ -147,7 +148,8 @@ __device__ inline void drop_same_keys(const TileArguments& a, const TilePlace& p
   }
 }
 
-/// exp(logit - offset) of 16 products in place; 0 where a pair does not count or there is none.
+/// Replaces 16 products by exp(logit - offset) in place; 0 for pairs that are excluded or do not
+/// exist.
 template <bool kGroups>
 __device__ inline void exponentials(const TileArguments& a, const TilePlace& p,
                                     const std::int64_t* keys, std::int64_t row, float scale,
@@ -160,7 +162,7 @@ __device__ inline void exponentials(const TileArguments& a, const TilePlace& p,
   drop_same_keys<kGroups>(a, p, keys, row, [&](unsigned k) { values[k] = 0.0F; });
 }
 
-/// Replaces the exponential of the positive, if it is among the 16, by what it must be.
+/// Sets the exponential of the positive, if it is among the 16, to its required value.
 template <bool kGroups>
 __device__ inline void set_positive(const TileArguments& a, const TilePlace& p, std::int64_t row,
                                     float offset, float (&values)[kTilePerLane]) {
@@ -219,7 +221,7 @@ __global__ void __launch_bounds__(kTileThreads) exp_sums_of_tile(ExpSumsArgument
   }
 }
 
-/// One thread per row and column: adds up what the blocks found.
+/// Adds the results of the blocks, with one thread per row and column.
 __global__ void __launch_bounds__(kTileThreads) finish_exp_sums(ExpSumsArguments a) {
   const std::int64_t rows = a.tile.rows, columns = a.tile.columns;
   std::int64_t i = std::int64_t{blockIdx.x} * kTileThreads + threadIdx.x;
@@ -240,7 +242,8 @@ __global__ void __launch_bounds__(kTileThreads) finish_exp_sums(ExpSumsArguments
   sums[i] += sum;
 }
 
-/// `Source`: float products when nothing was kept, else the kept exponentials.
+/// `Source` is float for products if nothing was kept, and otherwise the type of the kept
+/// exponentials.
 template <bool kGroups, bool kKept, class Source, class Gradient>
 __global__ void __launch_bounds__(kTileThreads) gradient_of_tile(GradientTileArguments a) {
   __shared__ std::int64_t keys[kTilePanel];
@@ -248,7 +251,7 @@ __global__ void __launch_bounds__(kTileThreads) gradient_of_tile(GradientTileArg
   const TilePlace p = place_in_tile(t);
   if constexpr (!kKept) share_column_keys(t, p, keys);
   const float scale = t.scale == nullptr ? 1.0F : *t.scale;
-  // Not restrict: the gradient may lie where the products are.
+  // Not restrict, because the gradient may be in the memory of the products.
   const auto* source =
       static_cast<const Source*>(kKept ? a.kept : static_cast<const void*>(t.products));
   float of_columns[kTilePerLane] = {};
@@ -280,7 +283,8 @@ __global__ void __launch_bounds__(kTileThreads) gradient_of_tile(GradientTileArg
   }
 }
 
-/// Sum over the block, the same for any order of its warps; complete in thread 0.
+/// Returns the sum over the block, which does not depend on the order of its warps. It is complete
+/// in thread 0.
 __device__ inline double sum_over_block(double value, double* of_warps) {
 #pragma unroll
   for (unsigned mask = 16; mask > 0; mask /= 2) value += __shfl_xor_sync(0xffffffffU, value, mask);
@@ -318,7 +322,8 @@ __global__ void __launch_bounds__(kTileThreads) sigmoid_of_tile(SigmoidTileArgum
 #pragma unroll
       for (unsigned k = 0; k < kTilePerLane; ++k)
         if (tile_column<kGroups>(k, p.lane) == positive) {
-          // It counts with the other sign; what is -inf adds nothing to loss and gradient.
+          // Positives have the opposite sign. A logit of -inf adds nothing to the loss and the
+          // gradient.
           const float z = t.positives == nullptr ? values[k] : t.positives[row - t.first];
           const float e = expf(-fabsf(z));
           row_loss += fmaxf(-z, 0.0F) + log1pf(e);
@@ -353,7 +358,7 @@ __global__ void __launch_bounds__(kTileThreads) sigmoid_of_tile(SigmoidTileArgum
   }
 }
 
-/// One block.
+/// Runs as a single block.
 __global__ void __launch_bounds__(kTileThreads) finish_sigmoid(SigmoidTileArguments a) {
   __shared__ double of_warps[kTileWarps];
   const std::int64_t blocks = tile_panels(a.tile.columns) * tile_strips(a.tile.rows);

@@ -8,10 +8,10 @@
 namespace contrapunto {
 
 struct CurvesOptions {
-  std::string title{};              ///< Above all panels, for the run's name; may be empty.
+  std::string title{};  ///< Title above all panels, such as the name of the run; may be empty.
   std::int64_t panel_width = 720;   ///< Pixels.
   std::int64_t panel_height = 400;  ///< Pixels.
-  std::string gnuplot = "gnuplot";  ///< Program to run: a path, or a name looked up in PATH.
+  std::string gnuplot = "gnuplot";  ///< Program to run: a path, or a name in PATH.
 };
 
 }  // namespace contrapunto

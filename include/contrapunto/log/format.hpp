@@ -11,7 +11,7 @@
 
 namespace contrapunto {
 
-/// 1234567 as "1,234,567".
+/// Formats 1234567 as "1,234,567".
 [[nodiscard]] inline std::string with_commas(std::int64_t number) {
   auto text = std::to_string(number);
   const std::size_t first = number < 0 ? 1 : 0;
@@ -22,26 +22,26 @@ namespace contrapunto {
   return text;
 }
 
-/// `value` with `digits` significant digits, as short as they can be written: 0.0005, 1e-06, 14.3.
+/// Formats `value` with `digits` significant digits in the shortest form: 0.0005, 1e-06, 14.3.
 [[nodiscard]] inline std::string with_digits(double value, int digits) {
   std::array<char, 64> text{};
   std::snprintf(text.data(), text.size(), "%.*g", digits, value);
   return text.data();
 }
 
-/// `value` with `decimals` places after the point.
+/// Formats `value` with `decimals` digits after the decimal point.
 [[nodiscard]] inline std::string with_decimals(double value, int decimals) {
   std::array<char, 400> text{};
   std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
   return text.data();
 }
 
-/// A share of 1 as "12.5 %".
+/// Formats a fraction of 1 as "12.5 %".
 [[nodiscard]] inline std::string as_percent(double share, int decimals = 1) {
   return with_decimals(100 * share, decimals) + " %";
 }
 
-/// Bytes as "512 B", "1.5 KiB", "80.0 GiB".
+/// Formats bytes as "512 B", "1.5 KiB" or "80.0 GiB".
 [[nodiscard]] inline std::string as_bytes(double bytes) {
   constexpr std::array<const char*, 6> kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   std::size_t unit = 0;
@@ -49,7 +49,8 @@ namespace contrapunto {
   return with_decimals(bytes, unit == 0 ? 0 : 1) + " " + kUnits[unit];
 }
 
-/// Seconds as "0:42", "12:34", "1:02:03" or "3d 04:05:06"; "?" when unknown (negative, not finite).
+/// Formats seconds as "0:42", "12:34", "1:02:03" or "3d 04:05:06", and as "?" if unknown (negative
+/// or not finite).
 [[nodiscard]] inline std::string as_duration(double seconds) {
   if (!(seconds >= 0) || !std::isfinite(seconds)) return "?";
   const auto total = static_cast<std::int64_t>(std::min(std::round(seconds), 1e15));

@@ -18,12 +18,13 @@
 
 namespace contrapunto {
 
-/// A sink of step records that writes one JSON object per line, at once visible to readers. A
-/// number that is not finite becomes null, since JSON has no word for it.
+/// A sink of step records that writes one JSON object per line, which readers can see at once. A
+/// number that is not finite becomes null, because JSON cannot represent it.
 class JsonLinesWriter {
  public:
-  /// With `resume_step` 0 an older file is replaced. Otherwise the lines up to that step stay, and
-  /// later ones (and a last line that a crash cut off) go, so that a resumed curve has no overlap.
+  /// If `resume_step` is 0, an older file is replaced. Otherwise the lines up to that step are
+  /// kept. Later lines, and an incomplete last line after a crash, are removed, so that a resumed
+  /// curve does not overlap. Raises if the file cannot be opened.
   explicit JsonLinesWriter(std::filesystem::path path, std::int64_t resume_step = 0)
       : path_(std::move(path)) {
     const bool resume = resume_step > 0 && std::filesystem::exists(path_);
@@ -32,7 +33,8 @@ class JsonLinesWriter {
     TORCH_CHECK(stream_, "cannot open '", path_.string(), "' to append to it");
   }
 
-  /// One line with the step and the values of `record`, in their order.
+  /// Writes one line with the step and the values of `record`, in their order. Raises if writing
+  /// fails.
   void on_step(const StepRecord& record) {
     stream_ << "{\"step\":" << record.step;
     for (const auto& [name, value] : record.values)
@@ -41,7 +43,7 @@ class JsonLinesWriter {
     TORCH_CHECK(stream_, "cannot write to '", path_.string(), "'; is the disk full?");
   }
 
-  /// The same for the results of an evaluation.
+  /// Writes the results of an evaluation in the same way.
   void on_evaluation(const StepRecord& record) { on_step(record); }
 
  private:

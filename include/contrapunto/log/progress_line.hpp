@@ -21,27 +21,28 @@
 namespace contrapunto {
 
 struct ProgressLineOptions {
-  std::int64_t total_steps = 0;  ///< Where the run ends; 0 when unknown: no bar and no ETA.
-  std::int64_t every = 100;      ///< Steps between plain lines.
-  bool in_place = false;         ///< Redraw one line: for terminals, so decide with isatty().
-  double redraw_seconds = 0.1;   ///< In place, at most one redraw in this time.
-  std::int64_t width = 100;      ///< Columns of the terminal; less important fields give way.
-  std::function<double()> clock = steady_seconds;  ///< Seconds, for the ETA.
+  std::int64_t total_steps = 0;  ///< Last step of the run; 0 if unknown: no bar and no ETA.
+  std::int64_t every = 100;      ///< Number of steps between plain lines.
+  bool in_place = false;         ///< Redraw one line, for terminals; use isatty() to decide.
+  double redraw_seconds = 0.1;   ///< Minimum time between two redraws, in seconds.
+  std::int64_t width = 100;  ///< Columns of the terminal; less important fields are dropped to fit.
+  std::function<double()> clock = steady_seconds;  ///< Returns seconds, for the ETA.
 };
 
-/// A sink of step records that shows how far a run is: loss, learning rate, scale, gradient norm,
-/// samples per second, time waiting for data and the time left, then every other value by its name;
-/// as one line redrawn in place or as plain lines. Evaluations get a line of their own.
+/// A sink of step records that shows the progress of a run: loss, learning rate, scale, gradient
+/// norm, samples per second, time spent waiting for data and remaining time, followed by all other
+/// values with their names. It shows one line that is redrawn in place, or plain lines. Evaluations
+/// get a separate line.
 class ProgressLine {
  public:
-  /// `out` must outlive this object.
+  /// `out` must outlive this object. Raises if `every` is below 1 or `width` is below 20.
   explicit ProgressLine(std::ostream& out, ProgressLineOptions options = {})
       : out_(out), o_(std::move(options)) {
     TORCH_CHECK(o_.every >= 1, "ProgressLine: every must be at least 1 step, got ", o_.every);
     TORCH_CHECK(o_.width >= 20, "ProgressLine: width must be at least 20 columns, got ", o_.width);
   }
 
-  /// Call it after steps, as often as the numbers are known. The first call, the last step and the
+  /// Call it after steps for which the numbers are known. The first call, the last step and the
   /// first loss that is not finite are always shown.
   void on_step(const StepRecord& record) {
     const double now = o_.clock();
@@ -59,14 +60,14 @@ class ProgressLine {
     shown_time_ = now;
     const auto line = render(record, now);
     if (o_.in_place)
-      out_ << '\r' << line << "\x1b[K" << std::flush;  // Erases what a longer line left.
+      out_ << '\r' << line << "\x1b[K" << std::flush;  // Erases the rest of a longer line.
     else
       out_ << line << std::endl;
     open_ = o_.in_place;
   }
 
-  /// One line with the results of an evaluation; accuracies, whose names end in "top1" or "top5",
-  /// and recalls, which contain "@", are shown in percent.
+  /// Writes one line with the results of an evaluation. Accuracies, whose names end in "top1" or
+  /// "top5", and recalls, whose names contain "@", are shown in percent.
   void on_evaluation(const StepRecord& record) {
     std::string text = "evaluation after step " + with_commas(record.step) + ":";
     for (const auto& [name, value] : record.values) {
@@ -77,14 +78,14 @@ class ProgressLine {
     note(text);
   }
 
-  /// A line of its own for a notice; the progress goes on below it.
+  /// Writes a notice on a separate line. The progress continues below it.
   void note(const std::string& text) {
     if (open_) out_ << "\r\x1b[K";
     out_ << text << std::endl;
     open_ = false;
   }
 
-  /// Ends the line in place, so that what follows starts on a fresh one.
+  /// Ends the line that is redrawn in place, so that later output starts on a new line.
   void finish() {
     if (open_) out_ << std::endl;
     open_ = false;
@@ -93,7 +94,7 @@ class ProgressLine {
  private:
   struct Field {
     std::string text;
-    int importance;  ///< The lowest gives way first.
+    int importance;  ///< The least important field is dropped first.
   };
 
   [[nodiscard]] std::string render(const StepRecord& record, double now) const {
@@ -108,7 +109,7 @@ class ProgressLine {
     if (known) fields.push_back({"ETA " + as_duration(seconds_left(record.step, now)), 7});
 
     if (!o_.in_place) return joined(fields);
-    // A full last column makes some terminals wrap, hence one less.
+    // Some terminals wrap if the last column is full, so one column is left empty.
     const std::int64_t limit = o_.width - 1;
     const std::int64_t shortest_bar = known ? 10 : 0;
     while (fields.size() > 2 && columns(fields) + 1 + shortest_bar > limit)
@@ -121,7 +122,7 @@ class ProgressLine {
     return known && left >= shortest_bar ? bar(done(record.step), left) + " " + line : line;
   }
 
-  /// How a value is shown; nothing for `samples`, which follow from the steps.
+  /// Returns how a value is shown, or nothing for `samples`, which follow from the steps.
   static std::optional<Field> field_of(const std::string& name, double value) {
     if (name == "samples") return std::nullopt;
     if (name == "loss" && !std::isfinite(value))
@@ -153,7 +154,8 @@ class ProgressLine {
     return std::clamp(static_cast<double>(step) / static_cast<double>(o_.total_steps), 0.0, 1.0);
   }
 
-  /// From the steps since the first call, evaluations included: those will come again as well.
+  /// Estimated from all time since the first call, including evaluations, because these will recur
+  /// too.
   [[nodiscard]] double seconds_left(std::int64_t step, double now) const {
     const auto left = static_cast<double>(std::max<std::int64_t>(o_.total_steps - step, 0));
     if (left == 0) return 0;
@@ -161,7 +163,7 @@ class ProgressLine {
                               : -1;
   }
 
-  /// `width` columns, drawn with eighths of a block.
+  /// Returns a bar of `width` columns, drawn with eighths of a block.
   static std::string bar(double share, std::int64_t width) {
     static constexpr const char* kParts[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
     const auto eighths = static_cast<std::int64_t>(share * static_cast<double>(8 * width));

@@ -9,23 +9,23 @@
 
 namespace contrapunto {
 
-/// Seconds since some fixed moment, from a clock that never jumps.
+/// Returns the seconds since some fixed moment, from a monotonic clock.
 [[nodiscard]] inline double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Measures samples per second and the fraction of time lost to waiting for data, window by window.
-/// Time spent in evaluation and checkpoints is left out by holding a `pause()`. For one thread.
+/// Measures samples per second and the fraction of time spent waiting for data, window by window.
+/// Hold a `pause()` during evaluation and checkpoints to exclude their time. It is not thread-safe.
 class ThroughputMeter {
  public:
-  /// What happened since the window began.
+  /// The measurements of a window.
   struct Window {
-    double samples_per_second = 0.0;  ///< 0 when no time has passed.
-    double data_wait_fraction = 0.0;  ///< Of the time outside pauses, 0 to 1.
-    double seconds = 0.0;             ///< Without pauses.
+    double samples_per_second = 0.0;  ///< 0 if no time has passed.
+    double data_wait_fraction = 0.0;  ///< Fraction of the time outside pauses, 0 to 1.
+    double seconds = 0.0;             ///< Duration without pauses.
   };
 
-  /// Adds its own lifetime to the time that is left out.
+  /// Excludes its own lifetime from the measured time.
   class Pause {
    public:
     explicit Pause(ThroughputMeter& meter) : meter_(meter), begin_(meter.clock_()) {}
@@ -38,20 +38,21 @@ class ThroughputMeter {
     double begin_;
   };
 
-  /// `clock` returns seconds and never goes back. The first window begins now.
+  /// `clock` returns seconds and must be monotonic. The first window begins now.
   explicit ThroughputMeter(std::function<double()> clock = steady_seconds)
       : clock_(std::move(clock)), begin_(clock_()) {}
   ThroughputMeter(const ThroughputMeter&) = delete;
   ThroughputMeter& operator=(const ThroughputMeter&) = delete;
 
-  /// Counts samples of a finished step.
+  /// Adds the samples of a completed step.
   void add(std::int64_t samples) { samples_ += samples; }
 
-  /// Hold it while doing something that is not training.
+  /// Returns an object to hold during work that is not training.
   [[nodiscard]] Pause pause() { return Pause(*this); }
 
-  /// Closes the window and begins the next. `waited_seconds` is the time that the loader has waited
-  /// for data since it was made, LoaderStatistics::wait_seconds. Do not call it within a pause.
+  /// Ends the window and begins the next one. `waited_seconds` is the time that the loader has
+  /// waited for data since its creation, LoaderStatistics::wait_seconds. Do not call it during a
+  /// pause.
   Window next_window(double waited_seconds = 0.0) {
     const double now = clock_();
     Window window;
@@ -71,7 +72,7 @@ class ThroughputMeter {
   std::function<double()> clock_;
   double begin_;
   double paused_ = 0.0;
-  double waited_ = 0.0;  // at the end of the last window
+  double waited_ = 0.0;  // At the end of the last window.
   std::int64_t samples_ = 0;
 };
 

@@ -27,8 +27,8 @@ namespace detail {
 
 using Curve = std::vector<std::pair<double, double>>;  // Step and value.
 
-/// The numbers of a JSON lines file by name, against the step. Lines without a step, a last line
-/// that is still being written, nulls and texts are left out.
+/// Reads the numbers of a JSON lines file by name, with their steps. Lines without a step, an
+/// incomplete last line, nulls and texts are skipped.
 inline std::map<std::string, Curve> read_curves(const std::filesystem::path& path) {
   std::istringstream lines(read_file(path));
   std::map<std::string, Curve> curves;
@@ -42,8 +42,8 @@ inline std::map<std::string, Curve> read_curves(const std::filesystem::path& pat
   return curves;
 }
 
-/// At most `most` points, each the mean of its neighbours: more than there are pixels only cost
-/// time.
+/// Returns at most `most` points, each the mean of neighboring points. More points than pixels
+/// would only take longer to draw.
 inline Curve thinned(const Curve& curve, std::size_t most) {
   if (curve.size() <= most) return curve;
   Curve result;
@@ -60,7 +60,7 @@ inline Curve thinned(const Curve& curve, std::size_t most) {
   return result;
 }
 
-/// Mean over a window of `half` points to either side, fewer at the ends.
+/// Returns the mean over a window of `half` points on either side, fewer at the ends.
 inline Curve smoothed(const Curve& curve, std::size_t half) {
   Curve result;
   for (std::size_t i = 0; i < curve.size(); ++i) {
@@ -72,7 +72,7 @@ inline Curve smoothed(const Curve& curve, std::size_t half) {
   return result;
 }
 
-/// A text as gnuplot takes it literally.
+/// Quotes a text so that gnuplot takes it literally.
 inline std::string gnuplot_text(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) {
@@ -82,26 +82,26 @@ inline std::string gnuplot_text(const std::string& text) {
   return quoted + "'";
 }
 
-/// One panel of the picture; several curves share its axes.
+/// One panel of the picture. Several curves may share its axes.
 struct Panel {
   std::string title{};
   std::string unit{};
   std::vector<std::string> names{};
-  double factor = 1;         ///< From the logged number to the unit.
-  bool smooth = false;       ///< Pale raw curve with its running mean above.
-  bool markers = false;      ///< Few points: mark each.
-  bool from_zero = false;    ///< The axis begins at 0.
-  bool logarithmic = false;  ///< Where all values are above 0.
+  double factor = 1;         ///< Factor from the logged number to the unit.
+  bool smooth = false;       ///< Draw the raw curve in a pale color and its running mean above it.
+  bool markers = false;      ///< Mark each point, for curves with few points.
+  bool from_zero = false;    ///< Start the axis at 0.
+  bool logarithmic = false;  ///< Use a logarithmic axis if all values are above 0.
 };
 
-/// Whether some value other than 0 was logged under this name.
+/// Returns whether any value other than 0 was logged under this name.
 inline bool is_measured(const std::map<std::string, Curve>& curves, const std::string& name) {
   const auto curve = curves.find(name);
   return curve != curves.end() && std::any_of(curve->second.begin(), curve->second.end(),
                                               [](const auto& point) { return point.second != 0; });
 }
 
-/// The panels of the names that the library knows, then one panel for each other name.
+/// Returns the panels of the names that the library knows, then one panel for each other name.
 inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curves) {
   std::vector<Panel> panels{{.title = "Loss", .unit = "nats", .names = {"loss"}, .smooth = true},
                             {.title = "Learning rate", .names = {"lr"}, .from_zero = true},
@@ -165,7 +165,7 @@ inline void append_panel(std::ostringstream& script, const Panel& panel,
     const auto& [strong, pale] = kColors[i % kColors.size()];
     const auto raw = "$raw" + std::to_string(i), mean = "$mean" + std::to_string(i);
     append_data(script, raw, curve, panel.factor);
-    // Without a mean above it the curve itself is the strong one.
+    // Without a mean above it, the curve itself is drawn in the strong color.
     const bool with_mean = panel.smooth && curve.size() >= 40;
     const auto title = panel.names.size() > 1 ? gnuplot_text(panel.names[i]) : "''";
     plots << (i > 0 ? ", " : "plot ") << raw << " with "
@@ -209,24 +209,24 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
 
 }  // namespace detail
 
-/// Draws what `JsonLinesWriter` wrote as a PNG with one panel each for the loss and its parts,
-/// learning rate, scale, gradient norm, throughput, accuracies (names that end in "top1" or
-/// "top5"), recalls (names that contain "@"), and for every other value, as far as they were
-/// logged. Returns false, and writes nothing, if the program gnuplot is not installed (Debian:
-/// gnuplot-nox), so that a run does not fail at its end. Raises for a log without numbers and for a
-/// gnuplot that fails.
+/// Plots the file of a `JsonLinesWriter` as a PNG. There is a panel each for the loss and its
+/// parts, learning rate, scale, gradient norm, throughput, accuracies (names that end in "top1" or
+/// "top5"), recalls (names that contain "@") and every other value, if they were logged. Returns
+/// false and writes nothing if the program gnuplot is not installed (Debian: gnuplot-nox), so that
+/// a run does not fail at its end. Raises if the file has no numbers and if gnuplot fails.
 [[nodiscard]] inline bool write_curves(const std::filesystem::path& jsonl,
                                        const std::filesystem::path& png,
                                        const CurvesOptions& options = {}) {
   const auto curves = detail::read_curves(jsonl);
   const auto panels = detail::curve_panels(curves);
   TORCH_CHECK(!panels.empty(), "write_curves: '", jsonl.string(),
-              "' holds no numbers to draw; it needs lines such as {\"step\": 1, \"loss\": 2.5}");
+              "' has no numbers to plot; it needs lines such as {\"step\": 1, \"loss\": 2.5}");
   const auto picture =
       detail::run_gnuplot(options.gnuplot, detail::curves_script(curves, panels, options));
   if (!picture) return false;
-  TORCH_CHECK(picture->starts_with("\x89PNG"), "write_curves: '", options.gnuplot,
-              "' gave no PNG; does it have the terminal pngcairo? (apt install gnuplot-nox)");
+  TORCH_CHECK(
+      picture->starts_with("\x89PNG"), "write_curves: '", options.gnuplot,
+      "' did not write a PNG; does it have the terminal pngcairo? (apt install gnuplot-nox)");
   write_file_atomically(png, *picture);
   return true;
 }

@@ -13,11 +13,12 @@
 
 namespace contrapunto {
 
-/// Symmetric InfoNCE: mean of the cross-entropies over rows and columns of scale * x y^T with the
-/// diagonal as the truth. The plain form of one process, which builds the [B, B] logits.
-/// Logits and result [] are float32 whatever autocast says (float64 for float64 features). With
-/// B == 1 the value is 0 and so are its gradients. A bias would cancel in the softmax and is not
-/// looked at. Raises for shapes that do not fit.
+/// Symmetric InfoNCE loss: the mean of the cross-entropies over rows and columns of scale * x y^T,
+/// with the diagonal as the targets. This is the plain form for one process, which materializes the
+/// [B, B] logits. The logits and the result [] are float32 regardless of autocast (float64 for
+/// float64 features). With B == 1 the value and the gradients are 0. A bias is ignored because it
+/// would cancel in the softmax. Raises for an empty batch, shapes that do not fit, negatives and
+/// group ids.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 struct InfoNce {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {

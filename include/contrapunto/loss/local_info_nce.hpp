@@ -22,29 +22,34 @@ namespace contrapunto {
 
 struct LocalInfoNceOptions {
   TileOptions tiles = {};
-  /// The gathered candidates are functions of the features they came from, and the gradients those
-  /// of the loss. Off: they are constants, as with OpenCLIP's --local-loss without
-  /// --gather-with-grad; one exchange less and a quarter of the products, but other gradients.
+  /// On: the gradients flow through the gathered candidates to the features of all ranks, and are
+  /// those of the loss. Off: the candidates are constants, as with OpenCLIP's --local-loss without
+  /// --gather-with-grad. This saves one exchange and a quarter of the products, but gives different
+  /// gradients.
   bool gradient_through_gather = true;
 };
 
-/// InfoNCE of the batch of all ranks as OpenCLIP's --local-loss computes it: each rank lets its own
-/// rows of x find their y among those of all ranks, and its own rows of y their x. Twice the
-/// products of `TiledInfoNce`, and both sides are gathered instead of one; what it offers is that
-/// form's arithmetic, row by row. Tiled, so memory is O(N D) for N pairs of all ranks.
+/// InfoNCE of the batch of all ranks as OpenCLIP's --local-loss computes it: each rank matches its
+/// own rows of x against y of all ranks, and its own rows of y against x of all ranks. It needs
+/// twice the products of `TiledInfoNce` and gathers both sides instead of one. Its advantage is
+/// that it does the same arithmetic as OpenCLIP, row by row. It is tiled, so the memory is O(N D)
+/// for N pairs of all ranks.
 ///
-/// Negatives (candidates for x only), group ids, uneven batches, result and the sum of gradients
-/// over ranks are as with `TiledInfoNce`. Either all ranks have negatives and group ids, or none.
+/// Negatives (candidates for x only), group ids, uneven batches, the result and the sum of
+/// gradients over ranks work as in `TiledInfoNce`. Either all ranks or none must have negatives,
+/// and likewise group ids.
 class LocalInfoNce {
  public:
   explicit LocalInfoNce(LocalInfoNceOptions options = {}, Ranks ranks = {})
       : o_(options), ranks_(std::move(ranks)) {}
 
-  /// One sentence on what the gradients leave out and which option repairs it, to be printed when a
-  /// run starts; empty when they are exact, as they always are with one rank.
+  /// Returns one sentence on what the gradients leave out and which option corrects it, to be
+  /// printed at the start of a run. It is empty if the gradients are exact, as they always are with
+  /// one rank.
   [[nodiscard]] std::string inexact() const {
     if (ranks_.size() == 1 || o_.gradient_through_gather) return {};
-    return "LocalInfoNce: gradients leave out what each feature does as a candidate for the rows "
+    return "LocalInfoNce: gradients leave out the effect of each feature as a candidate for the "
+           "rows "
            "of this and other ranks, so they are not those of the loss; set "
            "gradient_through_gather for exact ones.";
   }
@@ -66,7 +71,7 @@ class LocalInfoNce {
       for_x.column_keys =
           e.negatives ? at::cat({groups, gather_rows(ranks_, *e.negative_group_ids).rows}) : groups;
     }
-    const Ranks alone;  // What follows concerns this rank only.
+    const Ranks alone;  // The rest is local to this rank.
     const auto of_x = detail::tiled_logsumexp(in.x, candidates, in.scale, for_x, o_.tiles, alone);
     const auto of_y = detail::tiled_logsumexp(in.y, all_x, in.scale, for_y, o_.tiles, alone);
     const auto share = (of_x.rows - of_x.positives + of_y.rows - of_y.positives) / 2;  // [B]
@@ -77,7 +82,7 @@ class LocalInfoNce {
   [[nodiscard]] const Ranks& ranks() const { return ranks_; }
 
  private:
-  /// The rows of all ranks; with one rank nothing is constant.
+  /// Gathers the rows of all ranks. With one rank the gradient is always kept.
   [[nodiscard]] GatheredRows gather(const at::Tensor& rows) const {
     return o_.gradient_through_gather || ranks_.size() == 1 ? gather_with_gradient(ranks_, rows)
                                                             : gather_rows(ranks_, rows);

@@ -17,35 +17,38 @@ namespace contrapunto {
 
 struct PairwiseLogSumExpOptions {
   TileOptions tiles = {};
-  bool columns = true;  ///< Also sum over the rows; off saves a third of the elementwise work.
+  bool columns = true;  ///< Also sum over the rows. Turning it off saves a third of the elementwise
+                        ///< work.
   bool ring = false;    ///< See TiledInfoNceOptions::ring.
-  /// int64 [B] and int64 [B + M]; set both or none. A row and a column with one group id count only
-  /// where they belong together.
+  /// Group ids of the rows, int64 [B]. Set both row_group_ids and column_group_ids, or neither. A
+  /// row and a column with the same group id count only if they are a positive pair.
   at::Tensor row_group_ids = {};
-  at::Tensor column_group_ids = {};  ///< int64 [B + M], see above.
+  at::Tensor column_group_ids = {};  ///< Group ids of the columns, int64 [B + M].
 };
 
-/// What `pairwise_logsumexp` returns; all float64, and differentiable once.
+/// The result of `pairwise_logsumexp`. All tensors are float64 and can be differentiated once.
 struct PairwiseLogSumExp {
   at::Tensor rows;       ///< [B]: log sum_j exp(scale <x_i, y_j>) over all columns j of all ranks.
   at::Tensor columns;    ///< [B]: log sum_i exp(scale <x_i, y_j>) over all rows; may be undefined.
   at::Tensor positives;  ///< [B]: scale <x_i, y_i>.
-  std::int64_t pairs = 0;  ///< Rows of all ranks: what a mean divides by.
+  std::int64_t pairs = 0;  ///< Rows of all ranks, the divisor of a mean.
 };
 
-/// The log-sum-exps over the matrix scale * x y^T that softmax losses over pairs are made of, for
-/// losses of one's own: InfoNCE is the mean of rows - positives and columns - positives. The matrix
-/// is never built, in the backward neither: memory is O(B D) beside the features.
+/// Computes the log-sum-exps over the matrix scale * x y^T, from which custom softmax losses over
+/// pairs can be built. InfoNCE is half the sum of the means of rows - positives and columns -
+/// positives. Neither the forward nor the backward materializes the matrix: the memory is O(B D) in
+/// addition to the features.
 ///
-/// `x` is [B, D]; `y` is [B + M, D], whose first B rows belong to the rows of x and whose other M
-/// are further candidates for the rows only; `scale` is one number. Rows need not have unit length.
-/// Sums are float32, float64 where x is float64, whatever autocast says.
+/// `x` is [B, D]. `y` is [B + M, D]: its first B rows belong to the rows of x, and the other M are
+/// additional candidates for the rows only. `scale` is a single number. The rows need not have unit
+/// length. The sums are accumulated in float32 (float64 if x is float64), regardless of autocast.
 ///
-/// Over ranks x and y are this rank's, B and M may differ between ranks, and the sums run over the
-/// columns and rows of all. Let this rank's loss be its share (sum over its rows divided by
-/// `pairs`), return all_reduce_value(share, ranks), and gradients summed over the ranks are those
-/// of the whole batch; see docs/guides/extending.md, "A loss over ranks". Collective, the backward
-/// too.
+/// With several ranks x and y are those of this rank, B and M may differ between ranks, and the
+/// sums cover the columns and rows of all ranks. If the loss of this rank is its share (the sum
+/// over its rows divided by `pairs`) and it returns all_reduce_value(share, ranks), then the
+/// gradients summed over the ranks are those of the whole batch; see docs/guides/extending.md, "A
+/// loss over ranks". The forward and the backward are collective. Raises for shapes or group ids
+/// that do not fit.
 [[nodiscard]] inline PairwiseLogSumExp pairwise_logsumexp(
     const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
     const PairwiseLogSumExpOptions& options = {}, const Ranks& ranks = {}) {

@@ -14,17 +14,18 @@
 
 namespace contrapunto {
 
-/// Sigmoid loss: -1/B times the sum over all pairs of log sigmoid(+-z), z = scale * x y^T + bias,
-/// plus on the diagonal and minus elsewhere. The sum over B^2 pairs is divided by B, as the paper
-/// and OpenCLIP do. Logits and result [] are float32 whatever autocast says (float64 for float64
-/// features). Raises without a bias and for shapes that do not fit.
+/// Sigmoid loss: -1/B times the sum over all pairs of log sigmoid(+-z), where z = scale * x y^T +
+/// bias, with plus on the diagonal and minus elsewhere. The sum over B^2 pairs is divided by B, as
+/// in the paper and in OpenCLIP. The logits and the result [] are float32 regardless of autocast
+/// (float64 for float64 features). Raises without a bias, for an empty batch, shapes that do not
+/// fit, negatives and group ids.
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
 struct SigmoidLoss {
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "SigmoidLoss");
     detail::check_plain(e, "SigmoidLoss");
     TORCH_CHECK(e.bias.has_value(),
-                "SigmoidLoss: the embeddings carry no bias; build the model with "
+                "SigmoidLoss: the embeddings have no bias; build the model with "
                 "DualEncoderOptions::initial_logit_bias (-10 in the paper)");
     TORCH_CHECK(e.bias->numel() == 1, "SigmoidLoss: bias ", e.bias->sizes(), " must be one number");
     const auto similarity = detail::similarity_logits(in);

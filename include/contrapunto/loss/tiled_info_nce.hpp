@@ -20,22 +20,23 @@ namespace contrapunto {
 
 struct TiledInfoNceOptions {
   TileOptions tiles = {};
-  /// Mean of both directions; off: x must find its y among all y and negatives, and no more, as
-  /// sentence-transformers' MultipleNegativesRankingLoss.
+  /// Take the mean of both directions. If off, only x is matched against all y and negatives, as in
+  /// the MultipleNegativesRankingLoss of sentence-transformers.
   bool symmetric = true;
-  /// Over ranks: y travels from rank to rank, in memory that does not grow with their number. Off:
-  /// y of all ranks is gathered, in one message.
+  /// On: with several ranks y is passed from rank to rank, and the memory does not grow with the
+  /// number of ranks. Off: y of all ranks is gathered in one collective.
   bool ring = false;
 };
 
-/// InfoNCE of the batch of all ranks, tile by tile: the value and the gradients of `InfoNce` over
-/// the global batch, in memory O(B D) beyond the features. `negatives` are candidates for x only;
-/// pairs and negatives with one group id are not negatives of each other.
+/// InfoNCE of the batch of all ranks, computed tile by tile. The value and the gradients are those
+/// of `InfoNce` on the global batch, with O(B D) memory in addition to the features. `negatives`
+/// are candidates for x only. Pairs and negatives with the same group id are not negatives of each
+/// other.
 ///
-/// Ranks may hold batches of different sizes. Every rank returns the loss of the whole batch; its
-/// gradients are that rank's part, so gradients of parameters are to be summed over ranks, not
-/// averaged. Logits and result [] are float32 (float64 for float64 features). Without any pair the
-/// value is NaN. Raises for shapes that do not fit.
+/// Ranks may hold batches of different sizes. Every rank returns the loss of the whole batch, and
+/// its gradients are that rank's part, so parameter gradients must be summed over ranks, not
+/// averaged. The logits and the result [] are float32 (float64 for float64 features). Without any
+/// pair the value is NaN. Raises for shapes that do not fit.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020; one direction: Henderson et
 /// al. 2017, https://arxiv.org/abs/1705.00652
 class TiledInfoNce {

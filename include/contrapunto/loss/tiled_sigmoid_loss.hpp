@@ -25,16 +25,17 @@
 namespace contrapunto {
 
 struct TiledSigmoidLossOptions {
-  TileOptions tiles = {};  ///< `keep_bytes` is not looked at: there is nothing to keep.
-  /// Over ranks: y travels from rank to rank, in memory that does not grow with their number. Off:
-  /// y of all ranks is gathered.
+  TileOptions tiles = {};  ///< `keep_bytes` is ignored, because nothing has to be kept.
+  /// On: with several ranks y is passed from rank to rank, and the memory does not grow with the
+  /// number of ranks. Off: y of all ranks is gathered.
   bool ring = true;
 };
 
-/// `SigmoidLoss` of the batch of all ranks, tile by tile: the same value and gradients over the
-/// global batch, in memory O(B D) beyond the features. It needs no normaliser, so the forward makes
-/// the gradients in the same sweep, with three products instead of four. Negatives, group ids and
-/// ranks as in `TiledInfoNce`. Raises without a bias and for shapes that do not fit.
+/// `SigmoidLoss` of the batch of all ranks, computed tile by tile: the same value and gradients on
+/// the global batch, with O(B D) memory in addition to the features. The loss needs no normalizer,
+/// so the forward computes the gradients in the same pass, with three matrix products instead of
+/// four. Negatives, group ids and ranks work as in `TiledInfoNce`. Raises without a bias and for
+/// shapes that do not fit.
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
 class TiledSigmoidLoss {
  public:
@@ -74,7 +75,7 @@ class TiledSigmoidLoss {
       const auto n = x.size(0);
       const bool on_cuda = detail::goes_the_way_of_cuda(x, o_.tiles);
       const double factor = detail::gradient_factor(detail::product_dtype(x, o_.tiles));
-      at::Tensor positives, at_positives;  // logits and gradients of the pairs
+      at::Tensor positives, at_positives;  // Logits and gradients of the positive pairs.
       if (on_cuda) positives = detail::row_products(x, y.narrow(0, 0, n)) * scale + bias;
       if (differentiable) {
         dx = at::zeros(x.sizes(), where);

@@ -10,19 +10,21 @@
 
 namespace contrapunto {
 
-/// Non-linearity of a transformer's MLP. Weights trained with one do not work well with the other.
+/// Activation function of a transformer's MLP. Weights that were trained with one do not work well
+/// with the other.
 enum class Activation {
-  kGelu,      ///< Exact erf form.
+  kGelu,      ///< Exact GELU with erf.
   kQuickGelu  ///< x * sigmoid(1.702 x), as in all of OpenAI's weights.
 };
 
-/// Applies `activation` to each element of `x`; any shape and floating dtype, kept.
+/// Applies `activation` to each element of `x`, of any shape and floating dtype, which are kept.
 [[nodiscard]] inline at::Tensor activate(const at::Tensor& x, Activation activation) {
   switch (activation) {
     case Activation::kGelu:
       return at::gelu(x);
     case Activation::kQuickGelu:
-      // silu(1.702 x) / 1.702 keeps one tensor for backward where x * sigmoid(1.702 x) keeps two.
+      // silu(1.702 x) / 1.702 keeps one tensor for the backward, while x * sigmoid(1.702 x) keeps
+      // two.
       return at::silu(x * 1.702).div_(1.702);
   }
   TORCH_INTERNAL_ASSERT(false, "unknown Activation");

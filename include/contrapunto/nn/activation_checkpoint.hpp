@@ -32,7 +32,7 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Autocast of one kind of device as it stands on this thread.
+/// The autocast state of one device type on this thread.
 struct AutocastState {
   explicit AutocastState(at::DeviceType device)
       : type(device), available(at::autocast::is_autocast_available(device)) {
@@ -53,8 +53,8 @@ struct AutocastState {
   at::ScalarType dtype = at::kFloat;
 };
 
-/// Autocast as in `state` while it lives, without the cache of cast weights: a weight that was cast
-/// without a graph must not be found by a forward that needs one.
+/// Sets autocast to `state` during its lifetime, without the cache of cast weights: a forward that
+/// needs a graph must not find a weight that was cast without one.
 class AutocastScope {
  public:
   explicit AutocastScope(const AutocastState& state)
@@ -76,7 +76,7 @@ class AutocastScope {
   bool cache_;
 };
 
-/// What a block needs to run again.
+/// Everything that is needed to run a block again.
 struct RepeatableBlock {
   RepeatableBlock(std::function<at::Tensor(const at::Tensor&)> f, at::Device device)
       : run(std::move(f)), autocast(device.type()), rng(RngState::capture(device)) {}
@@ -86,10 +86,10 @@ struct RepeatableBlock {
   RngState rng;
 };
 
-/// Makes the gradients that the graph of `y` would bring to `parameters` end in `stand_ins` (an
-/// undefined one: nowhere). So hooks of a parameter see the sum that backward brings, once, and not
-/// what one block finds. `first` is the sequence number before the graph was recorded; nodes that
-/// are older do not belong to it.
+/// Redirects the gradients that the graph of `y` would add to `parameters` to `stand_ins` (an
+/// undefined one discards the gradient). Hooks of a parameter thus see the total gradient of the
+/// backward once, rather than the part of a single block. `first` is the sequence number before the
+/// graph was recorded; older nodes do not belong to the graph.
 inline void redirect_gradients(const at::Tensor& y, const at::Tensor& x,
                                const std::vector<at::Tensor>& parameters,
                                const std::vector<at::Tensor>& stand_ins, std::uint64_t first) {
@@ -122,7 +122,7 @@ inline void redirect_gradients(const at::Tensor& y, const at::Tensor& x,
       const bool leaf = next->next_edges().empty();
       TORCH_CHECK(
           !leaf && next->thread_id() == thread && next->sequence_nr() >= first,
-          "activation_checkpoint: the block reads a tensor ",
+          "activation_checkpoint: the block reads a tensor of shape ",
           next->input_metadata(edge.input_nr).shape_as_dim_vector(),
           " that needs a gradient and is not among its parameters, so its gradient would be lost; "
           "pass it with `parameters`");
@@ -131,7 +131,8 @@ inline void redirect_gradients(const at::Tensor& y, const at::Tensor& x,
   }
 }
 
-/// Gradients of x and of the parameters (`saved`, in this order), by running the block again.
+/// Computes the gradients of x and of the parameters (`saved`, in this order) by running the block
+/// again.
 inline std::vector<at::Tensor> replay_gradients(const RepeatableBlock& block, bool needs_x,
                                                 const std::vector<at::Tensor>& saved,
                                                 const at::Tensor& gradient) {
@@ -164,16 +165,18 @@ inline std::vector<at::Tensor> replay_gradients(const RepeatableBlock& block, bo
 
 }  // namespace detail
 
-/// `block(x)` that keeps only `x` for backward and runs the block a second time there: about a
-/// third more computation for a fraction of the memory. Values and gradients are those of the plain
-/// call: the second run sees the same random numbers and the same autocast, updates no running
-/// statistics (is_recomputing()), and hooks of parameters run once.
+/// Computes `block(x)`, keeps only `x` for the backward and runs the block again there. This costs
+/// about a third more computation and needs a fraction of the memory, as torch.utils.checkpoint
+/// does in Python. Values and gradients are those of the plain call: the second run uses the same
+/// random numbers and the same autocast state, does not update running statistics (see
+/// is_recomputing()), and hooks of parameters run once.
 ///
-/// `parameters` are all tensors but `x` that the block reads and that may need a gradient; backward
-/// raises when one is missing. The block must be a pure function of `x`, them and the generators
-/// until backward has run, and keep what it refers to alive. Where nothing needs a gradient or grad
-/// mode is off this is the plain call. There are no second derivatives. Not for use while a CUDA
-/// graph is captured. Reference: Chen et al. 2016, https://arxiv.org/abs/1604.06174
+/// `parameters` are all tensors other than `x` that the block reads and that may need a gradient;
+/// the backward raises if one is missing. Until the backward has run, the block must be a pure
+/// function of `x`, the parameters and the random number generators, and must keep everything alive
+/// that it refers to. If nothing needs a gradient or grad mode is off, this is the plain call.
+/// There are no second derivatives. Do not use it while a CUDA graph is captured.
+/// Reference: Chen et al. 2016, https://arxiv.org/abs/1604.06174
 [[nodiscard]] inline at::Tensor activation_checkpoint(
     std::function<at::Tensor(const at::Tensor&)> block, const at::Tensor& x,
     const std::vector<at::Tensor>& parameters) {

@@ -14,17 +14,18 @@
 
 namespace contrapunto {
 
-/// Mixes the tokens of each sequence: [batch * L, width] to a new tensor of the same shape.
+/// A module that mixes the tokens of each sequence: it maps [batch * L, width] to a new tensor of
+/// the same shape.
 template <class A>
 concept AttentionModule = detail::ModuleHolder<A> &&
     requires(A& attention, const at::Tensor& x, const TokenGrid& grid) {
   { attention->forward(x, grid) } -> std::convertible_to<at::Tensor>;
 };
 
-/// Any attention, for blocks that must not know its type. It converts from a module holder with
-/// `Tensor forward(const Tensor& x, const TokenGrid& grid)`, whose result must not be `x` itself or
-/// anything that something else still reads: the block adds the residual in place. These members
-/// are used where the module has them:
+/// A type-erased attention, for blocks that must not depend on its type. It converts from a module
+/// holder with `Tensor forward(const Tensor& x, const TokenGrid& grid)`. The result must not be `x`
+/// itself or share memory with a tensor that is still used, because the block adds the residual in
+/// place. These members are used if the module has them:
 /// - `Tensor forward_once(x, grid, rows)`: the rows `rows` (int64 [batch], one of each sequence) of
 ///   `forward(x, grid)`, [batch, width]. Without it the last block computes all rows.
 /// - `ForwardCost cost(grid) const`. Without it the cost is estimated from the matrices.
@@ -56,7 +57,7 @@ class AnyAttention : public detail::ModulePointer {
     return forward_(x, grid);
   }
 
-  /// The rows `rows` (int64 [batch]) of `(*this)(x, grid)`.
+  /// Returns the rows `rows` (int64 [batch]) of `(*this)(x, grid)`, [batch, width].
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
                                         const at::Tensor& rows) const {
     return forward_once_ ? forward_once_(x, grid, rows) : forward_(x, grid).index_select(0, rows);

@@ -13,16 +13,17 @@
 
 namespace contrapunto {
 
-/// Maps each token by itself: [N, width] to a new tensor of the same shape.
+/// A module that maps each token independently: [N, width] to a new tensor of the same shape.
 template <class M>
 concept MlpModule = detail::ModuleHolder<M> && requires(M& mlp, const at::Tensor& x) {
   { mlp->forward(x) } -> std::convertible_to<at::Tensor>;
 };
 
-/// Any MLP, for blocks that must not know its type. It converts from a module holder with
-/// `Tensor forward(const Tensor& x)`, whose result must not be `x` itself or anything that
-/// something else still reads: the block adds the residual in place. `ForwardCost cost(grid) const`
-/// is used where the module has it; otherwise the cost is estimated from the matrices.
+/// A type-erased MLP, for blocks that must not depend on its type. It converts from a module holder
+/// with `Tensor forward(const Tensor& x)`. The result must not be `x` itself or share memory with a
+/// tensor that is still used, because the block adds the residual in place. If the module has a
+/// member `ForwardCost cost(grid) const`, it is used; otherwise the cost is estimated from the
+/// matrices.
 class AnyMlp : public detail::ModulePointer {
  public:
   AnyMlp() = default;

@@ -27,11 +27,12 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Attention within each sequence: qkv [B, L, 3, heads, D] to [B, L, heads, D], contiguous.
+/// Computes attention within each sequence: qkv [B, L, 3, heads, D] to [B, L, heads, D],
+/// contiguous.
 inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
   const auto dtype = qkv.scalar_type();
-  // The CPU kernel is more than twice as fast in float32 as in 16-bit dtypes, forward and backward.
-  // It therefore receives float32, and autocast must not undo that.
+  // The CPU kernel is more than twice as fast in float32 as in 16-bit dtypes, in forward and
+  // backward. It therefore receives float32, and autocast must not convert that back.
   const bool widen = qkv.is_cpu() && (dtype == at::kBFloat16 || dtype == at::kHalf);
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(widen ? c10::autocast_dispatch_keyset
                                                              : c10::DispatchKeySet());
@@ -45,9 +46,9 @@ inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
 }
 
 /// Attention of one query per sequence that never projects the tokens. It maps `query` [B, D] and
-/// `x` [B, L, D] to [B, D]; `keep` [B, 1, L] is true where a token may be seen. The scores of a
-/// head are q . (K x + k) = (K^T q) . x + q . k and its output is V (sum of p x) + v, so that each
-/// of the two products has one row instead of L.
+/// `x` [B, L, D] to [B, D]; `keep` [B, 1, L] is true for tokens that may be attended to. The scores
+/// of a head are q . (K x + k) = (K^T q) . x + q . k, and its output is V (sum of p x) + v, so that
+/// each of the two products has one row instead of L rows.
 inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
                               const at::Tensor& key_weight, const at::Tensor& key_bias,
                               const at::Tensor& value_weight, const at::Tensor& value_bias,
@@ -75,15 +76,16 @@ inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
 struct AttentionOptions {
   std::int64_t width = 512;
   std::int64_t heads = 8;  ///< Must divide `width`.
-  bool causal = false;     ///< Tokens see themselves and the tokens before them.
-  std::optional<double> in_proj_std = std::nullopt;  ///< Normal; unset: Xavier uniform.
-  /// Normal; unset: uniform as torch.nn.Linear.
+  bool causal = false;     ///< Tokens attend only to themselves and to earlier tokens.
+  std::optional<double> in_proj_std = std::nullopt;  ///< Standard deviation of a normal; unset:
+                                                     ///< Xavier uniform.
+  /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> out_proj_std = std::nullopt;
 };
 
-/// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. Tokens come
-/// as one matrix [batch * L, width], sequence after sequence, so that each projection is one
-/// product; rows, columns and prefix of the grid make no difference.
+/// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. The tokens
+/// are one matrix [batch * L, width], sequence after sequence, so that each projection is one
+/// product. Rows, columns and prefix of the grid are only used for L.
 /// Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
 class AttentionImpl : public ParametrizedModule {
  public:
@@ -91,7 +93,7 @@ class AttentionImpl : public ParametrizedModule {
       : width_(options.width), heads_(options.heads), causal_(options.causal) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "Attention: width (", width_,
                 ") must be a multiple of heads (", heads_, ")");
-    // Xavier for a [3 width, width] matrix.
+    // Xavier bound for a [3 width, width] matrix.
     const double bound = std::sqrt(6.0 / (4.0 * static_cast<double>(width_)));
     in_proj_weight = register_weight(
         "in_proj_weight",
@@ -106,7 +108,7 @@ class AttentionImpl : public ParametrizedModule {
                                                   tensor_options));
   }
 
-  /// Every token of `x` [batch * L, width] attends to its sequence, up to itself when causal.
+  /// Every token of `x` [batch * L, width] attends to its sequence, if causal only up to itself.
   /// Returns [batch * L, width].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
     const auto projected = at::linear(x, effective_weight(in_proj_weight), in_proj_bias);
@@ -115,8 +117,8 @@ class AttentionImpl : public ParametrizedModule {
     return out_proj(mixed.view({grid.batch * grid.length(), width_}));
   }
 
-  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, without computing
-  /// the others. Returns [batch, width].
+  /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
+  /// width], without computing the other rows.
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
                                         const at::Tensor& rows) {
     const auto length = grid.length();
@@ -131,8 +133,8 @@ class AttentionImpl : public ParametrizedModule {
                                         biases[1], weights[2], biases[2], heads_, keep));
   }
 
-  /// Four projections and two products of tokens with tokens. Queries, keys, values and what
-  /// attention returns are kept.
+  /// The cost of four projections and two products of tokens with tokens. Queries, keys, values and
+  /// the output of the attention are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     const auto length = static_cast<double>(grid.length());
     const auto width = static_cast<double>(width_);

@@ -21,12 +21,14 @@ struct AttentionPoolOptions {
   std::int64_t width = 768;
   std::int64_t heads = 12;     ///< Must divide `width`.
   std::int64_t hidden = 3072;  ///< Width inside the MLP.
-  double weight_std = 0.02;    ///< Of every matrix; the latent query has width^-1/2, cut at 2 std.
+  double weight_std = 0.02;    ///< Standard deviation of every matrix; the latent query has
+                               ///< width^-1/2, truncated at 2 std.
   double layer_norm_eps = 1e-6;
 };
 
-/// Pooling by multi-head attention ("MAP") of one learned query over all tokens, followed by a
-/// residual MLP. Reference: Zhai et al. 2022, https://arxiv.org/abs/2106.04560
+/// Multi-head attention pooling (MAP) of one learned query over all tokens, followed by a residual
+/// MLP.
+/// Reference: Zhai et al. 2022, https://arxiv.org/abs/2106.04560
 class AttentionPoolImpl : public torch::nn::Module {
  public:
   explicit AttentionPoolImpl(AttentionPoolOptions options,
@@ -57,7 +59,7 @@ class AttentionPoolImpl : public torch::nn::Module {
                                      tensor_options));
   }
 
-  /// Tokens [batch * L, width] to [batch, width].
+  /// Maps tokens [batch * L, width] to [batch, width].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
     // The query is the same for every image, so it is projected once.
     const auto query = q(latent.view({1, width_})).expand({grid.batch, width_});

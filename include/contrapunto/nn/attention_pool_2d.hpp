@@ -21,8 +21,9 @@ struct AttentionPool2dOptions {
   std::int64_t output_dim = 1024;
 };
 
-/// Pooling of a feature map by attention whose query is the mean of the map, after learned
-/// positions were added. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+/// Attention pooling of a feature map. The query is the mean of the map, and learned positional
+/// embeddings are added first.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class AttentionPool2dImpl : public torch::nn::Module {
  public:
   explicit AttentionPool2dImpl(AttentionPool2dOptions options,
@@ -45,8 +46,8 @@ class AttentionPool2dImpl : public torch::nn::Module {
     c_proj = register_module("c_proj", linear(options.output_dim));
   }
 
-  /// Feature map [B, width, grid, grid] to [B, output_dim]. Only the query that is returned is
-  /// computed. A map in channels-last memory is read without a copy.
+  /// Maps a feature map [B, width, grid, grid] to [B, output_dim]. Only the query of the mean is
+  /// computed. A map in channels-last memory format is read without a copy.
   [[nodiscard]] at::Tensor forward(const at::Tensor& map) {
     const auto cells = map.flatten(2).transpose(1, 2);  // [B, grid^2, width]
     auto tokens = at::cat({cells.mean(1, /*keepdim=*/true), cells}, 1);
@@ -56,7 +57,7 @@ class AttentionPool2dImpl : public torch::nn::Module {
         v_proj->effective_weight(v_proj->weight), v_proj->bias, heads_));
   }
 
-  at::Tensor positional_embedding;  ///< [grid^2 + 1, width], the mean first.
+  at::Tensor positional_embedding;  ///< [grid^2 + 1, width]; the first row is that of the mean.
   Linear k_proj = nullptr;
   Linear q_proj = nullptr;
   Linear v_proj = nullptr;

@@ -19,7 +19,7 @@
 namespace contrapunto {
 
 /// Batch norm over [B, C, H, W] with the names of torch.nn.BatchNorm2d. Parameters and statistics
-/// stay in float32 when the model is turned to 16 bit; the output has the dtype of the input.
+/// stay in float32 when the model is converted to 16 bits. The output has the dtype of the input.
 /// Reference: Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
 class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
@@ -33,8 +33,9 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
         register_buffer("num_batches_tracked", at::zeros({}, tensor_options.dtype(at::kLong)));
   }
 
-  /// Uses the batch's statistics and updates the running ones while training and not frozen. Where
-  /// a forward is repeated (is_recomputing()) the running ones stay as its first run left them.
+  /// In training, unless frozen, uses the statistics of the batch and updates the running
+  /// statistics. If a forward is repeated (see is_recomputing()), the running statistics stay as
+  /// the first run left them.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     const bool learn = is_training() && !frozen_;
     const bool again = learn && is_recomputing();
@@ -54,11 +55,11 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
                           /*cudnn_enabled=*/true);
   }
 
-  /// From now on the running statistics are used and kept, in training too. There is no way back.
+  /// From now on uses and keeps the running statistics, even in training. It cannot be undone.
   void freeze_statistics() { frozen_ = true; }
   [[nodiscard]] bool frozen() const { return frozen_; }
 
-  /// The batch's statistics are from now on those of all ranks (see synchronize_batch_norm).
+  /// From now on the batch statistics are those of all ranks; see synchronize_batch_norm.
   void synchronize(Ranks ranks) { ranks_ = std::move(ranks); }
   [[nodiscard]] bool synchronized() const { return ranks_.size() > 1; }
 
@@ -68,7 +69,8 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
     to(dtype, non_blocking);
   }
   void to(at::ScalarType dtype, bool /*non_blocking*/ = false) override {
-    // A running mean with 8 bits cannot follow updates of a tenth; the counter is never a float.
+    // A running mean with 8 significant bits cannot follow updates of a tenth. The counter is never
+    // a float.
     const auto kept = dtype == at::kHalf || dtype == at::kBFloat16 ? at::kFloat : dtype;
     for (auto* tensor : {&weight, &bias, &running_mean, &running_var})
       tensor->set_data(tensor->to(kept));

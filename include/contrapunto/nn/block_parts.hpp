@@ -14,10 +14,10 @@
 
 namespace contrapunto {
 
-/// Which attention and MLP the blocks of a transformer have, layer by layer, counted from 0. Each
-/// function receives the options that the usual part would be made with, and the device and dtype
-/// of the parameters; it returns a part of its own, or an empty one to keep the usual part. An
-/// unset function keeps the usual part in every layer.
+/// Which attention and MLP the blocks of a transformer have, by layer, counted from 0. Each
+/// function receives the options with which the default part would be created, and the device and
+/// dtype of the parameters. It returns a custom part, or an empty one to use the default. An unset
+/// function uses the default in every layer.
 struct BlockParts {
   std::function<AnyAttention(std::int64_t layer, const AttentionOptions& usual,
                              const at::TensorOptions& tensor_options)>

@@ -14,9 +14,10 @@
 
 namespace contrapunto {
 
-/// Residual block of three convolutions, 1x1, 3x3, 1x1, the last four times as wide. All have
-/// stride 1; where the block halves the map, an average pool stands before the last and in the
-/// shortcut. The last batch norm starts at zero, so a new block passes its shortcut through.
+/// Residual block of three convolutions, 1x1, 3x3 and 1x1; the last one has four times as many
+/// channels. All have stride 1. If the block halves the map, an average pool precedes the last
+/// convolution and the convolution of the shortcut. The weights of the last batch norm start at
+/// zero, so a new block passes its shortcut through.
 class BottleneckImpl : public torch::nn::Module {
  public:
   static constexpr std::int64_t kExpansion = 4;
@@ -39,7 +40,7 @@ class BottleneckImpl : public torch::nn::Module {
     }
   }
 
-  /// [B, in, H, W] to [B, 4 planes, H / stride, W / stride].
+  /// Maps [B, in, H, W] to [B, 4 planes, H / stride, W / stride].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     auto y = bn1(conv1(x)).relu_();
     y = bn3(conv3(pool(bn2(conv2(y)).relu_())));
@@ -52,7 +53,7 @@ class BottleneckImpl : public torch::nn::Module {
   BatchNorm bn2 = nullptr;
   Convolution conv3 = nullptr;
   BatchNorm bn3 = nullptr;
-  Convolution shortcut_conv = nullptr;  ///< Empty where the input is its own shortcut.
+  Convolution shortcut_conv = nullptr;  ///< Empty if the shortcut is the input itself.
   BatchNorm shortcut_norm = nullptr;
 
  private:

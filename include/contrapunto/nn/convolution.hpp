@@ -12,8 +12,9 @@
 
 namespace contrapunto {
 
-/// Square convolution without bias that keeps the size up to its stride, for images in
-/// channels-last memory: its `weight` has that format too, so that no call converts it.
+/// Square convolution without bias whose padding keeps the size, apart from its stride. It is meant
+/// for images in channels-last memory format: its `weight` has that format too, so that no call
+/// converts it.
 class ConvolutionImpl : public ParametrizedModule {
  public:
   ConvolutionImpl(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
@@ -25,7 +26,7 @@ class ConvolutionImpl : public ParametrizedModule {
                       .contiguous(at::MemoryFormat::ChannelsLast));
   }
 
-  /// [B, in, H, W] to [B, out, ceil(H / stride), ceil(W / stride)].
+  /// Maps [B, in, H, W] to [B, out, ceil(H / stride), ceil(W / stride)].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
     return at::conv2d(x, effective_weight(weight), /*bias=*/{}, stride_, kernel_ / 2);
   }

@@ -8,10 +8,10 @@
 
 namespace contrapunto {
 
-/// Work and memory of a forward pass, counted from shapes.
+/// Computation and memory of a forward pass, derived from shapes.
 struct ForwardCost {
   double macs = 0.0;           ///< Multiply-adds of matrix products and convolutions.
-  double kept_elements = 0.0;  ///< Numbers that are kept for the backward pass.
+  double kept_elements = 0.0;  ///< Elements that are kept for the backward pass.
 
   ForwardCost& operator+=(const ForwardCost& other) {
     macs += other.macs;
@@ -22,8 +22,8 @@ struct ForwardCost {
 
 namespace detail {
 
-/// Estimate for a module that does not report its cost: every matrix multiplies every token once,
-/// and its result is kept.
+/// Estimates the cost of a module that does not report it: every matrix multiplies every token
+/// once, and its result is kept.
 inline ForwardCost cost_of_matrices(const torch::nn::Module& module, std::int64_t tokens) {
   ForwardCost cost;
   for (const auto& parameter : module.parameters()) {

@@ -10,10 +10,10 @@
 
 namespace contrapunto {
 
-/// Makes every `BatchNorm` in `model` use and keep its running statistics from now on, in training
-/// too. What a norm makes of a sample then depends on no other sample: batches may be cut into
-/// chunks and shared between ranks without a trace. There is no way back. Returns the number of
-/// norms.
+/// Makes every `BatchNorm` in `model` use and keep its running statistics from now on, even in
+/// training. The output for a sample then does not depend on other samples, so batches can be split
+/// into chunks and over ranks without changing the result. It cannot be undone. Returns the number
+/// of norms.
 inline std::int64_t freeze_batch_norm(torch::nn::Module& model) {
   std::int64_t count = 0;
   model.apply([&](torch::nn::Module& module) {

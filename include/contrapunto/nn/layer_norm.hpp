@@ -15,9 +15,10 @@
 
 namespace contrapunto {
 
-/// Layer norm over the last dimension with statistics in float32 whatever the dtypes of input and
-/// parameters (`weight`, `bias`, both [width]) are; the output has the dtype of the input, under
-/// autocast too. Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
+/// Layer norm over the last dimension. The statistics are float32 for all dtypes of the input and
+/// the parameters (`weight` and `bias`, both [width]). The output has the dtype of the input, even
+/// under autocast.
+/// Reference: Ba et al. 2016, https://arxiv.org/abs/1607.06450
 class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
   explicit LayerNormImpl(std::int64_t width, double eps = 1e-5,
@@ -27,10 +28,10 @@ class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
     bias = register_parameter("bias", at::zeros({width}, tensor_options));
   }
 
-  /// [..., width] to the same.
+  /// Maps [..., width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
-    // Autocast would widen the input, normalize it in float32 and not narrow it again: three passes
-    // instead of one.
+    // Autocast would widen the input, normalize it in float32 and not narrow it again, which takes
+    // three passes instead of one.
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
     const auto dtype = x.scalar_type();
     const bool kernel_mixes = x.is_cpu() && weight.scalar_type() == at::kFloat &&

@@ -17,13 +17,13 @@ namespace contrapunto {
 struct LinearOptions {
   std::int64_t in_features = 1;
   std::int64_t out_features = 1;
-  /// Normal of this deviation; unset: uniform as torch.nn.Linear.
+  /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> weight_std = std::nullopt;
-  bool zero_bias = false;  ///< Unset: uniform as torch.nn.Linear.
+  bool zero_bias = false;  ///< If false, uniform as in torch.nn.Linear.
 };
 
 /// y = x W^T + b with the parameters `weight` [out, in] and `bias` [out]. Unlike torch::nn::Linear
-/// it can be made on any device, the meta device included, and it draws its weights once.
+/// it can be created on any device, including the meta device, and it initializes its weights once.
 class LinearImpl : public ParametrizedModule {
  public:
   explicit LinearImpl(LinearOptions options, const at::TensorOptions& tensor_options = {}) {
@@ -39,7 +39,7 @@ class LinearImpl : public ParametrizedModule {
                     : detail::uniform_tensor({options.out_features}, bound, tensor_options));
   }
 
-  /// [..., in] to [..., out].
+  /// Maps [..., in] to [..., out].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) const {
     return at::linear(x, effective_weight(weight), bias);
   }

@@ -19,12 +19,14 @@ struct MlpOptions {
   std::int64_t width = 512;
   std::int64_t hidden = 2048;
   Activation activation = Activation::kGelu;
-  std::optional<double> c_fc_std = std::nullopt;    ///< Normal; unset: uniform as torch.nn.Linear.
-  std::optional<double> c_proj_std = std::nullopt;  ///< Normal; unset: uniform as torch.nn.Linear.
-  bool zero_bias = false;                           ///< Unset: uniform as torch.nn.Linear.
+  std::optional<double> c_fc_std = std::nullopt;  ///< Standard deviation of a normal; unset: as in
+                                                  ///< torch.nn.Linear.
+  std::optional<double> c_proj_std = std::nullopt;  ///< Standard deviation of a normal; unset: as
+                                                    ///< in torch.nn.Linear.
+  bool zero_bias = false;                           ///< If false, uniform as in torch.nn.Linear.
 };
 
-/// Two linear maps, `c_fc` and `c_proj`, with an activation between them. It maps [N, width] to
+/// Two linear layers, `c_fc` and `c_proj`, with an activation between them. It maps [N, width] to
 /// [N, width].
 class MlpImpl : public torch::nn::Module {
  public:
@@ -46,7 +48,7 @@ class MlpImpl : public torch::nn::Module {
     return c_proj(activate(c_fc(x), activation_));
   }
 
-  /// Two products; both sides of the activation are kept.
+  /// The cost of two products. Both sides of the activation are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     const auto tokens = static_cast<double>(grid.batch * grid.length());
     const auto hidden = static_cast<double>(hidden_);

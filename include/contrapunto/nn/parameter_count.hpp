@@ -8,7 +8,8 @@
 
 namespace contrapunto {
 
-/// Numbers in all parameters of `module` and its children, trainable or not; buffers do not count.
+/// Returns the number of elements of all parameters of `module` and its children, trainable or not.
+/// Buffers do not count.
 [[nodiscard]] inline std::int64_t parameter_count(const torch::nn::Module& module) {
   std::int64_t count = 0;
   for (const auto& parameter : module.parameters()) count += parameter.numel();

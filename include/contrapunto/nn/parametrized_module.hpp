@@ -14,23 +14,24 @@
 
 namespace contrapunto {
 
-/// A module that reads the weights of its linear maps and convolutions in one place, so that a
-/// function of a weight can take the weight's place: a low-rank update, a mask, a quantizer. All
-/// modules of ours that multiply by a matrix are such modules; find them with
-/// `module.as<ParametrizedModule>()`. It is what torch.nn.utils.parametrize does in Python.
+/// A module that reads the weights of its linear layers and convolutions in one place, so that a
+/// function of a weight can replace the weight: a low-rank update, a mask or a quantizer. All
+/// modules of the library that multiply by a matrix derive from it; find them with
+/// `module.as<ParametrizedModule>()`. It corresponds to torch.nn.utils.parametrize in Python.
 class ParametrizedModule : public torch::nn::Module {
  public:
-  /// The names of the parameters that can be parametrized.
+  /// Returns the names of the parameters that can be parametrized.
   [[nodiscard]] std::vector<std::string> weight_names() const {
     std::vector<std::string> names;
     for (const auto& weight : weights_) names.push_back(weight.name);
     return names;
   }
 
-  /// From now on forwards use `parametrization(weight)`, of the shape of the weight, where they
-  /// used the parameter `name`. The parametrization is a module holder; it becomes the submodule
-  /// `name_label`, so that its parameters are trained, saved and moved with the others. Later ones
-  /// receive what earlier ones return. Raises when there is no weight `name` or the label is taken.
+  /// From now on forwards use `parametrization(weight)`, which must have the shape of the weight,
+  /// instead of the parameter `name`. The parametrization is a module holder. It becomes the
+  /// submodule `name_label`, so that its parameters are trained, saved and moved with the others.
+  /// Later parametrizations receive the result of earlier ones. Raises if there is no weight `name`
+  /// or if the label is already in use.
   template <class Holder>
   void parametrize(const std::string& name, const std::string& label, Holder parametrization) {
     auto& weight = find(name);
@@ -42,8 +43,8 @@ class ParametrizedModule : public torch::nn::Module {
     parametrized_ = true;
   }
 
-  /// What forwards multiply by: `weight`, a parameter of this module, or what its parametrizations
-  /// make of it.
+  /// Returns the tensor by which forwards multiply: `weight`, a parameter of this module, or the
+  /// result of its parametrizations. Raises if they change the shape.
   [[nodiscard]] at::Tensor effective_weight(const at::Tensor& weight) const {
     if (!parametrized_) return weight;
     for (const auto& known : weights_) {
@@ -58,7 +59,7 @@ class ParametrizedModule : public torch::nn::Module {
   }
 
   /// Writes the effective weights into the parameters and removes the parametrizations, whose
-  /// parameters are no longer the module's. Outputs stay the same.
+  /// parameters no longer belong to the module. Outputs stay the same.
   void merge_parametrizations_() {
     const at::NoGradGuard no_grad;
     for (auto& weight : weights_) {

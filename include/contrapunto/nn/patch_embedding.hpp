@@ -13,8 +13,8 @@
 
 namespace contrapunto {
 
-/// The convolution that cuts images into patches (kernel = stride = `patch`), with the names of
-/// torch.nn.Conv2d, done as one matrix product: its output is the token matrix itself, and its
+/// The convolution that splits images into patches (kernel = stride = `patch`), with the names of
+/// torch.nn.Conv2d. It is computed as one matrix product: its output is the token matrix, and its
 /// backward is one product for the weight.
 class PatchEmbeddingImpl : public ParametrizedModule {
  public:
@@ -28,8 +28,8 @@ class PatchEmbeddingImpl : public ParametrizedModule {
       bias = register_parameter("bias", detail::uniform_tensor({width}, bound, tensor_options));
   }
 
-  /// Images [B, 3, H, W] to patch tokens [B * n, width] in reading order, n = (H / patch)(W /
-  /// patch). Pixels beyond the last whole patch are not looked at, as with a convolution.
+  /// Maps images [B, 3, H, W] to patch tokens [B * n, width] in row-major order, n = (H / patch)(W
+  /// / patch). Pixels beyond the last full patch are ignored, as in a convolution.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) const {
     const auto rows = images.size(2) / patch_;
     const auto columns = images.size(3) / patch_;

@@ -13,14 +13,15 @@
 
 namespace contrapunto {
 
-/// Image positions [prefix + old^2, D] for a grid of `grid` x `grid` patches: bicubic with
-/// antialias, the `prefix` rows of special tokens kept. Raises when the old grid is not square.
+/// Resizes image position embeddings [prefix + old^2, D] to a grid of `grid` x `grid` patches, with
+/// antialiased bicubic interpolation. The `prefix` rows of special tokens are kept. Raises if the
+/// old grid is not square.
 [[nodiscard]] inline at::Tensor resize_grid_positions(const at::Tensor& positions,
                                                       std::int64_t prefix, std::int64_t grid) {
   const auto cells = positions.size(0) - prefix;
   const auto old = static_cast<std::int64_t>(std::lround(std::sqrt(static_cast<double>(cells))));
   TORCH_CHECK(cells > 0 && old * old == cells, "resize_grid_positions: ", positions.sizes(),
-              " less ", prefix, " special rows is no square grid");
+              " less ", prefix, " special rows is not a square grid");
   if (old == grid) return positions;
   const auto map = positions.narrow(0, prefix, cells)
                        .to(at::kFloat)
@@ -33,7 +34,7 @@ namespace contrapunto {
   return at::cat({positions.narrow(0, 0, prefix), resized}, 0);
 }
 
-/// Text positions [old, D] for `length` tokens, linearly interpolated.
+/// Resizes text position embeddings [old, D] to `length` tokens by linear interpolation.
 [[nodiscard]] inline at::Tensor resize_text_positions(const at::Tensor& positions,
                                                       std::int64_t length) {
   if (positions.size(0) == length) return positions;

@@ -17,8 +17,9 @@ namespace contrapunto {
 
 namespace detail {
 
-/// x + branch, written into the memory of `branch`, a fresh result that nothing else holds. Where
-/// autocast made the branch narrower than the stream, the sum has the dtype of the stream.
+/// Returns x + branch, written into the memory of `branch`, which must be a new result that nothing
+/// else refers to. If autocast made the branch narrower than the residual stream, the sum has the
+/// dtype of the stream.
 inline at::Tensor add_residual(const at::Tensor& x, const at::Tensor& branch) {
   return x.scalar_type() == branch.scalar_type() ? branch.add_(x) : x + branch;
 }
@@ -31,11 +32,11 @@ struct ResidualAttentionBlockOptions {
   double layer_norm_eps = 1e-5;
 };
 
-/// Pre-norm transformer block: x + attn(ln_1 x), then y + mlp(ln_2 y). Attention and MLP are parts:
-/// any that the caller gives, or the usual ones.
+/// Pre-norm transformer block: x + attn(ln_1 x), then y + mlp(ln_2 y). The attention and the MLP
+/// are those that the caller passes, or the default ones.
 class ResidualAttentionBlockImpl : public torch::nn::Module {
  public:
-  /// An empty part is made from `options`.
+  /// An empty part is created from `options`.
   explicit ResidualAttentionBlockImpl(const ResidualAttentionBlockOptions& options,
                                       const at::TensorOptions& tensor_options = {},
                                       AnyAttention attention = {}, AnyMlp mlp_part = {}) {
@@ -54,8 +55,8 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
     return detail::add_residual(y, mlp(ln_2(y)));
   }
 
-  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch, width],
-  /// without computing the others: what a last block needs when one token is pooled.
+  /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
+  /// width], without computing the other rows. The last block uses it if a single token is pooled.
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
                                         const at::Tensor& rows) {
     const auto y =
@@ -63,7 +64,7 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
     return detail::add_residual(y, mlp(ln_2(y)));
   }
 
-  /// The parts, and the inputs and results of two norms that are kept.
+  /// The cost of the parts, plus the inputs and results of two norms, which are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     auto cost = attn.cost(grid);
     cost += mlp.cost(grid);

@@ -18,7 +18,7 @@
 
 namespace contrapunto {
 
-/// Blocks in a row, named `resblocks.0` and on. Tokens are one matrix [batch * L, width].
+/// A sequence of blocks, named `resblocks.0` and so on. Tokens are one matrix [batch * L, width].
 class TransformerImpl : public torch::nn::Module {
  public:
   TransformerImpl(std::int64_t layers, const ResidualAttentionBlockOptions& block,
@@ -40,8 +40,8 @@ class TransformerImpl : public torch::nn::Module {
     return x;
   }
 
-  /// The rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch, width].
-  /// The last block computes only them.
+  /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
+  /// width]. The last block computes only these rows.
   [[nodiscard]] at::Tensor forward_once(at::Tensor x, const TokenGrid& grid,
                                         const at::Tensor& rows) {
     for (std::size_t i = 0; i + 1 < resblocks.size(); ++i) x = run(resblocks[i], x, grid);
@@ -54,19 +54,19 @@ class TransformerImpl : public torch::nn::Module {
         x, last->parameters());
   }
 
-  /// From now on forwards keep only the input of each block and backward runs the block again (see
-  /// activation_checkpoint), or no longer.
+  /// Turns activation checkpointing on or off: forwards then keep only the input of each block, and
+  /// the backward runs the block again; see activation_checkpoint.
   void checkpoint_activations(bool on) { checkpoint_ = on; }
 
-  /// Sum over the blocks, every token through every layer.
+  /// The sum of the costs of all blocks if every token passes through every layer.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     ForwardCost sum;
     for (const auto& block : resblocks) sum += block->cost(grid);
     return sum;
   }
 
-  /// The dtype that the stream must be cast to before the first block, that of the first matrix;
-  /// autocast casts by itself.
+  /// The dtype to which the residual stream must be cast before the first block, which is that of
+  /// the first matrix. Autocast casts by itself.
   [[nodiscard]] at::ScalarType dtype() const {
     for (const auto& parameter : resblocks.front()->parameters())
       if (parameter.dim() >= 2) return parameter.scalar_type();

@@ -31,31 +31,34 @@ namespace contrapunto {
 
 struct AdamWOptions {
   double beta1 = 0.9;    ///< Decay of the mean of gradients, in [0, 1).
-  double beta2 = 0.999;  ///< Decay of the mean of their squares, in [0, 1).
-  double eps = 1e-8;     ///< Added to the root of that mean.
+  double beta2 = 0.999;  ///< Decay of the mean of squared gradients, in [0, 1).
+  double eps = 1e-8;     ///< Added to the square root of that mean.
 };
 
-/// What a loss scaler tells a step. Both are one float32 on the parameters' device.
+/// Information from a loss scaler for a step. Both are a single float32 number on the parameters'
+/// device.
 struct StepScaling {
-  std::optional<at::Tensor> grad_scale = std::nullopt;  ///< Gradients are divided by it first.
+  std::optional<at::Tensor> grad_scale = std::nullopt;  ///< Divisor that is applied to the
+                                                        ///< gradients first.
   std::optional<at::Tensor> found_inf =
-      std::nullopt;  ///< Where it is not 0, the step changes nothing.
+      std::nullopt;  ///< If it is not 0, the step changes nothing.
 };
 
-/// AdamW on ATen's fused kernel: one call per device, dtype, weight decay and rate, no host sync.
-/// 16-bit parameters get float32 master copies, which the step updates and then rounds into the
-/// parameters, so that a change below their resolution is not lost. Parameters without a gradient
-/// are skipped, their moments and step counts too. Make it when the parameters have their device,
-/// dtype and first values. Reference: Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101
+/// AdamW on ATen's fused kernel, with one call per device, dtype, weight decay and learning rate
+/// and without host synchronization. 16-bit parameters have float32 master copies. A step updates
+/// these and rounds them to the parameters, so that a change below their resolution is not lost.
+/// Parameters without a gradient are skipped, together with their moments and step counts. Create
+/// it after the parameters have their final device and dtype and their initial values.
+/// Reference: Loshchilov & Hutter 2017, https://arxiv.org/abs/1711.05101
 class AdamW {
  public:
-  /// Raises for options out of range, names that do not pair with parameters, and duplicates.
+  /// Raises for options out of range, numbers of names and parameters that differ, and duplicates.
   explicit AdamW(const std::vector<ParameterGroup>& groups, AdamWOptions options = {})
       : o_(options) {
     TORCH_CHECK(
         o_.beta1 >= 0.0 && o_.beta1 < 1.0 && o_.beta2 >= 0.0 && o_.beta2 < 1.0 && o_.eps >= 0.0,
-        "AdamW: beta1 (", o_.beta1, ") and beta2 (", o_.beta2, ") must be in [0, 1), eps (", o_.eps,
-        ") at least 0");
+        "AdamW: beta1 (", o_.beta1, ") and beta2 (", o_.beta2, ") must be in [0, 1), and eps (",
+        o_.eps, ") must be at least 0");
     for (const auto& group : groups) {
       TORCH_CHECK(group.parameters.size() == group.parameter_names.size(), "AdamW: group '",
                   group.name, "' has ", group.parameters.size(), " parameters but ",
@@ -73,13 +76,14 @@ class AdamW {
     }
   }
 
-  /// One update with the rate `lr`, times the multiplier of each group. With `grad_scale` the
-  /// gradients of 32-bit parameters are left divided.
+  /// Updates the parameters with the learning rate `lr` times the multiplier of each group. With
+  /// `grad_scale` the gradients of 32-bit parameters are divided in place. Raises if `lr` is
+  /// negative or not finite.
   void step(double lr, const StepScaling& scaling = {}) {
     TORCH_CHECK(std::isfinite(lr) && lr >= 0.0, "AdamW: the learning rate is ", lr);
     const at::NoGradGuard no_grad;
     std::optional<at::Tensor> skip;
-    // The kernel only knows 1, but a sum over ranks may be more.
+    // The kernel only accepts 1, but a sum over ranks may be larger.
     if (scaling.found_inf) skip = scaling.found_inf->reshape({}).ne(0).to(at::kFloat);
     for (const auto& bucket : buckets_) {
       const auto ready = with_gradients(bucket);
@@ -94,13 +98,13 @@ class AdamW {
     }
   }
 
-  /// Drops all gradients; the next backward writes instead of adding.
+  /// Resets all gradients to undefined tensors.
   void zero_grad() {
     for (const auto& bucket : buckets_)
       for (const auto& parameter : bucket.parameters) parameter.mutable_grad().reset();
   }
 
-  /// Names of the parameters that a step would skip now.
+  /// Returns the names of the parameters that a step would skip now.
   [[nodiscard]] std::vector<std::string> without_gradient() const {
     std::vector<std::string> names;
     for (const auto& bucket : buckets_)
@@ -109,7 +113,7 @@ class AdamW {
     return names;
   }
 
-  /// All parameters that are optimised, for gradient clipping.
+  /// Returns all parameters that are optimized, for gradient clipping.
   [[nodiscard]] std::vector<at::Tensor> parameters() const {
     std::vector<at::Tensor> all;
     for (const auto& bucket : buckets_)
@@ -117,8 +121,8 @@ class AdamW {
     return all;
   }
 
-  /// Moments, masters and step counts by parameter name. The tensors are the optimiser's own, not
-  /// copies: save them before the next step changes them.
+  /// Returns moments, master copies and step counts by parameter name. The tensors are those of the
+  /// optimizer, not copies, so save them before the next step changes them.
   [[nodiscard]] State save_state() const {
     State state{own_tensors(), {}};
     for (const auto& bucket : buckets_) {
@@ -130,8 +134,9 @@ class AdamW {
     return state;
   }
 
-  /// Goes on as the optimiser that saved `state`; 16-bit parameters are set from their masters.
-  /// Raises and lists the names when the state has other parameters, shapes or dtypes of masters.
+  /// Restores the optimizer that saved `state`. 16-bit parameters are set from their master copies.
+  /// Raises with a list of names if the state has other parameters, shapes or dtypes of master
+  /// copies.
   void load_state(const State& state) {
     std::vector<at::Tensor> counts;
     for (const auto& bucket : buckets_) {
@@ -152,12 +157,12 @@ class AdamW {
 
   [[nodiscard]] const AdamWOptions& options() const { return o_; }
 
-  /// For a plan of the run.
+  /// The properties of the optimizer that a plan of the run uses.
   [[nodiscard]] OptimizerFacts facts() const {
     double bytes = 0.0, elements = 0.0;
     for (const auto& bucket : buckets_)
       for (const auto& master : bucket.masters) {
-        const auto copies = bucket.low_precision ? 3.0 : 2.0;  // two moments, and the master
+        const auto copies = bucket.low_precision ? 3.0 : 2.0;  // Two moments and the master copy.
         bytes += copies * static_cast<double>(master.numel() * master.element_size());
         elements += static_cast<double>(master.numel());
       }
@@ -167,18 +172,18 @@ class AdamW {
   }
 
  private:
-  /// What goes through one call of the kernel.
+  /// Parameters that are updated by one call of the kernel.
   struct Bucket {
     double weight_decay = 0.0;
     double lr_multiplier = 1.0;
     bool low_precision = false;
     std::vector<std::string> names = {};
     std::vector<at::Tensor> parameters = {};
-    std::vector<at::Tensor> masters = {};  // the parameters themselves but for 16-bit ones
+    std::vector<at::Tensor> masters = {};  // For 32-bit parameters the parameters themselves.
     std::vector<at::Tensor> means = {};
     std::vector<at::Tensor> squares = {};
-    at::Tensor counts = {};              // [parameters], float32: the kernel wants it so
-    std::vector<at::Tensor> steps = {};  // views of its elements
+    at::Tensor counts = {};              // [parameters], float32, as the kernel requires.
+    std::vector<at::Tensor> steps = {};  // Views of its elements.
     std::int64_t elements = 0;
   };
 
@@ -186,7 +191,7 @@ class AdamW {
     std::vector<at::Tensor> parameters, masters, gradients, means, squares, steps;
   };
 
-  // Float32 copies of 16-bit gradients live for one call; this bounds them to 64 MiB.
+  // Float32 copies of 16-bit gradients exist during one call; this limits them to 64 MiB.
   static constexpr std::int64_t kLowPrecisionElements = std::int64_t{1} << 24;
 
   void add(const std::string& name, const at::Tensor& parameter, const ParameterGroup& group) {
@@ -228,8 +233,8 @@ class AdamW {
           parameter.device() == bucket.means[i].device() &&
               (parameter.scalar_type() == bucket.means[i].scalar_type()) != bucket.low_precision,
           "AdamW: parameter '", bucket.names[i], "' is now ", parameter.scalar_type(), " on ",
-          parameter.device(), "; move and convert the model before making the optimiser");
-      // The kernel walks all tensors of a parameter in the order of memory.
+          parameter.device(), "; move and convert the model before creating the optimizer");
+      // The kernel iterates over all tensors of a parameter in memory order.
       if (bucket.low_precision || gradient.strides() != master.strides()) {
         const auto widened = at::empty_like(master);
         if (!bucket.low_precision) widened.copy_(gradient);

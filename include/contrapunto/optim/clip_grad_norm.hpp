@@ -18,15 +18,16 @@
 
 namespace contrapunto {
 
-/// Scales the gradients of `parameters` so that their L2 norm, taken together, is at most
-/// `max_norm`, and returns the norm they had: [], float32 (float64 with float64 gradients), on
-/// their device, without waiting for it. Parameters without gradient are skipped; with none the
-/// norm is 0. A norm that is not finite makes all gradients so. Raises unless `max_norm` is above
-/// 0. Reference: Pascanu et al. 2012, https://arxiv.org/abs/1211.5063
+/// Scales the gradients of `parameters` so that their total L2 norm is at most `max_norm`, and
+/// returns the norm before clipping: [], float32 (float64 for float64 gradients), on their device,
+/// without host synchronization. Parameters without a gradient are skipped; if none has a gradient,
+/// the norm is 0. If the norm is not finite, all gradients become not finite. Raises unless
+/// `max_norm` is above 0.
+/// Reference: Pascanu et al. 2012, https://arxiv.org/abs/1211.5063
 inline at::Tensor clip_grad_norm_(const std::vector<at::Tensor>& parameters, double max_norm) {
   TORCH_CHECK(max_norm > 0.0, "clip_grad_norm_: max_norm (", max_norm, ") must be above 0");
   const at::NoGradGuard no_grad;
-  // The fast kernels take tensors of one device and dtype.
+  // The fused kernels take tensors with the same device and dtype.
   std::map<std::pair<at::Device, at::ScalarType>, std::vector<at::Tensor>,
            decltype([](const auto& a, const auto& b) {
              return std::tuple(a.first.type(), a.first.index(), a.second) <
@@ -49,7 +50,7 @@ inline at::Tensor clip_grad_norm_(const std::vector<at::Tensor>& parameters, dou
       norms.push_back(norm.to(device, /*non_blocking=*/true));
   const auto total = at::linalg_vector_norm(at::stack(norms));
   const auto factor = (max_norm / (total + 1e-6)).clamp_max(1.0);
-  // On the CPU looking costs nothing, and multiplying by 1 a pass over all gradients.
+  // On the CPU reading the value is free, and it avoids a pass over all gradients to multiply by 1.
   if (factor.is_cpu() && factor.item<double>() == 1.0) return total;
   for (const auto& [kind, gradients] : kinds)
     at::_foreach_mul_(gradients, factor.to(kind.first, /*non_blocking=*/true));

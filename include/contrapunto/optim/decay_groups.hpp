@@ -17,8 +17,8 @@
 namespace contrapunto {
 namespace detail {
 
-/// Positions of transformers and class tokens are offsets, not maps. OpenCLIP decays the positions
-/// of ResNet's attention pool, and so do we.
+/// Positional embeddings of transformers and class tokens are offsets rather than maps. The
+/// positional embedding of ResNet's attention pool is decayed, as in OpenCLIP.
 [[nodiscard]] inline bool is_offset(std::string_view name) {
   const auto named = [&](std::string_view last) {
     return name == last || name.ends_with("." + std::string(last));
@@ -29,13 +29,13 @@ namespace detail {
 
 }  // namespace detail
 
-/// The trainable parameters of `module` in two groups, "decay" and "no_decay"; an empty one is left
-/// out. Weights are not decayed when they have at most one dimension (biases, norms, logit scale
-/// and bias), are positional or class embeddings, or match one of `no_decay_patterns` (globs over
-/// full names, as "text.token_embedding.*"). Frozen parameters are left out; one that is reachable
-/// by two names comes once. Raises for a pattern that matches nothing and when nothing is
-/// trainable. The rule is that of OpenCLIP's main branch; its release 3.3 decays positional
-/// embeddings.
+/// Returns the trainable parameters of `module` in two groups, "decay" and "no_decay"; an empty
+/// group is omitted. A parameter is not decayed if it has at most one dimension (biases, norms,
+/// logit scale and bias), if it is a positional or class embedding, or if it matches one of
+/// `no_decay_patterns` (globs over full names, such as "text.token_embedding.*"). Frozen parameters
+/// are omitted, and a parameter with two names is listed once. Raises if a pattern matches nothing
+/// and if no parameter is trainable. The rule is that of OpenCLIP's main branch; its release 3.3
+/// decays positional embeddings.
 [[nodiscard]] inline std::vector<ParameterGroup> decay_groups(
     const torch::nn::Module& module, double weight_decay,
     const std::vector<std::string>& no_decay_patterns = {}) {

@@ -28,16 +28,18 @@ struct EmaOptions {
   /// Fraction of the old average that an update keeps, in [0, 1]. With 0 the average is the module
   /// itself: nothing is stored, and EmaScope changes nothing.
   double decay = 0.9999;
-  bool warmup = false;              ///< Keep less at first, as `current_decay()` says.
-  double warmup_gamma = 1.0;        ///< Updates; larger is slower.
-  double warmup_power = 2.0 / 3.0;  ///< 2/3 reaches 0.999 after 31,600 updates, 3/4 after 10,000.
+  bool warmup = false;              ///< Keep less at first; see `current_decay()`.
+  double warmup_gamma = 1.0;        ///< Number of updates; a larger value is slower.
+  double warmup_power = 2.0 / 3.0;  ///< 2/3 reaches 0.999 after 31,600 updates, and 3/4 after
+                                    ///< 10,000.
 };
 
-/// Moving average of the parameters and floating-point buffers of a module; other buffers are
-/// copied. The average starts from the weights at construction, and without `warmup` the first
-/// update already keeps `decay` of them. Averages of 16-bit tensors are kept in float32. The module
-/// must keep its device and dtypes. Reference: Polyak & Juditsky 1992,
-/// https://doi.org/10.1137/0330046; warm-up as in timm.
+/// Exponential moving average of the parameters and floating-point buffers of a module. Other
+/// buffers are copied. The average starts from the weights at construction, and without `warmup`
+/// the first update already keeps the fraction `decay` of it. Averages of 16-bit tensors are kept
+/// in float32. The module must keep its device and dtypes. Raises for options out of range and for
+/// a module without parameters.
+/// Reference: Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; warm-up as in timm.
 class Ema {
  public:
   Ema(const torch::nn::Module& module, EmaOptions options) : o_(options) {
@@ -53,17 +55,19 @@ class Ema {
   }
   Ema(const torch::nn::Module& module, double decay) : Ema(module, EmaOptions{.decay = decay}) {}
 
-  /// Fraction of the old average that the next update keeps: with warm-up, after t updates,
-  /// min(decay, 1 - (1 + t / gamma)^-power), which is 0 for the first.
+  /// Returns the fraction of the old average that the next update keeps. With warm-up it is
+  /// min(decay, 1 - (1 + t / gamma)^-power) after t updates, which is 0 for the first update.
   [[nodiscard]] double current_decay() const {
     if (!o_.warmup) return o_.decay;
     const double t = static_cast<double>(updates_) / o_.warmup_gamma;
     return std::min(o_.decay, 1.0 - std::pow(1.0 + t, -o_.warmup_power));
   }
 
-  /// average = d * average + (1 - d) * module. Call after each optimizer step.
+  /// Updates average = d * average + (1 - d) * module. Call it after each optimizer step. Raises
+  /// while an EmaScope exists.
   void update() {
-    TORCH_CHECK(!swapped_, "Ema: update() while an EmaScope has put the averages into the module");
+    TORCH_CHECK(!swapped_,
+                "Ema: update() was called while an EmaScope has put the averages into the module");
     const at::NoGradGuard no_grad;
     check_module();
     const double decay = current_decay();
@@ -87,12 +91,13 @@ class Ema {
     return {"averaged weights", bytes};
   }
 
-  /// The averages by parameter name, not copied, and the number of updates.
+  /// Returns the averages by parameter name, which are not copied, and the number of updates.
   [[nodiscard]] State save_state() const { return {own_tensors(), {{"updates", updates_}}}; }
 
-  /// Goes on as the average that saved `state`. Raises and lists names that differ.
+  /// Restores the average that saved `state`. Raises with a list of the names that differ, and
+  /// while an EmaScope exists.
   void load_state(const State& state) {
-    TORCH_CHECK(!swapped_, "Ema: load_state() while an EmaScope is open");
+    TORCH_CHECK(!swapped_, "Ema: load_state() was called while an EmaScope is open");
     const auto updates = state.scalar<std::int64_t>("updates");
     detail::load_tensors("Ema: the state belongs to another model or to other parameter groups",
                          own_tensors(), state.tensors);
@@ -124,15 +129,15 @@ class Ema {
                          lists->sources[i].scalar_type() == lists->averages[i].scalar_type()),
                     "Ema: the module's tensors are now ", lists->sources[i].scalar_type(), " on ",
                     lists->sources[i].device(),
-                    "; move and convert the model before making the average");
+                    "; move and convert the model before creating the average");
   }
 
   [[nodiscard]] TensorMap own_tensors() const { return {names_.begin(), names_.end()}; }
 
   EmaOptions o_;
-  Lists same_;    // averaged in their own dtype
-  Lists narrow_;  // 16 bit, averaged in float32
-  Lists counts_;  // integers, copied
+  Lists same_;    // Averaged in their own dtype.
+  Lists narrow_;  // 16-bit tensors, averaged in float32.
+  Lists counts_;  // Integers, which are copied.
   std::vector<std::pair<std::string, at::Tensor>> names_;
   std::int64_t updates_ = 0;
   bool swapped_ = false;

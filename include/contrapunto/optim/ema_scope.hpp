@@ -13,14 +13,15 @@
 
 namespace contrapunto {
 
-/// While it lives the module holds the averages, for evaluation; afterwards its own weights again,
-/// to the bit. Meanwhile neither train nor update the average, and keep the module in evaluation
-/// mode: batch norm would else learn into the averages. Costs no memory but for 16-bit weights. One
-/// at a time for each Ema, which must outlive it.
+/// During its lifetime the module holds the averages, for evaluation. Afterward the module has its
+/// own weights again, bit for bit. Meanwhile do not train the module or update the average, and
+/// keep the module in eval mode; otherwise batch norm would update the averages. It needs no memory
+/// except for 16-bit weights. Only one EmaScope at a time may exist for each Ema, which must
+/// outlive it.
 class EmaScope {
  public:
   [[nodiscard]] explicit EmaScope(Ema& ema) : ema_(ema) {
-    TORCH_CHECK(!ema.swapped_, "EmaScope: the averages are in the module already");
+    TORCH_CHECK(!ema.swapped_, "EmaScope: the averages are already in the module");
     const at::NoGradGuard no_grad;
     ema.check_module();
     for (auto* lists : {&ema.same_, &ema.narrow_, &ema.counts_})

@@ -12,8 +12,8 @@
 
 namespace contrapunto {
 
-/// Whether `pattern` matches all of `text`: `*` stands for any characters, none included and dots
-/// too, `?` for one character.
+/// Returns whether `pattern` matches all of `text`. `*` stands for any number of characters,
+/// including none and including dots, and `?` stands for one character.
 [[nodiscard]] inline bool glob_matches(std::string_view pattern, std::string_view text) {
   std::size_t p = 0, t = 0, star = std::string_view::npos, after_star = 0;
   while (t < text.size()) {
@@ -23,7 +23,7 @@ namespace contrapunto {
     } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
       ++p, ++t;
     } else if (star != std::string_view::npos) {
-      p = star + 1;  // let the last star take one character more
+      p = star + 1;  // Let the last star match one more character.
       t = ++after_star;
     } else {
       return false;
@@ -34,7 +34,7 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Raises when `pattern` matches none of `names`: a typo would else silently do nothing.
+/// Raises if `pattern` matches none of `names`, so that a typo does not silently have no effect.
 inline void check_glob_matches(std::string_view caller, std::string_view pattern,
                                const std::vector<std::string>& names) {
   const auto matches = [&](const std::string& name) { return glob_matches(pattern, name); };

@@ -15,10 +15,10 @@
 
 namespace contrapunto {
 
-/// `groups` split so that parameters whose names match a pattern learn with the schedule's rate
-/// times that factor, on top of the multiplier they had: `{{"visual.*", 0.1}, {"logit_*", 0.0}}`.
-/// The first pattern that matches a name counts. Raises for a pattern that matches nothing and for
-/// a negative factor.
+/// Returns `groups` split so that the learning rates of parameters whose names match a pattern are
+/// multiplied by its factor, in addition to their previous multiplier: `{{"visual.*", 0.1},
+/// {"logit_*", 0.0}}`. The first pattern that matches a name applies. Raises if a pattern matches
+/// nothing and for a negative factor.
 [[nodiscard]] inline std::vector<ParameterGroup> multiply_learning_rates(
     const std::vector<ParameterGroup>& groups,
     const std::vector<std::pair<std::string, double>>& factors) {

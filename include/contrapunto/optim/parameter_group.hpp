@@ -9,13 +9,14 @@
 
 namespace contrapunto {
 
-/// Parameters that are optimised alike.
+/// Parameters with the same optimizer settings.
 struct ParameterGroup {
   std::string name = {};
   std::vector<at::Tensor> parameters = {};
-  std::vector<std::string> parameter_names = {};  ///< As many, unique over all groups.
+  std::vector<std::string> parameter_names = {};  ///< One name per parameter, unique over all
+                                                  ///< groups.
   double weight_decay = 0.0;
-  double lr_multiplier = 1.0;  ///< Times the schedule's rate.
+  double lr_multiplier = 1.0;  ///< Factor of the schedule's learning rate.
 };
 
 }  // namespace contrapunto

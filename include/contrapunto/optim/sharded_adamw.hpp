@@ -34,14 +34,14 @@
 namespace contrapunto {
 
 struct ShardedAdamWOptions {
-  /// MiB of updated weights that are gathered at once, over all ranks; the memory they are gathered
-  /// in. Above 0.
+  /// Size of the buffer, in MiB over all ranks, in which updated weights are gathered; above 0.
   double gather_megabytes = 64.0;
 };
 
 namespace detail {
 
-/// Which of `ranks` takes each of `sizes`: the largest first, each to the one with the least.
+/// Assigns each of `sizes` to one of `ranks`: the largest first, each to the rank with the smallest
+/// total.
 [[nodiscard]] inline std::vector<std::int64_t> partition(const std::vector<std::int64_t>& sizes,
                                                          std::int64_t ranks) {
   std::vector<std::size_t> order(sizes.size());
@@ -57,46 +57,48 @@ namespace detail {
   return owners;
 }
 
-/// The elements of a tensor without gaps, [numel], in the order of memory.
+/// Returns the elements of a tensor without gaps, [numel], in memory order.
 [[nodiscard]] inline at::Tensor in_memory_order(const at::Tensor& tensor) {
   return tensor.detach().as_strided({tensor.numel()}, {1});
 }
 
 }  // namespace detail
 
-/// AdamW whose state is shared out over the ranks (stage 1 of ZeRO): each rank keeps moments and
-/// float32 masters of some whole parameters, updates these and hands them to the others. Per
-/// rank the state is about 1 / W of AdamW's, at worst that plus the state of the largest parameter.
+/// AdamW whose state is sharded over the ranks (ZeRO stage 1): each rank keeps the moments and
+/// float32 master copies of some whole parameters, updates these parameters and sends them to the
+/// other ranks. The state per rank is about 1 / W of AdamW's, plus at worst the state of the
+/// largest parameter.
 ///
 ///   ShardedAdamW optimizer(groups, ranks, {.beta2 = 0.98});
 ///   compute_gradients(batch);  // a step strategy, which sums the gradients over the ranks
 ///   optimizer.step(lr);        // collective
 ///
-/// Parameters become, to the bit, what AdamW makes of the same gradients, and are the same on all
-/// ranks whatever they were there before. Its state is that of AdamW: a run may go on with either,
-/// and with any number of ranks. Reference: Rajbhandari et al. 2019,
-/// https://arxiv.org/abs/1910.02054
+/// The updated parameters are bit for bit those of AdamW with the same gradients. They are the same
+/// on all ranks, even if they differed before. The state is that of AdamW, so a run may resume with
+/// either optimizer and with any number of ranks.
+/// Reference: Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054
 class ShardedAdamW {
  public:
-  /// Collective: raises on every rank when the ranks' parameters or groups differ, and what AdamW
-  /// refuses. Parameters must be on one device and have no gaps in memory.
+  /// Collective: raises on every rank if the ranks' parameters or groups differ, and for everything
+  /// that AdamW rejects. Parameters must be on one device and must not have gaps in memory.
   explicit ShardedAdamW(const std::vector<ParameterGroup>& groups, Ranks ranks = {},
                         AdamWOptions options = {}, ShardedAdamWOptions sharding = {})
       : ranks_(std::move(ranks)), sharding_(sharding), local_(take(groups), options) {}
 
-  /// One update with the rate `lr`, as AdamW's. Collective. With `grad_scale` only the gradients of
-  /// this rank's share are left divided.
+  /// Updates the parameters as AdamW::step does. Collective. With `grad_scale` only the gradients
+  /// of this rank's share are divided in place.
   void step(double lr, const StepScaling& scaling = {}) {
     local_.step(lr, scaling);
     if (ranks_.size() > 1) exchange_weights();
   }
 
-  /// Drops all gradients, also of parameters that other ranks update.
+  /// Resets all gradients to undefined tensors, including those of parameters that other ranks
+  /// update.
   void zero_grad() {
     for (const auto& member : members_) member.parameter.mutable_grad().reset();
   }
 
-  /// Names of the parameters that a step would skip now.
+  /// Returns the names of the parameters that a step would skip now.
   [[nodiscard]] std::vector<std::string> without_gradient() const {
     std::vector<std::string> names;
     for (const auto& member : members_)
@@ -104,16 +106,16 @@ class ShardedAdamW {
     return names;
   }
 
-  /// All parameters that are optimised, on whatever rank, for gradient clipping.
+  /// Returns all parameters that are optimized on any rank, for gradient clipping.
   [[nodiscard]] std::vector<at::Tensor> parameters() const {
     std::vector<at::Tensor> all;
     for (const auto& member : members_) all.push_back(member.parameter);
     return all;
   }
 
-  /// What AdamW's save_state() gives, on every rank, or with `root` on that rank alone; others then
-  /// get an empty state and need no memory for it. Tensors of this rank's share are the optimiser's
-  /// own, the others copies in host memory. Collective.
+  /// Returns the state that AdamW's save_state() would return, on every rank, or with `root` only
+  /// on that rank; other ranks then get an empty state and need no memory for it. Tensors of this
+  /// rank's share are those of the optimizer, and the others are copies in host memory. Collective.
   [[nodiscard]] State save_state(std::optional<std::int64_t> root = std::nullopt) const {
     if (ranks_.size() == 1) return local_.save_state();
     const at::NoGradGuard no_grad;
@@ -146,8 +148,9 @@ class ShardedAdamW {
     return state;
   }
 
-  /// Goes on as the optimiser, this one or AdamW, that saved `state`; every rank needs all of it.
-  /// 16-bit parameters are set from their masters. Raises on every rank as AdamW's.
+  /// Restores the optimizer (this one or AdamW) that saved `state`. Every rank needs the whole
+  /// state. 16-bit parameters are set from their master copies. Raises on every rank as AdamW's
+  /// load_state() does.
   void load_state(const State& state) {
     TensorMap expected;
     State own;
@@ -171,7 +174,7 @@ class ShardedAdamW {
 
   [[nodiscard]] const AdamWOptions& options() const { return local_.options(); }
 
-  /// For a plan of the run; the same on every rank.
+  /// The properties of the optimizer that a plan of the run uses; the same on every rank.
   [[nodiscard]] OptimizerFacts facts() const {
     double bytes = 0.0, elements = 0.0;
     for (const auto& member : members_) {
@@ -185,7 +188,7 @@ class ShardedAdamW {
             .shards_state = sharded};
   }
 
-  /// Bytes of moments and masters on this rank.
+  /// Bytes of moments and master copies on this rank.
   [[nodiscard]] std::int64_t state_bytes() const {
     std::int64_t bytes = 0;
     for (const auto& member : members_)
@@ -200,11 +203,11 @@ class ShardedAdamW {
     bool low_precision = false;
     std::int64_t state_bytes = 0;
     std::int64_t owner = 0;
-    std::int64_t begin = 0;  // of its bytes among those that its owner sends
+    std::int64_t begin = 0;  // Offset of its bytes among those that its owner sends.
     std::int64_t bytes = 0;
   };
 
-  static constexpr std::int64_t kAlignment = 64;  // bytes; copies are fast from such places
+  static constexpr std::int64_t kAlignment = 64;  // Bytes; copies of aligned data are fast.
 
   [[nodiscard]] bool is_own(const Member& member) const { return member.owner == ranks_.rank(); }
 
@@ -252,8 +255,8 @@ class ShardedAdamW {
                 "' of shape ", parameter.sizes(), " and strides ", parameter.strides(),
                 " has gaps in memory; make it contiguous");
     TORCH_CHECK(members_.empty() || members_.front().parameter.device() == parameter.device(),
-                "ShardedAdamW: parameter '", name, "' is on ", parameter.device(), ", '",
-                members_.front().name, "' on ", members_.front().parameter.device(),
+                "ShardedAdamW: parameter '", name, "' is on ", parameter.device(), ", but '",
+                members_.front().name, "' is on ", members_.front().parameter.device(),
                 "; all must be on one device");
   }
 
@@ -282,7 +285,7 @@ class ShardedAdamW {
     return groups;
   }
 
-  /// Each rank's share, byte after byte, in pieces that are gathered one at a time.
+  /// Gathers the byte sequence of each rank's share in pieces, one at a time.
   void exchange_weights() const {
     const at::NoGradGuard no_grad;
     const auto limit = static_cast<std::int64_t>(sharding_.gather_megabytes * 1024 * 1024);
@@ -295,8 +298,8 @@ class ShardedAdamW {
     }
   }
 
-  /// Between the weights and `bytes`: this rank's own into the only row, or out of the rows of the
-  /// others.
+  /// Copies between the weights and `bytes`: either this rank's own weights into the only row, or
+  /// the rows of the other ranks into their weights.
   void copy_pieces(std::int64_t begin, std::int64_t length, const at::Tensor& bytes,
                    bool out) const {
     std::vector<at::Tensor> weights, rows;
@@ -316,7 +319,7 @@ class ShardedAdamW {
   Ranks ranks_;
   ShardedAdamWOptions sharding_;
   std::vector<Member> members_;
-  std::int64_t longest_ = 0;  // bytes that the rank with the most sends
+  std::int64_t longest_ = 0;  // Largest number of bytes that a rank sends.
   AdamW local_;
 };
 static_assert(Stateful<ShardedAdamW>);

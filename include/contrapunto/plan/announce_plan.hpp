@@ -8,8 +8,8 @@
 
 namespace contrapunto {
 
-/// Writes the plan and what was found wrong with it to `out`. Returns whether the run may start:
-/// findings that refuse it become warnings when `force` is given.
+/// Writes the plan and its findings to `out`. Returns whether the run may start. With `force`
+/// findings that refuse the run become warnings.
 [[nodiscard]] inline bool announce_plan(const RunPlan& plan, std::ostream& out, bool force) {
   out << plan.to_string() << "\n";
   bool may_start = true;

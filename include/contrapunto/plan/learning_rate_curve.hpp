@@ -16,8 +16,9 @@
 
 namespace contrapunto {
 
-/// A picture of `schedule` over steps 0 to `total_steps` - 1 for a terminal, `width` x `height`
-/// characters without axes, each column the highest rate of its steps. No newline at its end.
+/// Plots `schedule` over steps 0 to `total_steps` - 1 for a terminal, in `width` x `height`
+/// characters plus axes. Each column shows the highest rate of its steps. The text has no final
+/// newline. Raises unless total_steps >= 1, width >= 16 and height >= 1.
 template <class S>
 [[nodiscard]] std::string learning_rate_curve(const S& schedule, std::int64_t total_steps,
                                               std::int64_t width = 60, std::int64_t height = 8) {

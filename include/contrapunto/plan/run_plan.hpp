@@ -14,17 +14,17 @@
 
 namespace contrapunto {
 
-/// What a run is going to do, made from what its parts report about themselves. Print `to_string()`
-/// and look at `findings()` before the first step.
+/// A summary of what a run is going to do, made from the facts that its parts report. Print
+/// `to_string()` and check `findings()` before the first step.
 ///
 ///   const RunPlan plan(model_facts(*model, config), optimizer, schedule, precision, ranks,
 ///                      DataFacts{.samples = 50'000, .batch_size = 256});
 ///
-/// What no part reported is unknown: it is shown as such, and checks that need it are left out.
-/// Without RanksFacts there is one rank.
+/// Facts that no part reported are shown as unknown, and checks that need them are skipped. Without
+/// RanksFacts there is one rank.
 class RunPlan {
  public:
-  /// Bytes on one device. An unset part is unknown.
+  /// Bytes on one device. An unset value is unknown.
   struct Memory {
     std::optional<double> weights = std::nullopt;
     std::optional<double> gradients = std::nullopt;
@@ -32,11 +32,11 @@ class RunPlan {
     std::optional<double> activations = std::nullopt;
     double other = 0.0;
 
-    /// Everything that is known but the activations.
+    /// Sum of all known values except the activations.
     [[nodiscard]] double without_activations() const {
       return weights.value_or(0) + gradients.value_or(0) + optimizer.value_or(0) + other;
     }
-    /// Everything that is known.
+    /// Sum of all known values.
     [[nodiscard]] double total() const { return without_activations() + activations.value_or(0); }
     [[nodiscard]] bool complete() const { return weights && gradients && optimizer && activations; }
   };
@@ -47,9 +47,9 @@ class RunPlan {
   template <class... Parts>
   requires(sizeof...(Parts) > 0) explicit RunPlan(const Parts&... parts) { (add(parts), ...); }
 
-  /// Adds a struct of core/run_facts.hpp, or what the `facts()` of any other object returns; an
-  /// empty std::optional adds nothing. Later facts of a kind replace earlier ones, but each
-  /// MemoryFacts counts.
+  /// Adds a struct of core/run_facts.hpp, or the result of `facts()` of any other object. An empty
+  /// std::optional adds nothing. Later facts of a kind replace earlier ones, except that all
+  /// MemoryFacts are summed.
   template <class Part>
   RunPlan& add(const Part& part) {
     if constexpr (requires { this->take(part); })
@@ -67,7 +67,7 @@ class RunPlan {
     return *this;
   }
 
-  /// Adds a finding of the program's own; see PlanFinding::Severity.
+  /// Adds a finding of the program itself; see PlanFinding::Severity.
   void refuse(std::string message) {
     own_findings_.push_back({PlanFinding::Severity::kError, std::move(message)});
   }
@@ -81,33 +81,33 @@ class RunPlan {
 
   [[nodiscard]] std::int64_t ranks() const { return ranks_.ranks; }
 
-  /// Full batches in an epoch, and the partial one when it is kept; unset when the data or the
-  /// batch size is unknown or empty.
+  /// Number of full batches in an epoch, plus one if the partial batch is kept. It is unset if the
+  /// data or the batch size is unknown or empty.
   [[nodiscard]] std::optional<std::int64_t> steps_per_epoch() const;
 
-  /// Optimizer steps of the whole run, as the schedule reports them.
+  /// Optimizer steps of the whole run, as reported by the schedule.
   [[nodiscard]] std::optional<std::int64_t> total_steps() const {
     return schedule_ ? schedule_->total_steps : std::nullopt;
   }
 
-  /// Passes over the data, fractional.
+  /// Number of passes over the data, which may be fractional.
   [[nodiscard]] std::optional<double> epochs() const;
 
-  /// Samples whose activations one device keeps at once; unset when they are measured at the first
-  /// step, and when the step or the data is unknown.
+  /// Samples whose activations one device holds at the same time. It is unset if the number is
+  /// measured at the first step, or if the step or the data is unknown.
   [[nodiscard]] std::optional<std::int64_t> samples_in_flight() const;
 
-  /// Computation of a step in units of one forward pass. Backward is two; GradCache and
-  /// checkpointed activations repeat the forward pass once each.
+  /// Cost of a step in units of one forward pass. A backward pass costs two. GradCache and
+  /// activation checkpointing each add one forward pass.
   [[nodiscard]] std::optional<std::int64_t> forwards_per_step() const;
 
   [[nodiscard]] Memory memory() const;
 
-  /// A table for people, without a newline at its end.
+  /// Returns a table for people to read, without a final newline.
   [[nodiscard]] std::string to_string() const;
 
-  /// What is wrong with the run, errors first; empty when nothing is. The messages name options of
-  /// the library, such as warmup_steps, not the flags of a program.
+  /// Returns the problems of the run, errors first; empty if there are none. The messages name
+  /// options of the library, such as warmup_steps, not the flags of a program.
   [[nodiscard]] std::vector<PlanFinding> findings() const;
 
  private:

@@ -16,7 +16,8 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Whether the own tensors of `module` stay in float32: it is tagged so, or a norm of torch::nn.
+/// Returns whether the own tensors of `module` stay in float32: it has the tag, or it is a norm of
+/// torch::nn.
 inline bool keeps_float32(const torch::nn::Module& module) {
   const auto is = [&]<class... Norm>() { return (module.as<Norm>() || ...); };
   return dynamic_cast<const KeepsFloat32*>(&module) != nullptr ||
@@ -28,12 +29,13 @@ inline bool keeps_float32(const torch::nn::Module& module) {
 
 }  // namespace detail
 
-/// Makes `module` and this process ready for `policy`, before the optimizer is made. Weights and
-/// floating-point buffers are cast to `weight_dtype` and their gradients dropped. These stay as
-/// they are:
-/// - the own tensors of norms (ours, those of torch::nn, and every module tagged KeepsFloat32);
-/// - single numbers, such as the logarithm of the scale.
-/// Sets TF32 for the whole process, to on or off.
+/// Prepares `module` and this process for `policy`. Call it before the optimizer is created.
+/// Weights and floating-point buffers are cast to `weight_dtype` and their gradients are dropped.
+/// The following tensors are not changed:
+/// - the own tensors of norms (those of the library and of torch::nn, and of every module tagged
+/// KeepsFloat32);
+/// - scalars, such as the logarithm of the scale.
+/// Turns TF32 on or off for the whole process.
 inline void apply_precision_(torch::nn::Module& module, const PrecisionPolicy& policy) {
   detail::set_tf32(policy.allow_tf32);
   if (policy.weight_dtype == at::kFloat) return;

@@ -12,13 +12,13 @@
 
 namespace contrapunto {
 
-/// Autocast on this thread for one kind of device while it lives: on with the policy's dtype, off
-/// where it has none. Put it around the forward of the towers, and compute the loss outside, in
-/// float32. Guards nest. Backward needs no guard, except in a custom backward that recomputes a
-/// forward: autograd's threads start with autocast off.
+/// Sets autocast on this thread for one device type during its lifetime: on with the policy's
+/// dtype, or off if the policy has none. Use it around the forward of the towers, and compute the
+/// loss outside, in float32. Guards may be nested. The backward needs no guard, except in a custom
+/// backward that recomputes a forward, because autograd's threads start with autocast off.
 class AutocastGuard {
  public:
-  /// `cache_weights` keeps the cast weights until the outermost guard ends; switch it off while a
+  /// `cache_weights` keeps the cast weights until the outermost guard ends. Turn it off while a
   /// CUDA graph is captured.
   [[nodiscard]] AutocastGuard(const PrecisionPolicy& policy, at::Device device,
                               bool cache_weights = true)
@@ -32,7 +32,7 @@ class AutocastGuard {
     at::autocast::increment_nesting();
   }
   ~AutocastGuard() {
-    // Casts that outlive the guard would go on being used after the weights have changed.
+    // Casts that outlive the guard would still be used after the weights have changed.
     if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
     at::autocast::set_autocast_cache_enabled(cache_);
     at::autocast::set_autocast_dtype(device_, dtype_);

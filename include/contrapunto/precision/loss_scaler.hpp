@@ -25,13 +25,15 @@ namespace contrapunto {
 struct LossScalerOptions {
   double initial_scale = 65536.0;
   double growth_factor = 2.0;           ///< Above 1.
-  double backoff_factor = 0.5;          ///< Below 1; after a step that was skipped.
-  std::int64_t growth_interval = 2000;  ///< Steps in a row without overflow before the scale grows.
+  double backoff_factor = 0.5;          ///< Below 1; applied after a skipped step.
+  std::int64_t growth_interval = 2000;  ///< Consecutive steps without overflow before the scale
+                                        ///< grows.
 };
 
-/// Scales the loss so that fp16 gradients do not underflow, and finds the scale: it grows after a
-/// while without overflow and shrinks, with the step skipped, after one. No host sync. Where the
-/// policy asks for none it leaves everything as it is. One step reads:
+/// Scales the loss so that fp16 gradients do not underflow, and adapts the scale: it grows after a
+/// number of steps without overflow. After an overflow it shrinks, and the step is skipped. There
+/// is no host synchronization. If the policy does not request a loss scaler, it changes nothing. A
+/// step is:
 ///
 ///     scaler.scale(loss).backward();
 ///     const auto found_inf = scaler.unscale_(parameters);
@@ -55,15 +57,15 @@ class LossScaler {
 
   [[nodiscard]] bool enabled() const { return enabled_; }
 
-  /// `loss` times the scale.
+  /// Returns `loss` times the scale.
   [[nodiscard]] at::Tensor scale(const at::Tensor& loss) const {
     return enabled_ ? loss * scale_ : loss;
   }
 
-  /// Divides the gradients of `parameters` by the scale and returns [], float32: above 0 when one
-  /// of them is not finite; nothing when disabled. Over ranks that hold different gradients, add it
-  /// up in place before `update()`. Call once before each `update()`. Raises for fp16 gradients,
-  /// which lose what the scale saved: weights must be float32.
+  /// Divides the gradients of `parameters` by the scale. Returns [], float32, which is above 0 if
+  /// any gradient is not finite, or nothing if disabled. If ranks hold different gradients, sum it
+  /// over the ranks in place before `update()`. Call it once before each `update()`. Raises for
+  /// fp16 gradients, which lose what the scale preserves: the weights must be float32.
   [[nodiscard]] std::optional<at::Tensor> unscale_(const std::vector<at::Tensor>& parameters) {
     if (!enabled_) return std::nullopt;
     TORCH_CHECK(!found_inf_.defined(), "LossScaler: unscale_() was called twice before update()");
@@ -83,7 +85,7 @@ class LossScaler {
     return found_inf_;
   }
 
-  /// Grows or shrinks the scale by what `unscale_()` found.
+  /// Grows or shrinks the scale according to the result of `unscale_()`. Raises without it.
   void update() {
     if (!enabled_) return;
     TORCH_CHECK(found_inf_.defined(), "LossScaler: update() without unscale_() before it");
@@ -92,17 +94,17 @@ class LossScaler {
     found_inf_.reset();
   }
 
-  /// The scale as a number; 1 when disabled. Waits for the device.
+  /// Returns the scale as a number; 1 if disabled. It synchronizes with the device.
   [[nodiscard]] double current_scale() const { return enabled_ ? scale_.item<double>() : 1.0; }
 
-  /// Waits for the device. Nothing when disabled.
+  /// Saves the scale and the growth count; empty if disabled. It synchronizes with the device.
   [[nodiscard]] State save_state() const {
     if (!enabled_) return {};
     return {{}, {{"scale", current_scale()}, {"growth", growth_.item<std::int64_t>()}}};
   }
 
-  /// Goes on as the scaler that saved `state`. A disabled one takes any state and ignores it; an
-  /// enabled one raises for the state of a disabled one.
+  /// Restores the scaler that saved `state`. A disabled scaler ignores the state, and an enabled
+  /// one raises for the state of a disabled one.
   void load_state(const State& state) {
     if (!enabled_) return;
     const double scale = state.scalar<double>("scale");
@@ -115,8 +117,8 @@ class LossScaler {
   bool enabled_;
   LossScalerOptions o_;
   at::Tensor scale_;      // [], float32
-  at::Tensor growth_;     // [], int32, steps without overflow
-  at::Tensor found_inf_;  // [], float32, between unscale_() and update()
+  at::Tensor growth_;     // [], int32, number of steps without overflow.
+  at::Tensor found_inf_;  // [], float32, set between unscale_() and update().
 };
 static_assert(Stateful<LossScaler>);
 

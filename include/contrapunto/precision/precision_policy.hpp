@@ -14,33 +14,34 @@
 
 namespace contrapunto {
 
-/// Which number formats a run computes in. Whatever it says, the statistics of norms, the logits,
-/// the loss and the state of the optimizer are float32.
+/// The number formats of a run. In every policy the statistics of norms, the logits, the loss and
+/// the state of the optimizer are float32.
 struct PrecisionPolicy {
   std::string name = "fp32";
   std::optional<at::ScalarType> autocast_dtype =
-      std::nullopt;                          ///< Of products under autocast; unset: off.
-  at::ScalarType weight_dtype = at::kFloat;  ///< Of weights but norms and scalars.
-  bool loss_scaler = false;                  ///< Gradients would underflow: scale the loss.
-  bool allow_tf32 = false;  ///< Float32 products on CUDA round their inputs to 11 bits.
+      std::nullopt;                          ///< Dtype of products under autocast; unset: off.
+  at::ScalarType weight_dtype = at::kFloat;  ///< Dtype of weights except norms and scalars.
+  bool loss_scaler = false;                  ///< Scale the loss because gradients could underflow.
+  bool allow_tf32 = false;  ///< Float32 products on CUDA round their inputs to TF32, which has 11
+                            ///< significant bits.
 
-  /// What matrix products take, such as those of the tiled losses.
+  /// The dtype of the factors of matrix products, such as those of the tiled losses.
   [[nodiscard]] at::ScalarType product_dtype() const {
     return autocast_dtype.value_or(weight_dtype);
   }
 
-  /// What the policy costs in memory. Norms and single numbers are not told apart.
+  /// The memory use of the policy. Norms and scalars are counted like other weights.
   [[nodiscard]] PrecisionFacts facts() const {
     const bool pure = weight_dtype != at::kFloat;
     PrecisionFacts facts{.name = name};
-    facts.weight_bytes = pure ? 2.0 : autocast_dtype ? 6.0 : 4.0;  // autocast keeps copies
+    facts.weight_bytes = pure ? 2.0 : autocast_dtype ? 6.0 : 4.0;  // Autocast keeps copies.
     if (pure) facts.gradient_bytes = 2.0;
     if (pure || autocast_dtype) facts.activation_bytes = 2.0;
     return facts;
   }
 };
 
-/// The policy called `name`; raises and lists the names for another one.
+/// Returns the policy `name`. Raises for an unknown name with the list of known names.
 ///
 /// | name      | weights        | products           | loss scaler | use                       |
 /// | --------- | -------------- | ------------------ | ----------- | ------------------------- |

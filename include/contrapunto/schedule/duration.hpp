@@ -19,11 +19,11 @@ namespace contrapunto {
 
 enum class DurationUnit { kSteps, kSamples, kEpochs, kFraction };
 
-/// A length of training in the unit that the user thinks in, as of a warm-up.
+/// A length of training, such as that of a warm-up, in a unit of the user's choice.
 struct Duration {
-  double value = 0.0;  ///< At least 0; of kFraction between 0 and 1.
+  double value = 0.0;  ///< At least 0; for kFraction at most 1.
   DurationUnit unit =
-      DurationUnit::kSteps;  ///< Optimiser steps, pairs, passes, or share of the run.
+      DurationUnit::kSteps;  ///< Optimizer steps, pairs, epochs, or fraction of the run.
 };
 
 namespace detail {
@@ -36,9 +36,9 @@ namespace detail {
 
 }  // namespace detail
 
-/// Reads "2000", "2000 steps", "1.5 epochs", "1000000 samples" (also "1e6 samples") or "5%"; a
-/// number alone counts steps, and the singular of a unit is understood. Raises for anything else,
-/// for a negative number, for a part of a step or sample and for more than 100%.
+/// Parses "2000", "2000 steps", "1.5 epochs", "1000000 samples" (also "1e6 samples") or "5%". A
+/// number without a unit counts steps, and the singular of a unit is accepted. Raises for anything
+/// else, for a negative number, for a fraction of a step or sample and for more than 100%.
 [[nodiscard]] inline Duration parse_duration(std::string_view text) {
   constexpr std::string_view forms =
       "; write for example 2000, 2000 steps, 1.5 epochs, 1000000 samples or 5%";
@@ -65,14 +65,14 @@ namespace detail {
   }
   const bool counted = span.unit == DurationUnit::kSteps || span.unit == DurationUnit::kSamples;
   TORCH_CHECK(!counted || span.value == std::floor(span.value), "parse_duration: \"", text,
-              "\" asks for a part of a ", span.unit == DurationUnit::kSteps ? "step" : "sample",
+              "\" asks for a fraction of a ", span.unit == DurationUnit::kSteps ? "step" : "sample",
               forms);
   TORCH_CHECK(span.unit != DurationUnit::kFraction || span.value <= 1.0, "parse_duration: \"", text,
               "\" is more than the whole run (100%)");
   return span;
 }
 
-/// The span as parse_duration reads it, such as "1.5 epochs".
+/// Formats the span as parse_duration reads it, such as "1.5 epochs".
 [[nodiscard]] inline std::string to_string(const Duration& span) {
   std::ostringstream out;
   out.precision(15);
@@ -93,9 +93,9 @@ namespace detail {
   return out.str();
 }
 
-/// Optimiser steps in `span`, to the nearest. A span above 0 has at least one step: a warm-up that
-/// was asked for is never rounded away. One epoch is `run.steps_per_epoch()`, so whole epochs come
-/// out exact. Raises when `run` lacks what the unit needs.
+/// Returns the optimizer steps in `span`, rounded to the nearest. A span above 0 has at least one
+/// step, so that a requested warm-up is never rounded away. One epoch is `run.steps_per_epoch()`,
+/// so whole epochs are exact. Raises if `run` lacks a value that the unit needs.
 [[nodiscard]] inline std::int64_t to_steps(const Duration& span, const RunLength& run) {
   TORCH_CHECK(std::isfinite(span.value) && span.value >= 0.0, "to_steps: a span of ", span.value,
               " is not a length of training");
@@ -105,7 +105,7 @@ namespace detail {
       break;
     case DurationUnit::kSamples:
       TORCH_CHECK(run.batch_size > 0, "to_steps: ", to_string(span),
-                  " need a batch_size above 0, it is ", run.batch_size);
+                  " need a batch_size above 0, but it is ", run.batch_size);
       steps /= static_cast<double>(run.batch_size);
       break;
     case DurationUnit::kEpochs:
@@ -113,7 +113,7 @@ namespace detail {
       break;
     case DurationUnit::kFraction:
       TORCH_CHECK(run.total_steps > 0, "to_steps: ", to_string(span),
-                  " of the run need total_steps above 0, it is ", run.total_steps);
+                  " of the run need total_steps above 0, but it is ", run.total_steps);
       TORCH_CHECK(span.value <= 1.0, "to_steps: ", to_string(span), " is more than the run");
       steps *= static_cast<double>(run.total_steps);
       break;

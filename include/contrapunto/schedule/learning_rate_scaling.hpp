@@ -9,14 +9,15 @@
 
 namespace contrapunto {
 
-/// How the learning rate follows the batch size.
+/// How the learning rate depends on the batch size.
 enum class LearningRateScaling {
-  kNone,        ///< The same rate for every batch.
-  kLinear,      ///< Rate times batch / base batch.
-  kSquareRoot,  ///< Rate times the root of that, usual for Adam.
+  kNone,        ///< The same rate for every batch size.
+  kLinear,      ///< The rate times batch / base batch.
+  kSquareRoot,  ///< The rate times the square root of batch / base batch, which is usual for Adam.
 };
 
-/// The rate for batches of `batch` pairs, given the one that suits batches of `base_batch`.
+/// Returns the rate for batches of `batch` pairs, given the rate `base_lr` that suits batches of
+/// `base_batch`. Raises unless both batch sizes are above 0.
 /// References: Goyal et al. 2017, https://arxiv.org/abs/1706.02677 (linear); Malladi et al. 2022,
 /// https://arxiv.org/abs/2205.10287 (square root)
 [[nodiscard]] inline double scale_learning_rate(double base_lr, std::int64_t base_batch,

@@ -27,12 +27,12 @@ struct LearningRateScheduleOptions {
   std::int64_t total_steps = 1;     ///< Optimizer steps of the whole run.
 };
 
-/// A schedule that is chosen by name: WarmupCosine, WarmupConstant or WarmupConstantCooldown. A
-/// pure function of the step.
+/// A schedule that is selected by name: WarmupCosine, WarmupConstant or WarmupConstantCooldown. It
+/// is a pure function of the step.
 ///
-/// Whether the lengths make sense together is for a RunPlan to say, not for the constructor: a
-/// warm-up as long as the run leaves nothing of the rest, and a cooldown begins after the warm-up
-/// at the earliest. Raises for an unknown kind, a negative length and a rate that is not one.
+/// The constructor does not check whether the lengths are consistent; a RunPlan does. If the
+/// warm-up is as long as the run, there is nothing else, and a cooldown starts after the warm-up at
+/// the earliest. Raises for an unknown kind, for a negative length and for an invalid rate.
 class LearningRateSchedule {
  public:
   explicit LearningRateSchedule(LearningRateScheduleOptions options)
@@ -43,7 +43,7 @@ class LearningRateSchedule {
     return std::visit([&](const auto& schedule) { return schedule(step); }, schedule_);
   }
 
-  /// For a plan of the run: what was asked for.
+  /// The requested values, for a plan of the run.
   [[nodiscard]] ScheduleFacts facts() const {
     return {.name = o_.kind,
             .peak_lr = o_.peak_lr,

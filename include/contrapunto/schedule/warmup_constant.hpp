@@ -13,11 +13,11 @@
 namespace contrapunto {
 
 struct WarmupConstantOptions {
-  double peak_lr = 5e-4;          ///< Rate reached at the end of warm-up, and kept.
+  double peak_lr = 5e-4;          ///< Rate that is reached at the end of warm-up and then kept.
   std::int64_t warmup_steps = 0;  ///< Optimizer steps.
 };
 
-/// Linear warm-up, then the same rate for ever. A pure function of the step.
+/// Linear warm-up, then a constant rate. It is a pure function of the step.
 class WarmupConstant {
  public:
   explicit WarmupConstant(WarmupConstantOptions options) : o_(options) {
@@ -35,7 +35,7 @@ class WarmupConstant {
 
   [[nodiscard]] const WarmupConstantOptions& options() const { return o_; }
 
-  /// For a plan of the run.
+  /// The properties of the schedule that a plan of the run uses.
   [[nodiscard]] ScheduleFacts facts() const {
     return {.name = "constant", .peak_lr = o_.peak_lr, .warmup_steps = o_.warmup_steps};
   }

@@ -20,12 +20,13 @@ struct WarmupConstantCooldownOptions {
   std::int64_t warmup_steps = 0;    ///< Optimizer steps.
   std::int64_t cooldown_steps = 0;  ///< Optimizer steps at the end of the run; 0: no cooldown.
   std::int64_t total_steps = 1;     ///< Optimizer steps.
-  double power = 1.0;               ///< 1: linear; above 1 falls faster at first.
+  double power = 1.0;               ///< 1 is linear; a larger power falls faster at first.
 };
 
-/// Linear warm-up, the peak, then a polynomial from the peak to `final_lr` over the last
-/// `cooldown_steps`. A pure function of the step, so a run can be prolonged by starting the
-/// cooldown later. Reference: Zhai et al. 2021, https://arxiv.org/abs/2106.04560
+/// Linear warm-up, then the peak rate, then a polynomial from the peak to `final_lr` over the last
+/// `cooldown_steps`. It is a pure function of the step, so a run can be extended by starting the
+/// cooldown later. Raises for lengths that do not fit into `total_steps` and for invalid rates.
+/// Reference: Zhai et al. 2021, https://arxiv.org/abs/2106.04560
 class WarmupConstantCooldown {
  public:
   explicit WarmupConstantCooldown(WarmupConstantCooldownOptions options) : o_(options) {
@@ -53,7 +54,7 @@ class WarmupConstantCooldown {
 
   [[nodiscard]] const WarmupConstantCooldownOptions& options() const { return o_; }
 
-  /// For a plan of the run.
+  /// The properties of the schedule that a plan of the run uses.
   [[nodiscard]] ScheduleFacts facts() const {
     return {.name = "cooldown",
             .peak_lr = o_.peak_lr,

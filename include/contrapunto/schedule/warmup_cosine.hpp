@@ -22,7 +22,8 @@ struct WarmupCosineOptions {
   std::int64_t total_steps = 1;   ///< Optimizer steps.
 };
 
-/// Linear warm-up, then half a cosine. A pure function of the step, so resuming needs no state.
+/// Linear warm-up, then half a cosine. It is a pure function of the step, so it has no state to
+/// resume. Raises unless `warmup_steps` is below `total_steps`, and for invalid rates.
 /// Reference: Loshchilov & Hutter 2016, https://arxiv.org/abs/1608.03983
 class WarmupCosine {
  public:
@@ -47,7 +48,7 @@ class WarmupCosine {
 
   [[nodiscard]] const WarmupCosineOptions& options() const { return o_; }
 
-  /// For a plan of the run.
+  /// The properties of the schedule that a plan of the run uses.
   [[nodiscard]] ScheduleFacts facts() const {
     return {.name = "cosine",
             .peak_lr = o_.peak_lr,

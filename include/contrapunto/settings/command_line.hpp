@@ -19,23 +19,24 @@
 
 namespace contrapunto {
 
-/// Sets what the TOML file `path` holds: `batch-size = 256`, one setting a line, comments after
-/// '#'. CLI11 reads it, with the limits of its reader: no '#' within a text, and an array on
-/// one line. Raises CLI::FileError
-/// when there is no such file, and CLI::ValidationError, naming file and setting, for a name that
-/// the table does not have, one that comes twice, and a value that its setting refuses.
+/// Sets the settings in the TOML file `path`: `batch-size = 256`, one setting per line, with
+/// comments after '#'. The file is read by CLI11, whose reader does not allow a '#' within a text
+/// and needs every array on one line. Raises CLI::FileError if the file does not exist. Raises
+/// CLI::ValidationError with the file and the setting for a name that the table does not have, a
+/// name that occurs twice, and a value that its setting does not accept.
 inline void read_settings_file(const std::string& path, SettingsTable& table) {
   const auto refuse = [&](const std::string& message) {
     throw CLI::ValidationError("settings file '" + path + "': " + message);
   };
   std::set<std::string> seen;
   for (const auto& item : CLI::ConfigTOML().from_file(path)) {
-    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks around a section
+    if (item.name == "++" || item.name == "--") continue;  // CLI11's markers around a section.
     if (item.fullname().find('"') != std::string::npos)
       refuse("'" + item.fullname() + "' is no setting; an array must stand on one line");
     if (!item.parents.empty())
-      refuse("'" + item.fullname() +
-             "' is in a section; write the settings without sections, and comments between them");
+      refuse(
+          "'" + item.fullname() +
+          "' is in a section; write the settings without sections, and use comments to group them");
     auto* const setting = table.find(item.name);
     if (setting == nullptr) {
       auto dashed = item.name;
@@ -46,7 +47,7 @@ inline void read_settings_file(const std::string& path, SettingsTable& table) {
     if (!seen.insert(item.name).second) refuse("'" + item.name + "' comes twice");
     for (const auto& value : item.inputs)
       if (value.starts_with('"') || value.starts_with('\''))
-        refuse(item.name + " is " + value + "; its quotes do not match, or it holds a '#'");
+        refuse(item.name + " is " + value + "; its quotes do not match, or it contains a '#'");
     try {
       setting->set(item.inputs);
     } catch (const std::exception& error) {
@@ -55,18 +56,18 @@ inline void read_settings_file(const std::string& path, SettingsTable& table) {
   }
 }
 
-/// Adds an option `--name` for every setting of `table` to `app`, and `--config FILE`, which reads
-/// settings from a TOML file (see read_settings_file); options on the command line override the
-/// file. Switches are `--name` and `--no-name`, lists take any number of values. The help has the
-/// sections of the table and shows the defaults. Mistakes raise CLI::ValidationError while `app`
-/// parses. `table` must outlive `app`.
+/// Adds an option `--name` to `app` for every setting of `table`, and `--config FILE`, which reads
+/// settings from a TOML file (see read_settings_file). Options on the command line override the
+/// file. Switches are `--name` and `--no-name`, and lists take any number of values. The help has
+/// the sections of the table and shows the defaults. Invalid values raise CLI::ValidationError
+/// while `app` parses. `table` must outlive `app`.
 inline void add_to_command_line(CLI::App& app, SettingsTable& table) {
   // CLI11 runs callbacks in the order in which options were added, so the file comes first.
   app.add_option("--config", CLI::callback_t([&table](const CLI::results_t& paths) {
                    read_settings_file(paths.front(), table);
                    return true;
                  }),
-                 "TOML file with settings; options of the command line override it")
+                 "TOML file with settings; options on the command line override it")
       ->type_name("FILE");
   for (auto& setting : table.settings()) {
     const auto set = [&setting](const std::vector<std::string>& values) {

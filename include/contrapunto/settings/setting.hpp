@@ -21,8 +21,8 @@
 
 namespace contrapunto {
 
-/// One setting of a program: its name, the variable that holds it, what it means, and which values
-/// it may have. Made by SettingsTable::add(), whose result the functions below refine.
+/// One setting of a program: its name, its variable, its help and its allowed values.
+/// SettingsTable::add() creates a setting, and the functions below refine it.
 class Setting {
  public:
   /// The variable that a setting reads and writes.
@@ -38,8 +38,8 @@ class Setting {
     check_value();
   }
 
-  /// Accepts only numbers that pass `check` as well. Raises at once when the value that the
-  /// variable has now does not, and for a setting that is not a number.
+  /// Also requires numbers to pass `check`. Raises at once if the current value of the variable
+  /// does not pass, and for a setting that is not a number.
   Setting& check(SettingCheck check) {
     TORCH_CHECK(is_number(), "setting '", name_, "': only numbers can be checked to be ",
                 check.allowed);
@@ -48,7 +48,7 @@ class Setting {
     return *this;
   }
 
-  /// Accepts only these words; for a list, each element must be one of them. Raises at once as
+  /// Accepts only these words. In a list, each element must be one of them. Raises at once, as
   /// check() does.
   Setting& one_of(std::vector<std::string> words) {
     TORCH_CHECK(is_text(), "setting '", name_, "': only texts can be one of several words");
@@ -57,8 +57,8 @@ class Setting {
     return *this;
   }
 
-  /// Accepts only texts that `parse(const std::string&)` reads without raising; its message becomes
-  /// part of the setting's. Raises at once as check() does.
+  /// Accepts only texts that `parse(const std::string&)` reads without raising. Its message becomes
+  /// part of the message of the setting. Raises at once, as check() does.
   template <class Parse>
   Setting& readable_by(Parse parse) {
     TORCH_CHECK(is_text(), "setting '", name_, "': only texts can be parsed");
@@ -67,8 +67,8 @@ class Setting {
     return *this;
   }
 
-  /// Says that this setting has no part in what the run computes, only in how it is carried out,
-  /// such as the number of threads. Ranks may differ in it, and it may change when a run goes on.
+  /// Declares that this setting does not affect the result of the run but only its execution, such
+  /// as the number of threads. It may differ between ranks and may change when a run is resumed.
   Setting& may_change() {
     fixed_ = false;
     return *this;
@@ -77,21 +77,21 @@ class Setting {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::string& section() const { return section_; }
 
-  /// Whether the setting belongs to what the run computes; see may_change().
+  /// Whether the setting affects the result of the run; see may_change().
   [[nodiscard]] bool fixed() const { return fixed_; }
 
-  /// The help with the values that are allowed: "decay of averaged weights (at least 0, below 1)".
+  /// The help with the allowed values: "decay of averaged weights (at least 0, below 1)".
   [[nodiscard]] std::string help() const {
     const auto values = allowed();
     return values.empty() ? help_ : help_ + " (" + values + ")";
   }
 
-  /// The value as text; elements of a list are separated by commas.
+  /// The value as text; the elements of a list are separated by commas.
   [[nodiscard]] std::string text() const {
     return std::visit([](const auto* value) { return detail::setting_text(*value); }, variable_);
   }
 
-  /// text() of the value that the variable had when the setting was described.
+  /// text() of the value that the variable had when the setting was added.
   [[nodiscard]] const std::string& default_text() const { return default_; }
 
   [[nodiscard]] const Variable& variable() const { return variable_; }
@@ -100,9 +100,10 @@ class Setting {
     return std::holds_alternative<T*>(variable_);
   }
 
-  /// Sets the variable from text: one value, or any number of them for a list. Numbers may be
-  /// written as in TOML, "50_000" and "5e-4"; switches are "true" or "false". Raises, naming the
-  /// setting, its value and what is allowed, and leaves the variable as it was.
+  /// Sets the variable from text: one value, or any number of values for a list. Numbers may be
+  /// written as in TOML, such as "50_000" and "5e-4"; switches are "true" or "false". If a value is
+  /// not allowed, raises with the setting, its value and what is allowed, and leaves the variable
+  /// unchanged.
   void set(const std::vector<std::string>& values) {
     if (auto* const* list = std::get_if<std::vector<std::string>*>(&variable_)) {
       auto before = std::exchange(**list, values);
@@ -144,7 +145,7 @@ class Setting {
     return {text()};
   }
 
-  /// Raises when the variable has a value that is not allowed.
+  /// Raises if the variable has a value that is not allowed.
   void check_value() const {
     if (const auto* const* value = std::get_if<double*>(&variable_))
       TORCH_CHECK(std::isfinite(**value), name_, " is ", **value, "; it must be a finite number");

@@ -11,29 +11,30 @@
 
 namespace contrapunto {
 
-/// Which numbers a setting may have.
+/// Which numbers a setting accepts.
 struct SettingCheck {
   std::function<bool(double)> accepts = {};
-  std::string allowed = {};  ///< The same in words, after "must be": "at least 2".
+  std::string allowed = {};  ///< The condition in words that follow "must be", such as "at least
+                             ///< 2".
 };
 
-/// Numbers from `lowest` on.
+/// Accepts numbers that are at least `lowest`.
 [[nodiscard]] inline SettingCheck at_least(double lowest) {
   return {[lowest](double value) { return value >= lowest; },
           "at least " + detail::number_text(lowest)};
 }
 
-/// Numbers above `limit`, which is excluded.
+/// Accepts numbers above `limit`, which is excluded.
 [[nodiscard]] inline SettingCheck above(double limit) {
   return {[limit](double value) { return value > limit; }, "above " + detail::number_text(limit)};
 }
 
-/// Numbers below `limit`, which is excluded.
+/// Accepts numbers below `limit`, which is excluded.
 [[nodiscard]] inline SettingCheck below(double limit) {
   return {[limit](double value) { return value < limit; }, "below " + detail::number_text(limit)};
 }
 
-/// Numbers from `lowest` to `highest`; both are included. Raises when `lowest` is the larger one.
+/// Accepts numbers from `lowest` to `highest`, both included. Raises if `lowest` is the larger one.
 [[nodiscard]] inline SettingCheck in_range(double lowest, double highest) {
   TORCH_CHECK(lowest <= highest, "in_range: the lowest value ", lowest, " is above the highest, ",
               highest);

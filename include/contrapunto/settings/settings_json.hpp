@@ -22,7 +22,8 @@ namespace detail {
   return std::visit([](const auto* value) { return nlohmann::json(*value); }, setting.variable());
 }
 
-/// For a message: a text as it is, "empty" for an empty one, anything else as JSON.
+/// Formats a value for a message: a text as it is, "empty" for an empty text, anything else as
+/// JSON.
 [[nodiscard]] inline std::string shown(const nlohmann::json& value) {
   if (!value.is_string()) return value.dump();
   const auto text = value.get<std::string>();
@@ -31,21 +32,21 @@ namespace detail {
 
 }  // namespace detail
 
-/// All settings and their values as one JSON object, to be written beside the results of a run.
+/// Returns all settings and their values as a JSON object, to be stored with the results of a run.
 [[nodiscard]] inline nlohmann::json to_json(const SettingsTable& table) {
   auto json = nlohmann::json::object();
   for (const auto& setting : table.settings()) json[setting.name()] = detail::setting_json(setting);
   return json;
 }
 
-/// What differs between `earlier`, made by to_json() in the run that is to go on, and the settings
-/// now: a line such as "batch-size was 64, is 128" for each setting that may not change silently.
-/// A setting that the earlier run did not record counts as different unless it has its default.
-/// Raises when `earlier` is not a JSON object.
+/// Compares `earlier`, made by to_json() in the run that is to be resumed, with the current
+/// settings. Returns a line such as "batch-size was 64, is 128" for each difference in a setting
+/// that must not change silently. A setting that the earlier run did not record counts as different
+/// unless it has its default value. Raises if `earlier` is not a JSON object.
 [[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
                                                           const nlohmann::json& earlier) {
   TORCH_CHECK(earlier.is_object(), "differences: the settings of the earlier run are ",
-              earlier.type_name(), ", expected a JSON object as to_json() makes it");
+              earlier.type_name(), ", expected a JSON object as made by to_json()");
   std::vector<std::string> lines;
   for (const auto& setting : table.settings()) {
     if (!setting.fixed()) continue;
@@ -66,19 +67,19 @@ namespace detail {
   return lines;
 }
 
-/// Writes to_json() of `table` into the file `path`, beside the results of a run.
+/// Writes to_json() of `table` to the file `path`, to be stored with the results of a run.
 inline void write_settings(const std::filesystem::path& path, const SettingsTable& table) {
   write_file_atomically(path, to_json(table).dump(2) + "\n");
 }
 
-/// differences() from the settings in the file `path` that write_settings() wrote; none for an
-/// empty path, which stands for a new run. A missing file is one difference, since nothing is known
-/// then. Raises for a file that is not JSON.
+/// Returns differences() from the settings in the file `path` that write_settings() wrote, and none
+/// for an empty path, which stands for a new run. A missing file counts as one difference, because
+/// the earlier settings are then unknown. Raises if the file is not JSON.
 [[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
                                                           const std::filesystem::path& path) {
   if (path.empty()) return {};
   if (!std::filesystem::is_regular_file(path))
-    return {"'" + path.string() + "', which would name the earlier settings, is missing"};
+    return {"'" + path.string() + "' with the earlier settings is missing"};
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
   TORCH_CHECK(!json.is_discarded(), "differences: '", path.string(), "' is not JSON");
   return differences(table, json);

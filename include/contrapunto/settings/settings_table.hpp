@@ -15,24 +15,25 @@
 
 namespace contrapunto {
 
-/// The settings of a program, each described once. The command line, a TOML file, config.json, the
-/// comparison between ranks and the comparison with an earlier run are all made from it.
+/// The settings of a program, each described once. The command line, the TOML file, config.json,
+/// the comparison between ranks and the comparison with an earlier run are all derived from this
+/// table.
 ///
 ///   SettingsTable table;
 ///   table.section("Data");
 ///   table.add("batch-size", s.batch_size, "pairs in one optimizer step").check(at_least(2));
 ///   table.add("threads", s.threads, "decoding threads").may_change();
 ///
-/// The table refers to the variables, which must outlive it; their values when they are added are
-/// the defaults.
+/// The table refers to the variables, which must outlive it. Their values when they are added
+/// become the defaults.
 class SettingsTable {
  public:
-  /// Starts a section; it groups the settings that follow in the help.
+  /// Starts a section, which groups the following settings in the help.
   void section(std::string name) { section_ = std::move(name); }
 
-  /// Describes the setting that `variable` holds. `name` is written as on the command line,
-  /// without dashes in front; `help` says what it means and in which unit. The reference returned
-  /// stays valid. Raises for a name that is taken or not made of a-z, 0-9 and '-'.
+  /// Adds the setting that `variable` holds. `name` is written as on the command line, without
+  /// leading dashes. `help` states the meaning and the unit. The returned reference stays valid.
+  /// Raises for a name that is already in use or has characters other than a-z, 0-9 and '-'.
   template <class T>
   Setting& add(std::string name, T& variable, std::string help) {
     static_assert(std::constructible_from<Setting::Variable, T*>,
@@ -41,7 +42,7 @@ class SettingsTable {
     return add(std::move(name), Setting::Variable(&variable), std::move(help));
   }
 
-  /// The setting called `name`, or null.
+  /// Returns the setting `name`, or null.
   [[nodiscard]] Setting* find(std::string_view name) {
     for (auto& setting : settings_)
       if (setting.name() == name) return &setting;
@@ -61,7 +62,7 @@ class SettingsTable {
         !name.empty() && name.front() != '-' &&
         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
     TORCH_CHECK(valid, "SettingsTable: the name '", name,
-                "' is not made of lower-case letters, digits and '-'");
+                "' must consist of lowercase letters, digits and '-', and must not begin with '-'");
     TORCH_CHECK(find(name) == nullptr, "SettingsTable: there are two settings named '", name, "'");
     return settings_.emplace_back(std::move(name), section_, variable, std::move(help));
   }
@@ -70,8 +71,8 @@ class SettingsTable {
   std::string section_ = "Settings";
 };
 
-/// Names and values of the settings that belong to what the run computes, in order: what all ranks
-/// must agree on.
+/// Returns the names and values of the settings that affect the result of the run, in order. All
+/// ranks must agree on them.
 [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> values(
     const SettingsTable& table) {
   std::vector<std::pair<std::string, std::string>> all;

@@ -20,14 +20,17 @@
 namespace contrapunto {
 
 struct AccumulatorOptions {
-  std::int64_t micro_batch = 256;  ///< Samples whose activations are in memory at once.
+  std::int64_t micro_batch = 256;  ///< Samples of a micro-batch, whose activations are in memory at
+                                   ///< the same time.
 };
 
-/// Gradients of a batch out of micro-batches. A separable loss (SeparableLoss) is computed on each
-/// micro-batch by itself and averaged over all samples of all ranks, with one forward and backward
-/// of each. Any other loss needs all features at once, and the mean of the losses of micro-batches
-/// would be another objective, with fewer negatives: it gets the exact gradient from GradCache with
-/// chunks of `micro_batch`, at the price of a second forward.
+/// Computes the gradients of a batch from micro-batches. A separable loss (SeparableLoss) is
+/// computed on each micro-batch alone and averaged over all samples of all ranks, with one forward
+/// and one backward per micro-batch. Any other loss needs the features of the whole batch: the mean
+/// of the losses of micro-batches would be a different objective with fewer negatives. For such a
+/// loss the Accumulator delegates to GradCache with chunks of `micro_batch` samples, which gives
+/// the exact gradient at the cost of a second forward. Raises if `micro_batch` is not positive, and
+/// with a separable loss if the batch is empty.
 template <class Loss, class Inputs = Embeddings>
 class Accumulator {
  public:
@@ -40,7 +43,7 @@ class Accumulator {
               const StepContext& context = {})
       : Accumulator(detail::refuse_model<Model, Inputs>(), loss, options, context) {}
 
-  /// See StepStrategy.
+  /// Implements StepStrategy.
   LossTerms operator()(const Batch& batch) {
     if constexpr (SeparableLoss<Loss>)
       return accumulate(batch);

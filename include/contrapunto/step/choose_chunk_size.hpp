@@ -30,15 +30,15 @@
 namespace contrapunto {
 
 struct ChunkSizeOptions {
-  double memory_fraction = 0.8;    ///< Of the memory that is free now.
-  std::int64_t first_size = 8;     ///< Samples of the first probe; the second has twice as many.
-  double saturated = 0.95;         ///< Fraction of the best throughput seen that is good enough.
-  double free_memory_bytes = 0.0;  ///< 0: as the device says.
+  double memory_fraction = 0.8;  ///< Fraction of the free memory that a chunk may use.
+  std::int64_t first_size = 8;  ///< Samples of the first probe. The second probe has twice as many.
+  double saturated = 0.95;      ///< Accepted fraction of the best measured throughput.
+  double free_memory_bytes = 0.0;  ///< Free memory to assume; 0 queries the device.
 };
 
 namespace detail {
 
-/// Whether memory ran out, on any device.
+/// Returns whether `error` reports that memory ran out on any device.
 [[nodiscard]] inline bool is_out_of_memory(const c10::Error& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr) return true;
   const std::string text = error.what_without_backtrace();
@@ -46,7 +46,8 @@ namespace detail {
          text.find("not enough memory") != std::string::npos;
 }
 
-/// Runs `work`; what it said when memory ran out, nothing when it went through. Raises the rest.
+/// Runs `work`. Returns the error message if memory ran out and nothing on success. Rethrows all
+/// other errors.
 template <class Work>
 [[nodiscard]] std::optional<std::string> out_of_memory_in(const Work& work) {
   try {
@@ -61,13 +62,13 @@ template <class Work>
 }
 
 struct ChunkProbe {
-  double peak_bytes = 0.0;     ///< Of the encoder that needs most.
-  double seconds = 0.0;        ///< Per sample, over all encoders.
-  double feature_bytes = 0.0;  ///< Per sample, over all encoders.
+  double peak_bytes = 0.0;     ///< Peak memory of the encoder that needs the most.
+  double seconds = 0.0;        ///< Seconds per sample, summed over all encoders.
+  double feature_bytes = 0.0;  ///< Bytes of features per sample, summed over all encoders.
 };
 
-/// Forward and backward of the first chunk of `size` samples through each encoder; leaves random
-/// numbers, buffers and gradients as they were.
+/// Runs forward and backward of the first chunk of `size` samples through each encoder. Restores
+/// the random number generators, buffers and gradients afterward.
 template <class Inputs>
 [[nodiscard]] ChunkProbe probe_chunk(const StepModel<Inputs>& model, const Batch& batch,
                                      const StepContext& context, std::int64_t size) {
@@ -90,7 +91,7 @@ template <class Inputs>
       const auto chunking = chunks_of(encoder, input, size);
       const auto& chunk = chunking.chunks.front();
       double seconds = std::numeric_limits<double>::infinity();
-      for (int run = 0; run < 2; ++run) {  // the first also sets things up
+      for (int run = 0; run < 2; ++run) {  // The first run is a warm-up.
         const MemoryMeter meter;
         const auto begin = std::chrono::steady_clock::now();
         const auto outputs = run_encoder(encoder, chunking.input(input, chunk));
@@ -104,7 +105,8 @@ template <class Inputs>
           gradients.push_back(at::ones_like(output));
         }
         if (!roots.empty()) torch::autograd::backward(roots, gradients);
-        for (const auto& output : outputs) static_cast<void>(output.sum().item());  // waits
+        for (const auto& output : outputs)
+          static_cast<void>(output.sum().item());  // Synchronizes with the device.
         seconds = std::min(
             seconds,
             std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
@@ -123,18 +125,19 @@ template <class Inputs>
 
 }  // namespace detail
 
-/// The smallest chunk that keeps the device busy: two probes of the towers on `batch` fit the peak
-/// memory as a line in the chunk size, which bounds it; sizes are then doubled until the time per
-/// sample no longer falls. The result is at most the batch and the same on all ranks,
-/// which must call this together. Costs a few chunks of work; nothing of the model changes. Raises
-/// when not even `first_size` samples fit.
+/// Chooses the smallest chunk that keeps the device busy. Two probes of the encoders on `batch`
+/// give a linear estimate of the peak memory per chunk size, which bounds the chunk. The chunk size
+/// is then doubled until the time per sample no longer falls. The result is at most the batch size
+/// and the same on all ranks. All ranks must call this together. It costs a few chunks of work and
+/// does not change the model. Raises if a probe runs out of memory, if no sample is estimated to
+/// fit, or if the batch of a rank is empty.
 template <class Inputs>
 [[nodiscard]] std::int64_t choose_chunk_size(const StepModel<Inputs>& model, const Batch& batch,
                                              const StepContext& context,
                                              const ChunkSizeOptions& options = {}) {
   const auto agree = [&](std::int64_t value) { return context.ranks.all_reduce_min(value); };
   const auto samples = agree(batch.size());
-  TORCH_CHECK(samples > 0, "choose_chunk_size: the batch of a rank is empty");
+  TORCH_CHECK(samples > 0, "choose_chunk_size: the batch of at least one rank is empty");
   const auto first = std::min(options.first_size, samples);
   if (first == samples) return samples;
   const auto second = std::min(2 * first, samples);
@@ -145,13 +148,14 @@ template <class Inputs>
   const double base = std::max(0.0, small.peak_bytes - slope * static_cast<double>(first));
   double free = options.free_memory_bytes > 0.0 ? options.free_memory_bytes
                                                 : free_memory_bytes(context.device);
-  // Features and their gradients, both again in the loss.
+  // The features and their gradients exist twice: in the encoders and in the loss.
   free = options.memory_fraction * free -
          4.0 * small.feature_bytes * static_cast<double>(batch.size());
   const auto fits = free > 0.0 ? (free - base) / slope : static_cast<double>(samples);
-  TORCH_CHECK(agree(fits >= 1.0 ? 1 : 0) == 1, "choose_chunk_size: not one sample fits: it needs ",
-              (base + slope) / 1e9, " GB of activations, ", free / 1e9,
-              " GB are free on the smallest rank or less; use a smaller model or 16 bit");
+  TORCH_CHECK(agree(fits >= 1.0 ? 1 : 0) == 1,
+              "choose_chunk_size: not one sample fits on at least one rank; here a sample needs ",
+              (base + slope) / 1e9, " GB of activations and ", free / 1e9,
+              " GB are free; use a smaller model or 16-bit precision");
   const auto limit = agree(static_cast<std::int64_t>(std::min(fits, static_cast<double>(samples))));
 
   std::vector<std::pair<std::int64_t, double>> seen{{first, small.seconds},

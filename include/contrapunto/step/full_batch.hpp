@@ -9,7 +9,8 @@
 
 namespace contrapunto {
 
-/// The whole batch at once: one forward, one backward, the activations of all samples in memory.
+/// Processes the whole batch at once with one forward and one backward. The activations of all
+/// samples are in memory at the same time.
 template <class Loss, class Inputs = Embeddings>
 class FullBatch {
  public:
@@ -19,7 +20,7 @@ class FullBatch {
   FullBatch(const Model&, const Loss& loss, const StepContext& context = {})
       : FullBatch(detail::refuse_model<Model, Inputs>(), loss, context) {}
 
-  /// See StepStrategy.
+  /// Implements StepStrategy.
   LossTerms operator()(const Batch& batch) {
     core_.begin(batch);
     return core_.whole_batch(batch);

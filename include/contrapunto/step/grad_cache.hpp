@@ -34,32 +34,35 @@
 namespace contrapunto {
 
 struct GradCacheOptions {
-  /// Samples that go through a tower at once; 0: measured at the first step, see
-  /// `choose_chunk_size`. Memory grows with it, the result does not depend on it. kWholeBatch
-  /// is one forward and one backward of the whole batch, as FullBatch.
+  /// Samples that go through an encoder at once. 0 measures a suitable size in the first step; see
+  /// `choose_chunk_size`. Memory use grows with the chunk size, but the result does not depend on
+  /// it. kWholeBatch runs one forward and one backward of the whole batch, as FullBatch does.
   std::int64_t chunk_size = 0;
-  /// Bytes of activations to keep between the two passes from the second step on, so that the last
-  /// chunks of the first pass need no second forward; negative: most of what is free at the first
-  /// step. The very last chunk is always kept: its activations are there anyway.
+  /// Bytes of activations to keep between the two passes, from the second step on, so that the last
+  /// chunks of the first pass need no second forward. A negative value uses most of the memory that
+  /// is free in the first step. The very last chunk is always kept because its activations are
+  /// already in memory.
   double keep_bytes = 0.0;
-  /// Halve the chunks and repeat the step when memory runs out, with the same result. With several
-  /// ranks all repeat it together, for which the host waits once in each step; in the last backward
-  /// of a step, which sends gradients, running out of memory is an error.
+  /// Whether to halve the chunks and repeat the step when memory runs out. The result is the same.
+  /// With several ranks all ranks repeat the step together, for which the host waits once in each
+  /// step. With several ranks it is an error to run out of memory in the loss or in the last
+  /// backward of a step, which communicates gradients.
   bool retry_out_of_memory = true;
 };
 
-/// Gradients of the whole batch in the memory of a chunk: the towers run chunk after chunk without
-/// a graph, the loss runs once over all features, then the towers run again chunk after chunk to
-/// take the gradients of their features back to the weights. Costs a second forward, so 4 units
-/// instead of 3; less with kept chunks, with frozen towers, which never run twice, and with texts,
-/// which are sorted by length and cut.
+/// Computes the gradients of the whole batch with the activation memory of one chunk. The encoders
+/// process the chunks without an autograd graph, the loss runs once on all features, and the
+/// encoders process the chunks again to backpropagate the gradients of their features. The second
+/// forward raises the cost of a step from 3 units to 4, if a forward costs 1 and a backward 2. It
+/// costs less with kept chunks, with frozen encoders, which never run twice, and with texts, which
+/// are sorted by length and trimmed.
 ///
-/// Exact: the second forward draws the random numbers of the first (dropout, patch dropout) and
-/// sees the same cast weights. Batch norm normalizes each chunk by the chunk's own statistics, in
-/// both passes alike: the gradient is that of this function, and depends on the chunk size, unless
-/// the statistics are frozen. Buffers, such as any module's running statistics, end as one pass
-/// over the chunks leaves them, so statistics are updated once per chunk, in the order of the
-/// chunks. List them in StepModel::buffers.
+/// The gradients are exact: the second forward uses the random numbers of the first (dropout, patch
+/// dropout) and the same cast weights. Batch norm normalizes each chunk by the statistics of that
+/// chunk in both passes. The gradient is exact for this function, which depends on the chunk size
+/// unless the statistics are frozen. Buffers, such as the running statistics of any module, end
+/// with the values that one pass over the chunks leaves. Running statistics are therefore updated
+/// once per chunk, in the order of the chunks. List the buffers in StepModel::buffers.
 /// Reference: Gao et al. 2021, https://arxiv.org/abs/2101.06983
 template <class Loss, class Inputs = Embeddings>
 class GradCache {
@@ -70,14 +73,14 @@ class GradCache {
         o_(options),
         chunk_size_(options.chunk_size) {
     TORCH_CHECK(o_.chunk_size >= 0, "GradCache: chunk_size (", o_.chunk_size,
-                ") must not be negative; 0 has it measured");
+                ") must not be negative; 0 measures a suitable size");
   }
   template <detail::NotAStepModel Model>
   GradCache(const Model&, const Loss& loss, GradCacheOptions options = {},
             const StepContext& context = {})
       : GradCache(detail::refuse_model<Model, Inputs>(), loss, options, context) {}
 
-  /// See StepStrategy.
+  /// Implements StepStrategy.
   LossTerms operator()(const Batch& batch) {
     core_.begin(batch);
     if (chunk_size_ == 0) chunk_size_ = choose_chunk_size(model(), batch, context());
@@ -85,7 +88,7 @@ class GradCache {
     if (!o_.retry_out_of_memory) return step(batch);
     const auto random = RngState::capture(context().device);
     const detail::BufferCopies buffers(model().buffers);
-    // Gradients of earlier steps are set aside, so that a step can be begun again.
+    // Set gradients of earlier steps aside, so that the step can be repeated.
     std::vector<at::Tensor> earlier;
     for (const auto& parameter : model().parameters)
       earlier.push_back(std::exchange(parameter.mutable_grad(), at::Tensor()));
@@ -104,8 +107,9 @@ class GradCache {
       }
       TORCH_CHECK(chunk_size_ > 1 && may_repeat_, "GradCache: out of memory with chunks of ",
                   chunk_size_, " samples",
-                  core_.over_ranks() ? " on a rank that others wait for; set chunk_size to half"
-                                     : "; the weights, one sample or the features do not fit",
+                  core_.over_ranks()
+                      ? " on a rank that the other ranks wait for; halve chunk_size"
+                      : "; the weights, a single sample or the features of the batch do not fit",
                   ". ", *failure);
       chunk_size_ = (chunk_size_ + 1) / 2;
       chunk_bytes_.clear();
@@ -116,10 +120,11 @@ class GradCache {
     }
   }
 
-  /// Samples in a chunk: as given, as measured, or as memory allowed; 0 before the first step.
+  /// Samples per chunk: as given, as measured, or as reduced when memory ran out. 0 before the
+  /// first step if the size is measured.
   [[nodiscard]] std::int64_t chunk_size() const { return chunk_size_; }
 
-  /// What a plan of the run needs to know.
+  /// The properties of this strategy that a plan of the run uses.
   [[nodiscard]] StepFacts facts() const {
     if (o_.chunk_size == kWholeBatch) return {.name = "whole batch"};
     return {.name = "GradCache",
@@ -128,17 +133,18 @@ class GradCache {
             .forward_passes = 2};
   }
 
-  /// Chunks of the last step that needed no second forward, over all encoders.
+  /// Number of chunks in the last step that needed no second forward, over all encoders.
   [[nodiscard]] std::int64_t chunks_kept() const { return kept_in_step_; }
 
  private:
-  /// What the first pass leaves of an encoder for the second.
+  /// State of an encoder that the first pass saves for the second.
   struct Pass {
     detail::Chunking chunking;
-    std::vector<RngState> random;                                 // before each chunk
-    std::vector<std::optional<std::vector<at::Tensor>>> outputs;  // with graph, where kept
-    std::vector<at::Tensor> whole;                                // features of the batch, leaves
-    std::vector<bool> trains;                                     // per tensor of the features
+    std::vector<RngState> random;  // State before each chunk.
+    std::vector<std::optional<std::vector<at::Tensor>>>
+        outputs;                    // With their graph, for kept chunks.
+    std::vector<at::Tensor> whole;  // Features of the batch, as leaves.
+    std::vector<bool> trains;       // Per feature tensor.
   };
 
   LossTerms step(const Batch& batch) {
@@ -147,7 +153,7 @@ class GradCache {
     const bool measured = chunk_bytes_.size() == model().encoders.size();
     {
       const AutocastGuard autocast(context().precision, context().device);
-      at::autocast::clear_cache();  // casts of an outer guard may be from before the last update
+      at::autocast::clear_cache();  // An outer guard may have cached older weights.
       for (std::size_t i = 0; i < model().encoders.size(); ++i) passes.push_back(encode(i, batch));
     }
     if (!measured) {
@@ -156,7 +162,7 @@ class GradCache {
       for (const auto& pass : passes)
         chunks_of_.push_back(static_cast<double>(pass.chunking.chunks.size()));
     }
-    may_repeat_ = !core_.over_ranks();  // the others are in the loss
+    may_repeat_ = !core_.over_ranks();  // Other ranks may already be in the loss.
     std::vector<Features> features;
     for (const auto& pass : passes) features.emplace_back(pass.whole);
     std::optional<LossTerms> terms(core_.loss_of(features, batch));
@@ -178,7 +184,7 @@ class GradCache {
     return result;
   }
 
-  /// The first pass of encoder `index`.
+  /// Runs the first pass of encoder `index`.
   [[nodiscard]] Pass encode(std::size_t index, const Batch& batch) {
     const auto& encoder = model().encoders[index];
     const auto& input = batch.at(encoder.input);
@@ -191,9 +197,9 @@ class GradCache {
       const auto& chunk = pass.chunking.chunks[c];
       pass.random.push_back(RngState::capture(context().device));
       const bool keep = c + kept >= count;
-      // The first chunk runs with a graph too, to see which features need gradients.
+      // The first chunk also runs with a graph, which shows which features need gradients.
       const at::AutoGradMode graph(keep || c == 0);
-      // LibTorch before 2.11 may hand out weights that a chunk without a graph has cast.
+      // LibTorch before 2.11 may return cached weights that a chunk without a graph has cast.
       if (keep && c > 1 && c + kept == count) at::autocast::clear_cache();
       const bool measure = c == 0 && chunk_bytes_.size() == index;
       const auto meter = measure ? std::make_optional<MemoryMeter>() : std::nullopt;
@@ -221,8 +227,8 @@ class GradCache {
     return pass;
   }
 
-  /// How many of the last chunks of encoder `index` keep their graphs. Memory goes to the last
-  /// encoders first; before it was measured, only the very last chunk is kept.
+  /// Returns how many of the last chunks of encoder `index` keep their graphs. The memory is given
+  /// to the last encoders first. Before it has been measured, only the very last chunk is kept.
   [[nodiscard]] std::size_t kept_chunks(std::size_t index, std::size_t count) const {
     const auto encoders = model().encoders.size();
     const std::size_t last = index + 1 == encoders ? 1 : 0;
@@ -233,9 +239,9 @@ class GradCache {
     return std::max(last, static_cast<std::size_t>(std::min(fit, static_cast<double>(count))));
   }
 
-  /// Second forwards and backwards. With several ranks the first chunks of all encoders go back
-  /// together at the end, so that each gradient is complete, and on its way to the others, in that
-  /// one backward.
+  /// Runs the second forwards and the backwards. With several ranks the first chunks of all
+  /// encoders are backpropagated together at the end, so that this one backward completes each
+  /// gradient and overlaps with its communication.
   void recompute(std::vector<Pass>& passes, const Batch& batch) {
     std::vector<at::Tensor> roots, gradients;
     if (!core_.over_ranks()) return recompute_chunks(passes, batch, roots, gradients);
@@ -252,8 +258,8 @@ class GradCache {
     go_back(roots, gradients);
   }
 
-  /// All of it in one process; with several ranks up to the backward of the first chunks, which is
-  /// left in `roots` and `gradients`.
+  /// Does all of this work in one process. With several ranks it stops before the backward of the
+  /// first chunks, whose outputs and gradients are left in `roots` and `gradients`.
   void recompute_chunks(std::vector<Pass>& passes, const Batch& batch,
                         std::vector<at::Tensor>& roots, std::vector<at::Tensor>& gradients) {
     const auto back = [&](Pass& pass, std::size_t c, bool now) {
@@ -272,13 +278,13 @@ class GradCache {
       }
       if (now) go_back(roots, gradients);
     };
-    // Kept chunks first: they free their memory for the others.
+    // Kept chunks come first, which frees their memory for the others.
     for (auto it = passes.rbegin(); it != passes.rend(); ++it) {
       const auto count = it->chunking.chunks.size();
       if (!any(it->trains)) continue;
       for (std::size_t c = count; c-- > 1;) back(*it, c, true);
     }
-    // The first chunks end the step: they hold the longest texts.
+    // The first chunks, which hold the longest texts, come last.
     for (auto& pass : passes)
       if (any(pass.trains)) back(pass, 0, !core_.over_ranks());
   }
@@ -307,11 +313,11 @@ class GradCache {
   detail::StepCore<Loss, Inputs> core_;
   GradCacheOptions o_;
   std::int64_t chunk_size_;
-  std::vector<double> chunk_bytes_;  // of the graph of a chunk, per encoder, once measured
-  std::vector<double> chunks_of_;    // number of chunks, per encoder, likewise
+  std::vector<double> chunk_bytes_;  // Measured size of a chunk's graph, per encoder.
+  std::vector<double> chunks_of_;    // Number of chunks, per encoder, when measured.
   double keep_bytes_ = 0.0;
   std::int64_t kept_in_step_ = 0;
-  bool may_repeat_ = true;  ///< No other rank would wait for this one, or all repeat the step.
+  bool may_repeat_ = true;  // False while other ranks would wait for this one.
 };
 
 }  // namespace contrapunto

@@ -20,34 +20,35 @@
 namespace contrapunto {
 
 struct PairStepOptions {
-  std::string x_input = "image";  ///< Tensor of the batch that the first tower reads.
-  std::string y_input = "text";   ///< Tensor of the batch that the second tower reads.
-  /// Slice of `x_input` to what the tower takes, such as the device and normalisation; empty: as it
-  /// is, on the context's device.
+  std::string x_input = "image";  ///< Batch tensor that the first tower reads.
+  std::string y_input = "text";   ///< Batch tensor that the second tower reads.
+  /// Converts a slice of `x_input` to the input of the first tower, such as normalized images on
+  /// the device. If empty, the slice is only moved to the device.
   std::function<at::Tensor(const at::Tensor&)> prepare_x = {};
   std::function<at::Tensor(const at::Tensor&)> prepare_y = {};  ///< The same for `y_input`.
-  /// The first tower reads texts of which nothing behind the end token reaches the features: they
-  /// are sorted by length and cut; see Encoder::trims_text. TextTransformerOptions::reads_padding()
-  /// says where it does.
+  /// The first tower reads texts and ignores all tokens behind the end token, so the texts may be
+  /// sorted by length and trimmed; see Encoder::trims_text. TextTransformerOptions::reads_padding()
+  /// returns whether a text tower reads these tokens.
   bool trim_x = false;
   bool trim_y = false;  ///< The same for the second tower.
-  /// Tensor of the batch with K hard negatives of each pair for the second tower, [B, K, ...];
-  /// empty: none.
+  /// Batch tensor [B, K, ...] with K hard negatives per pair for the second tower. If empty, there
+  /// are none.
   std::string negatives_input = {};
-  /// Pairs with one key in the batch get one group id, so that they are not negatives of each
-  /// other. For batches with repeated captions or images; the loss must look at group ids.
+  /// Pairs with the same key in the batch get the same group id, so that they are not negatives of
+  /// each other. Use it for batches with repeated captions or images, with a loss that supports
+  /// group ids.
   bool group_by_key = false;
 };
 
-/// 64 bits of each key, so that they can be compared on the device.
+/// Returns a 64-bit hash of each key, so that keys can be compared on the device.
 [[nodiscard]] inline at::Tensor key_hashes(const std::vector<std::string>& keys) {
   std::vector<std::int64_t> hashes;
   for (const auto& key : keys) hashes.push_back(hash_of(key));
   return at::tensor(hashes, at::kLong);
 }
 
-/// A DualEncoder, or anything with encode_image, encode_text, scale, logit_bias, parameters and
-/// buffers, for the step strategies.
+/// Makes a StepModel from a DualEncoder or from any type with encode_image, encode_text, scale,
+/// logit_bias, parameters and buffers.
 template <class Model>
 [[nodiscard]] StepModel<> pair_step_model(Model model, at::Device device,
                                           PairStepOptions options = {}) {
@@ -86,10 +87,10 @@ template <class Model>
     if (features.size() > 2) e.negatives = features[2].tensors.front().flatten(0, 1);
     if (options.group_by_key) {
       TORCH_CHECK(static_cast<std::int64_t>(batch.keys.size()) == e.x.size(0),
-                  "pair_step_model: group_by_key is on, but the batch has ", batch.keys.size(),
+                  "pair_step_model: group_by_key is set, but the batch has ", batch.keys.size(),
                   " keys for ", e.x.size(0), " pairs");
       e.group_ids = key_hashes(batch.keys).to(device);
-      if (e.negatives)  // Theirs are unknown, so none that any pair has.
+      if (e.negatives)  // Negatives have no keys, so they get an id of no pair.
         e.negative_group_ids = at::full({e.negatives->size(0)}, -1, e.group_ids->options());
     }
     return e;

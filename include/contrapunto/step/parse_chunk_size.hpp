@@ -11,11 +11,11 @@
 
 namespace contrapunto {
 
-/// The chunk size with which GradCache does as FullBatch: one forward and one backward.
+/// The chunk size with which GradCache runs one forward and one backward, as FullBatch does.
 inline constexpr std::int64_t kWholeBatch = std::numeric_limits<std::int64_t>::max();
 
-/// A chunk size as a setting: "none" is kWholeBatch, "auto" is 0, which has it measured, and
-/// anything else is a number of samples. Raises for what is none of these.
+/// Parses a chunk size: "none" is kWholeBatch, "auto" is 0, which measures a suitable size, and
+/// anything else is a positive number of samples. Raises for any other text.
 [[nodiscard]] inline std::int64_t parse_chunk_size(const std::string& text) {
   if (text == "none") return kWholeBatch;
   if (text == "auto") return 0;

@@ -24,16 +24,18 @@
 namespace contrapunto {
 
 struct BpeTokenizerOptions {
-  std::int64_t context_length = 77;  ///< Tokens per row, with the start and the end token; >= 2.
+  std::int64_t context_length = 77;  ///< Tokens per row, including the start and end tokens; at
+                                     ///< least 2.
 };
 
-/// CLIP's byte-pair tokenizer: the ids of OpenCLIP's SimpleTokenizer with its default cleaning
-/// (mojibake repaired, HTML unescaped, white space collapsed, lower case). Copies share one
-/// vocabulary and one word cache; const calls may run in many threads.
+/// CLIP's byte-pair tokenizer. It gives the ids of OpenCLIP's SimpleTokenizer with its default
+/// cleaning (mojibake repaired, HTML unescaped, white space collapsed, lower case). Copies share
+/// one vocabulary and one word cache, and const calls may run in many threads.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class BpeTokenizer {
  public:
-  /// Reads `bpe_simple_vocab_16e6.txt` or `.txt.gz`; raises when it is missing, short or corrupt.
+  /// Reads `bpe_simple_vocab_16e6.txt` or `.txt.gz`. Raises if the file is missing, too short or
+  /// corrupt, and if `context_length` is below 2.
   explicit BpeTokenizer(const std::filesystem::path& vocabulary, BpeTokenizerOptions options = {})
       : o_(options) {
     detail::checked_context_length("BpeTokenizer", o_.context_length);
@@ -47,8 +49,8 @@ class BpeTokenizer {
     }
   }
 
-  /// Tokens of `text`, without start and end and not truncated. Takes any bytes: what is not UTF-8
-  /// counts as U+FFFD, one for each maximal broken part.
+  /// Returns the tokens of `text`, without start and end tokens and not truncated. It accepts any
+  /// bytes: bytes that are not UTF-8 count as U+FFFD, one for each maximal invalid part.
   [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const {
     std::vector<std::int64_t> ids;
     const std::string clean = detail::clean_text(text);
@@ -64,19 +66,20 @@ class BpeTokenizer {
     return ids;
   }
 
-  /// Start token, tokens, end token, at most `context_length()` in all, the end token always there.
+  /// Returns the start token, the tokens and the end token, at most `context_length()` in total. A
+  /// longer text is truncated before the end token.
   [[nodiscard]] std::vector<std::int64_t> encode_with_specials(std::string_view text) const {
     return detail::with_specials(*this, encode(text));
   }
 
-  /// int64 [texts.size(), context_length()], each row as encode_with_specials, padded with 0. The
-  /// end token has the largest id, so pooling at the arg-max of a row finds it.
+  /// Returns int64 [texts.size(), context_length()], with rows as in encode_with_specials, padded
+  /// with 0. The end token has the largest id, so pooling at the argmax of a row finds it.
   [[nodiscard]] at::Tensor operator()(const std::vector<std::string>& texts) const {
     return detail::token_matrix(*this, texts);
   }
 
-  /// Text of `ids`: a space after each word, specials by name, broken UTF-8 as U+FFFD. Raises on an
-  /// id outside the vocabulary.
+  /// Returns the text of `ids`, with a space after each word, special tokens by name, and invalid
+  /// UTF-8 as U+FFFD. Raises for an id outside the vocabulary.
   [[nodiscard]] std::string decode(const std::vector<std::int64_t>& ids) const {
     std::string bytes;
     for (const std::int64_t id : ids) {

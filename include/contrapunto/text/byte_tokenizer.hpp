@@ -16,19 +16,21 @@
 namespace contrapunto {
 
 struct ByteTokenizerOptions {
-  std::int64_t context_length = 77;  ///< Tokens per row, with the start and the end token; >= 2.
-  bool lower_case = false;           ///< Fold A-Z to a-z; other bytes stay as they are.
+  std::int64_t context_length = 77;  ///< Tokens per row, including the start and end tokens; at
+                                     ///< least 2.
+  bool lower_case = false;           ///< Fold A-Z to a-z; other bytes are unchanged.
 };
 
-/// Tokens are the bytes of the text, then start (256) and end (257). Needs no vocabulary file. The
-/// end token has the largest id, so pooling at the arg-max of a row finds it.
+/// Uses the bytes of the text as tokens, with a start token (256) and an end token (257). It needs
+/// no vocabulary file. The end token has the largest id, so pooling at the argmax of a row finds
+/// it. Raises if `context_length` is below 2.
 class ByteTokenizer {
  public:
   explicit ByteTokenizer(ByteTokenizerOptions options = {}) : o_(options) {
     detail::checked_context_length("ByteTokenizer", o_.context_length);
   }
 
-  /// One token for each byte of `text`, without specials and not truncated.
+  /// Returns one token for each byte of `text`, without special tokens and not truncated.
   [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const {
     std::vector<std::int64_t> ids;
     ids.reserve(text.size());
@@ -39,18 +41,20 @@ class ByteTokenizer {
     return ids;
   }
 
-  /// Start token, bytes, end token, at most `context_length()` in all, the end token always there.
+  /// Returns the start token, the bytes and the end token, at most `context_length()` in total. A
+  /// longer text is truncated before the end token.
   [[nodiscard]] std::vector<std::int64_t> encode_with_specials(std::string_view text) const {
     const auto room = static_cast<std::size_t>(o_.context_length - 2);
     return detail::with_specials(*this, encode(text.substr(0, room)));
   }
 
-  /// int64 [texts.size(), context_length()], each row as encode_with_specials, padded with 0.
+  /// Returns int64 [texts.size(), context_length()], with rows as in encode_with_specials, padded
+  /// with 0.
   [[nodiscard]] at::Tensor operator()(const std::vector<std::string>& texts) const {
     return detail::token_matrix(*this, texts);
   }
 
-  /// The bytes of `ids`, specials left out. Raises on an id outside the vocabulary.
+  /// Returns the bytes of `ids` without special tokens. Raises for an id outside the vocabulary.
   [[nodiscard]] std::string decode(const std::vector<std::int64_t>& ids) const {
     std::string text;
     for (const std::int64_t id : ids) {

@@ -8,7 +8,7 @@
 
 namespace contrapunto {
 
-/// `prompt` with `class_name` in place of every "{}"; raises when it has none.
+/// Returns `prompt` with every "{}" replaced by `class_name`. Raises if there is no "{}".
 [[nodiscard]] inline std::string fill_prompt(const std::string& prompt,
                                              const std::string& class_name) {
   TORCH_CHECK(prompt.find("{}") != std::string::npos, "the prompt template '", prompt,

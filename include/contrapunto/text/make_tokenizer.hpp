@@ -15,8 +15,8 @@
 
 namespace contrapunto {
 
-/// The tokenizer of a run: CLIP's BPE with the vocabulary file `vocabulary`, or bytes as tokens
-/// where the path is empty. Raises for a file that cannot be read, and for any file in a program
+/// Makes the tokenizer of a run: CLIP's BPE with the vocabulary file `vocabulary`, or a byte
+/// tokenizer if the path is empty. Raises if the file cannot be read, and for any file in a program
 /// that was built without the component `text`.
 [[nodiscard]] inline Tokenizer make_tokenizer(const std::string& vocabulary,
                                               std::int64_t context_length) {

@@ -12,8 +12,9 @@
 
 namespace contrapunto {
 
-/// Any tokenizer, chosen at run time: what a loader and an evaluation need of it. Made of a value
-/// with `encode_with_specials`, a call operator for many texts, `context_length` and `vocab_size`.
+/// A type-erased tokenizer with the operations that a loader and an evaluation need. It converts
+/// from a value with `encode_with_specials`, a call operator for many texts, `context_length` and
+/// `vocab_size`.
 struct Tokenizer {
   Tokenizer() = default;
   template <class T>
@@ -23,9 +24,10 @@ struct Tokenizer {
         context_length(tokenizer.context_length()),
         vocab_size(tokenizer.vocab_size()) {}
 
-  /// One text with start and end token, at most `context_length` ids. May run in many threads.
+  /// Encodes one text with start and end tokens, at most `context_length` ids. May run in many
+  /// threads.
   std::function<std::vector<std::int64_t>(std::string_view)> encode;
-  /// int64 [texts, context_length], padded with 0.
+  /// Encodes many texts: int64 [texts, context_length], padded with 0.
   std::function<at::Tensor(const std::vector<std::string>&)> encode_all;
   std::int64_t context_length = 0;
   std::int64_t vocab_size = 0;

@@ -10,10 +10,10 @@
 
 namespace contrapunto {
 
-/// Bytes of activations that one pair keeps for the backward pass, estimated from the shapes: right
-/// to about a fifth for the towers of the library. `element_bytes` is 4 for float32, 2 under bf16
-/// or fp16; `text_tokens` is the length that texts are trimmed to, 0 means the longest. Raises for
-/// a tower that does not report its cost.
+/// Estimates, from the shapes, the bytes of activations that one pair keeps for the backward pass.
+/// For the towers of the library the estimate is within about a fifth. `element_bytes` is 4 for
+/// float32 and 2 with bf16 or fp16. `text_tokens` is the length to which texts are trimmed; 0 means
+/// the longest. Raises for a tower that does not report its cost.
 [[nodiscard]] inline double activation_bytes(const DualEncoder& model, double element_bytes,
                                              std::int64_t text_tokens = 0) {
   const auto kept = [&](const AnyTower& tower) {

@@ -18,22 +18,25 @@
 
 namespace contrapunto {
 
-/// Groups of a tower's parameters from the input to the output. Each is a list of names of
-/// submodules and parameters; what no list names belongs to the first group.
+/// Groups of a tower's parameters, from the input to the output. Each group lists names of
+/// submodules and parameters. Parameters that no group lists belong to the first group.
 using LockGroups = std::vector<std::vector<std::string>>;
 
-/// Any tower, for whatever must not know its type, with the pointer syntax of a module holder. It
-/// converts from every `Tower`. The other members are optional in the tower and found when present:
+/// A type-erased tower, for code that must not depend on the tower type, with the pointer syntax of
+/// a module holder. It converts from every `Tower`. These further members of a tower are optional
+/// and are used if they exist:
 ///
-/// | member of the tower                                   | who uses it | |
-/// ----------------------------------------------------- | ------------------------------------- |
-/// | `ForwardCost cost(int64_t tokens) const`, one sample; | forward_gflops, activation_bytes | |
-/// `tokens`: length of trimmed texts, 0: the longest     |                                       |
-/// | `LockGroups lock_groups() const`                      | lock_tower | | `void
-/// checkpoint_activations(bool on)`                | checkpoint_activations                | |
-/// `string open_clip_name(const string& name) const`     | open_clip_state, load_open_clip_state |
-/// | `Tensor fit_open_clip_tensor(const string& name,`     | load_open_clip_state | | `const
-/// Tensor& source) const`                         |                                       |
+///   `ForwardCost cost(int64_t tokens) const`
+///       Cost of one sample, for forward_gflops and activation_bytes; `tokens` is the length of
+///       trimmed texts, and 0 means the longest.
+///   `LockGroups lock_groups() const`
+///       For lock_tower.
+///   `void checkpoint_activations(bool on)`
+///       For checkpoint_activations.
+///   `string open_clip_name(const string& name) const`
+///       For open_clip_state and load_open_clip_state.
+///   `Tensor fit_open_clip_tensor(const string& name, const Tensor& source) const`
+///       For load_open_clip_state.
 class AnyTower : public detail::ModulePointer {
  public:
   AnyTower() = default;
@@ -61,16 +64,16 @@ class AnyTower : public detail::ModulePointer {
       };
   }
 
-  /// The tower's forward.
+  /// Calls the tower's forward.
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const { return forward_(x); }
 
-  /// Cost of one sample; nothing when the tower does not report it.
+  /// Returns the cost of one sample, or nothing if the tower does not report it.
   [[nodiscard]] std::optional<ForwardCost> cost(std::int64_t tokens = 0) const {
     if (!cost_) return std::nullopt;
     return cost_(tokens);
   }
 
-  /// Groups for lock_tower; nothing when the tower does not list them.
+  /// Returns the groups for lock_tower, or nothing if the tower does not list them.
   [[nodiscard]] std::optional<LockGroups> lock_groups() const {
     if (!lock_groups_) return std::nullopt;
     return lock_groups_();
@@ -80,8 +83,8 @@ class AnyTower : public detail::ModulePointer {
     return static_cast<bool>(checkpoint_activations_);
   }
 
-  /// Keeps the inputs of blocks instead of their activations, or no longer. Raises when the tower
-  /// cannot.
+  /// Turns activation checkpointing of the tower's blocks on or off. Raises if the tower does not
+  /// support it.
   void checkpoint_activations(bool on) const {
     TORCH_CHECK(checkpoint_activations_, "checkpoint_activations: the tower '", ptr()->name(),
                 "' has no member `void checkpoint_activations(bool on)`; add one that wraps its "
@@ -89,13 +92,13 @@ class AnyTower : public detail::ModulePointer {
     checkpoint_activations_(on);
   }
 
-  /// The name that OpenCLIP's tower has for the tensor `name`; the same by default.
+  /// Returns the name of the tensor `name` in OpenCLIP's tower; by default the same name.
   [[nodiscard]] std::string open_clip_name(const std::string& name) const {
     return open_clip_name_ ? open_clip_name_(name) : name;
   }
 
-  /// `source`, a tensor from OpenCLIP for our tensor `name`, brought to the tower's shape where
-  /// that is possible; as it is by default.
+  /// Converts `source`, an OpenCLIP tensor for the tensor `name` of this tower, to the tower's
+  /// shape if possible; by default returns it unchanged.
   [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
                                                 const at::Tensor& source) const {
     return fit_open_clip_tensor_ ? fit_open_clip_tensor_(name, source) : source;

@@ -9,8 +9,8 @@
 
 namespace contrapunto {
 
-/// The options of AdamW that CLIP was trained with: beta2 0.98 and eps 1e-6 when the image tower is
-/// a vision transformer, 0.999 and 1e-8 when it is a ResNet.
+/// Returns the AdamW options with which CLIP was trained: beta2 0.98 and eps 1e-6 if the image
+/// tower is a vision transformer, and 0.999 and 1e-8 if it is a ResNet.
 /// Reference: Radford et al. 2021, table 18, https://arxiv.org/abs/2103.00020
 [[nodiscard]] inline AdamWOptions clip_adamw_options(const ModelConfig& config) {
   return std::holds_alternative<VisionTransformerOptions>(config.image)

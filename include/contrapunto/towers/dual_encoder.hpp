@@ -23,10 +23,11 @@ struct DualEncoderOptions {
   std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias parameter.
 };
 
-/// Two towers trained against each other, and the learned scale of their similarities. The tower of
-/// x is registered as "visual" and the tower of y as "text", which are OpenCLIP's names; both may
-/// just as well read texts, or images. Not a template, so that whatever takes a model takes any
-/// pair of towers. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+/// Two towers that are trained together, and the learned scale of their similarities. The tower of
+/// x is registered as "visual" and the tower of y as "text", which are OpenCLIP's names, but either
+/// may read texts or images. It is not a template, so that code that takes a model works with any
+/// pair of towers.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class DualEncoderImpl : public torch::nn::Module {
  public:
   template <class XTower, class YTower>
@@ -57,12 +58,13 @@ class DualEncoderImpl : public torch::nn::Module {
                                       at::full({}, *options.initial_logit_bias, tensor_options));
   }
 
-  /// Input of the tower of x to float32 unit rows [B, D]; float64 from a tower in float64.
+  /// Encodes the input of the tower of x to unit rows [B, D], in float32, or float64 if the tower
+  /// returns float64.
   [[nodiscard]] at::Tensor encode_x(const at::Tensor& input) const {
     return unit_features(x_tower_, input, "x");
   }
 
-  /// Input of the tower of y to unit rows [B, D] likewise.
+  /// Encodes the input of the tower of y to unit rows [B, D] in the same way.
   [[nodiscard]] at::Tensor encode_y(const at::Tensor& input) const {
     return unit_features(y_tower_, input, "y");
   }
@@ -72,12 +74,12 @@ class DualEncoderImpl : public torch::nn::Module {
   /// CLIP's name for encode_y.
   [[nodiscard]] at::Tensor encode_text(const at::Tensor& tokens) const { return encode_y(tokens); }
 
-  /// Both at once, with scale and bias. Raises when the towers disagree in B or D.
+  /// Encodes both inputs and adds the scale and the bias. Raises if the towers differ in B or D.
   [[nodiscard]] Embeddings forward(const at::Tensor& x, const at::Tensor& y) const {
     Embeddings e{encode_x(x), encode_y(y), scale(), std::nullopt};
     TORCH_CHECK(e.x.sizes() == e.y.sizes(), "DualEncoder: features of x are ", e.x.sizes(),
                 " and features of y are ", e.y.sizes(),
-                "; give both towers one output_dim and the same number of pairs");
+                "; give both towers the same output_dim and the same number of pairs");
     if (logit_bias.defined()) e.bias = at_least_float32(logit_bias);
     return e;
   }
@@ -85,7 +87,7 @@ class DualEncoderImpl : public torch::nn::Module {
   /// exp(logit_scale), float32, [].
   [[nodiscard]] at::Tensor scale() const { return at_least_float32(logit_scale).exp(); }
 
-  /// Keeps the scale within [1, 100], in place and outside of autograd. Call after each step.
+  /// Clamps the scale to [1, 100], in place and outside of autograd. Call it after each step.
   void clamp_logit_scale_() {
     const at::NoGradGuard no_grad;
     logit_scale.clamp_(0.0, std::log(100.0));

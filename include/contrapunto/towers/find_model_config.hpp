@@ -9,8 +9,9 @@
 
 namespace contrapunto {
 
-/// The configuration of a setting: a file in OpenCLIP's format where `name` ends in ".json",
-/// otherwise a name that model_config() knows. Raises as those do.
+/// Returns the configuration for the value of a setting: if `name` ends in ".json", that of a file
+/// in OpenCLIP's format, otherwise that of a name that model_config() knows. Raises as
+/// read_model_config() and model_config() do.
 [[nodiscard]] inline ModelConfig find_model_config(const std::string& name) {
   return name.ends_with(".json") ? read_model_config(name) : model_config(name);
 }

@@ -13,10 +13,10 @@
 
 namespace contrapunto {
 
-/// Work of one forward pass of one sample, in 10^9 operations; a multiply-add counts as two.
+/// Computation of one forward pass of one sample, in 10^9 operations; a multiply-add counts as two.
 struct ForwardGflops {
-  double x = 0.0;  ///< Of the tower of x, in CLIP the image tower.
-  double y = 0.0;  ///< Of the tower of y, in CLIP the text tower.
+  double x = 0.0;  ///< For the tower of x, in CLIP the image tower.
+  double y = 0.0;  ///< For the tower of y, in CLIP the text tower.
 
   [[nodiscard]] double total() const { return x + y; }
 };
@@ -33,10 +33,10 @@ inline ForwardCost tower_cost(const AnyTower& tower, std::int64_t tokens, const 
 
 }  // namespace detail
 
-/// Work of the whole towers as published tables count it: every token through every layer. Our
-/// towers do less, because the last block and the pools compute only the pooled token.
-/// `text_tokens` is the length that texts are trimmed to; 0 means the longest. Raises for a tower
-/// that does not report its cost.
+/// Counts the computation of both towers as published tables do: every token passes through every
+/// layer. The towers of the library need less, because the last block and the pools compute only
+/// the pooled token. `text_tokens` is the length to which texts are trimmed; 0 means the longest.
+/// Raises for a tower that does not report its cost.
 [[nodiscard]] inline ForwardGflops forward_gflops(const DualEncoder& model,
                                                   std::int64_t text_tokens = 0) {
   const auto gflops = [&](const AnyTower& tower) {

@@ -16,10 +16,10 @@
 
 namespace contrapunto {
 
-/// Freezes all parameters of `module` but those of the last `unlocked_groups` of `groups`, and
-/// makes those trainable. With `freeze_batch_norm_statistics` each BatchNorm of a frozen group
-/// keeps its running statistics from now on. Raises when a name in `groups` is neither a submodule
-/// nor a parameter.
+/// Freezes all parameters of `module` except those of the last `unlocked_groups` of `groups`, and
+/// makes the latter trainable. With `freeze_batch_norm_statistics` each BatchNorm of a frozen group
+/// keeps its running statistics from now on. Raises if `unlocked_groups` is negative and if no
+/// parameter belongs to a name in `groups`.
 inline void freeze_all_but_last(torch::nn::Module& module, const LockGroups& groups,
                                 std::int64_t unlocked_groups,
                                 bool freeze_batch_norm_statistics = false) {
@@ -33,8 +33,8 @@ inline void freeze_all_but_last(torch::nn::Module& module, const LockGroups& gro
     for (const auto& part : group)
       TORCH_CHECK(std::any_of(parameters.begin(), parameters.end(),
                               [&](const auto& item) { return names(part, item.key()); }),
-                  "freeze_all_but_last: the groups of '", module.name(), "' name '", part,
-                  "', which has no parameters there");
+                  "freeze_all_but_last: the lock groups of '", module.name(), "' list '", part,
+                  "', but no parameter has this name or prefix");
   const auto count = static_cast<std::int64_t>(groups.size());
   const auto first_free = count - std::min(unlocked_groups, count);
   const auto is_free = [&](const std::string& name) {
@@ -54,7 +54,7 @@ inline void freeze_all_but_last(torch::nn::Module& module, const LockGroups& gro
       norm->freeze_statistics();
 }
 
-/// freeze_all_but_last with the groups that the tower lists. Raises when it lists none.
+/// Calls freeze_all_but_last with the groups that the tower lists. Raises if it lists none.
 /// Reference: Zhai et al. 2021, https://arxiv.org/abs/2111.07991
 inline void lock_tower(const AnyTower& tower, std::int64_t unlocked_groups = 0,
                        bool freeze_batch_norm_statistics = false) {

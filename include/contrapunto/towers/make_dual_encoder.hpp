@@ -14,17 +14,17 @@
 
 namespace contrapunto {
 
-/// A new model with fresh weights. With `where` on the meta device nothing is allocated or drawn,
-/// so that a model of any size can be counted. Raises when an `output_dim` differs from
-/// `embed_dim`.
+/// Makes a model with new weights. If `tensor_options` names the meta device, nothing is allocated
+/// and no random numbers are drawn, so that a model of any size can be measured. Raises if an
+/// `output_dim` differs from `embed_dim`.
 [[nodiscard]] inline DualEncoder make_dual_encoder(const ModelConfig& config,
                                                    const at::TensorOptions& tensor_options = {}) {
   const auto image_dim =
       std::visit([](const auto& image) -> std::int64_t { return image.output_dim; }, config.image);
   TORCH_CHECK(image_dim == config.embed_dim && config.text.output_dim == config.embed_dim,
-              "make_dual_encoder: embed_dim is ", config.embed_dim,
-              " but output_dim of the image tower ", image_dim, " and of the text tower ",
-              config.text.output_dim);
+              "make_dual_encoder: embed_dim is ", config.embed_dim, " but output_dim is ",
+              image_dim, " for the image tower and ", config.text.output_dim,
+              " for the text tower; make all three equal");
   return DualEncoder(make_image_tower(config, tensor_options),
                      TextTransformer(config.text, tensor_options),
                      DualEncoderOptions{config.initial_logit_scale, config.initial_logit_bias});

@@ -18,19 +18,22 @@
 
 namespace contrapunto {
 
-/// Everything needed to build a model and to feed it. A value: take a named one and change it.
+/// Everything that is needed to build a model and to prepare its inputs. It is a value: copy a
+/// named configuration and change it.
 struct ModelConfig {
   std::string name = {};
-  std::int64_t embed_dim = 512;  ///< Width of the features; the `output_dim` of both towers.
+  std::int64_t embed_dim = 512;  ///< Width of the features, equal to the `output_dim` of both
+                                 ///< towers.
   std::variant<VisionTransformerOptions, ModifiedResNetOptions> image = {};
   TextTransformerOptions text = {};
-  bool custom_text = false;  ///< OpenCLIP keeps the text tensors under "text.".
+  bool custom_text = false;  ///< Whether OpenCLIP keeps the text tensors under "text.".
   double initial_logit_scale = std::log(1.0 / 0.07);        ///< Logarithm of the scale.
   std::optional<double> initial_logit_bias = std::nullopt;  ///< Unset: no bias.
   std::array<double, 3> image_mean = {0.48145466, 0.4578275, 0.40821073};  ///< Of pixels in [0, 1].
   std::array<double, 3> image_std = {0.26862954, 0.26130258, 0.27577711};  ///< Of pixels in [0, 1].
-  Interpolation interpolation = Interpolation::kBicubic;  ///< When images are resized.
-  ResizeMode resize_mode = ResizeMode::kShortest;         ///< Of images to be evaluated.
+  Interpolation interpolation = Interpolation::kBicubic;  ///< Interpolation when images are
+                                                          ///< resized.
+  ResizeMode resize_mode = ResizeMode::kShortest;         ///< How evaluation images are resized.
 
   [[nodiscard]] std::int64_t image_size() const {
     return std::visit([](const auto& options) { return options.image_size; }, image);
@@ -165,26 +168,26 @@ inline const std::vector<ModelConfig>& model_configs() {
 
 }  // namespace detail
 
-/// The names that `model_config` knows.
+/// Returns the names that `model_config` knows.
 [[nodiscard]] inline std::vector<std::string> model_names() {
   std::vector<std::string> names;
   for (const auto& config : detail::model_configs()) names.push_back(config.name);
   return names;
 }
 
-/// The configuration that OpenCLIP or TinyCLIP publishes under `name`; "-quickgelu" twins differ in
-/// the activation only. Raises with the list of names when there is none.
+/// Returns the configuration that OpenCLIP or TinyCLIP publishes under `name`. The "-quickgelu"
+/// variants differ only in the activation. Raises with the list of known names if there is none.
 [[nodiscard]] inline ModelConfig model_config(const std::string& name) {
   std::string known;
   for (const auto& config : detail::model_configs()) {
     if (config.name == name) return config;
     known += (known.empty() ? "" : ", ") + config.name;
   }
-  TORCH_CHECK(false, "model_config: no model named '", name, "'; there are: ", known);
+  TORCH_CHECK(false, "model_config: no model named '", name, "'; the known names are: ", known);
 }
 
-/// `config` with the learned scale and bias that the sigmoid loss starts from: scale 10 and bias
-/// -10. A configuration that has a bias is returned as it is.
+/// Returns `config` with the learned scale and bias from which the sigmoid loss starts: scale 10
+/// and bias -10. A configuration that already has a bias is returned unchanged.
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
 [[nodiscard]] inline ModelConfig with_sigmoid_head(ModelConfig config) {
   if (config.initial_logit_bias) return config;

@@ -21,8 +21,8 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Elements that one sample keeps in a tower whose activations are checkpointed: the inputs of all
-/// blocks, and everything within the block that backward runs again.
+/// Elements that one sample keeps in a tower with activation checkpointing: the inputs of all
+/// blocks, and the activations of the block that the backward is recomputing.
 struct CheckpointedElements {
   double inputs = 0.0;
   double largest_block = 0.0;
@@ -34,7 +34,7 @@ inline CheckpointedElements checkpointed_elements(std::int64_t tokens, std::int6
           static_cast<double>(tokens * (8 * width + 2 * hidden))};
 }
 
-/// The patches of pixels that the patch embedding multiplies are kept as well.
+/// The pixel patches, which the patch embedding multiplies, are also kept.
 inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions& o) {
   const auto patches = o.grid() * o.grid();
   auto elements =
@@ -43,7 +43,7 @@ inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions
   return elements;
 }
 
-/// The stem is not checkpointed: each of its three convolutions keeps its result twice.
+/// The stem is not checkpointed. Each of its three convolutions keeps its result twice.
 inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o) {
   const auto stem_side = static_cast<double>(o.image_size / 2);
   CheckpointedElements elements{4.0 * stem_side * stem_side * static_cast<double>(o.width), 0.0};
@@ -68,9 +68,9 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
 
 }  // namespace detail
 
-/// What a plan of the run can see in any `model`: the parameters of its towers, which are its
-/// direct submodules, and whether batch norms of ours are neither frozen nor synchronized. Call it
-/// when towers are locked and batch norms are synchronized.
+/// Returns the facts that a plan of the run can derive from any `model`: the parameters of its
+/// towers, which are its direct submodules, and whether any BatchNorm of the library is neither
+/// frozen nor synchronized. Call it after the towers are locked and batch norms are synchronized.
 [[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
                                             const std::string& name) {
   ModelFacts facts{.name = name};
@@ -92,9 +92,9 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   return facts;
 }
 
-/// The same with what `config`, from which `model` was built, adds: name, work and memory of a
-/// forward pass, counted as if every tower were trained, and the activation. Set
-/// `checkpoints_activations` in the result when activations are checkpointed.
+/// The same, with the facts that the `config` of `model` adds: the name, the computation and memory
+/// of a forward pass, counted as if every tower were trained, and the activation. Set
+/// `checkpoints_activations` in the result if activations are checkpointed.
 [[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
                                             const ModelConfig& config) {
   auto facts = model_facts(model, config.name);

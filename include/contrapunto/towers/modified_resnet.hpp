@@ -24,28 +24,31 @@
 namespace contrapunto {
 
 struct ModifiedResNetOptions {
-  std::int64_t image_size = 224;                      ///< Pixels, a multiple of 32.
-  std::array<std::int64_t, 4> layers = {3, 4, 6, 3};  ///< Bottlenecks in each of the four stages.
+  std::int64_t image_size = 224;                      ///< Pixels; a multiple of 32.
+  std::array<std::int64_t, 4> layers = {3, 4, 6, 3};  ///< Number of bottlenecks in each of the four
+                                                      ///< stages.
   std::int64_t width = 64;                            ///< Channels of the stem; even.
-  std::int64_t heads = 32;  ///< Of the attention pool; must divide 32 * width.
+  std::int64_t heads = 32;  ///< Heads of the attention pool; must divide 32 * width.
   std::int64_t output_dim = 1024;
 
   [[nodiscard]] std::int64_t grid() const { return image_size / 32; }
 };
 
-/// CLIP's ResNet with OpenCLIP's parameter names: a stem of three convolutions, average pools
-/// before strided convolutions, attention pooling. It computes in channels-last memory whatever it
-/// is given. Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
+/// CLIP's ResNet with OpenCLIP's parameter names: a stem of three convolutions, average pooling
+/// before strided convolutions, and attention pooling. It always computes in channels-last memory
+/// format.
+/// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class ModifiedResNetImpl : public torch::nn::Module {
  public:
-  /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
+  /// `tensor_options` gives the dtype and device of the parameters; the meta device creates shapes
+  /// only. Raises for an invalid `image_size` or `width`.
   explicit ModifiedResNetImpl(ModifiedResNetOptions options = {},
                               const at::TensorOptions& tensor_options = {})
       : o_(options) {
     TORCH_CHECK(o_.image_size >= 32 && o_.image_size % 32 == 0, "ModifiedResNet: image_size (",
                 o_.image_size, ") must be a multiple of 32");
     TORCH_CHECK(o_.width > 0 && o_.width % 2 == 0, "ModifiedResNet: width (", o_.width,
-                ") must be even");
+                ") must be positive and even");
     const auto half = o_.width / 2;
     const auto stem = [&](const char* index, std::int64_t in, std::int64_t out,
                           std::int64_t stride) {
@@ -77,17 +80,18 @@ class ModifiedResNetImpl : public torch::nn::Module {
             tensor_options));
   }
 
-  /// Images [B, 3, image_size, image_size], normalized, of any floating dtype and memory format, to
-  /// features [B, output_dim] that are not yet normalized. Raises for another size.
+  /// Maps normalized images [B, 3, image_size, image_size] of any floating dtype and memory format
+  /// to features [B, output_dim], which are not normalized. Raises for another size and for images
+  /// that are not floating point.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
     TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
                     images.size(3) == o_.image_size,
-                "ModifiedResNet: images are ", images.sizes(), ", this tower takes [B, 3, ",
+                "ModifiedResNet: images are ", images.sizes(), ", but this tower takes [B, 3, ",
                 o_.image_size, ", ", o_.image_size,
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "ModifiedResNet: images are ", images.scalar_type(),
-                ", not floating point; normalize them first, with normalize_images()");
+                ", not floating point; normalize them first with normalize_images()");
     auto x = images.to(convolutions_.front()->weight.scalar_type(), /*non_blocking=*/false,
                        /*copy=*/false, at::MemoryFormat::ChannelsLast);
     for (std::size_t i = 0; i < convolutions_.size(); ++i)
@@ -101,12 +105,12 @@ class ModifiedResNetImpl : public torch::nn::Module {
     return attnpool(x);
   }
 
-  /// From now on forwards keep only the input of each bottleneck and backward runs it again (see
-  /// activation_checkpoint), or no longer.
+  /// Turns activation checkpointing on or off: the forward then keeps only the input of each
+  /// bottleneck, and the backward runs the bottleneck again; see activation_checkpoint.
   void checkpoint_activations(bool on) { checkpoint_ = on; }
 
-  /// Cost of one image. The result of each convolution is kept twice: before its norm and after the
-  /// activation.
+  /// Returns the cost of one image. The result of each convolution is kept twice: before its norm
+  /// and after the activation.
   [[nodiscard]] ForwardCost cost(std::int64_t /*tokens*/ = 0) const {
     ForwardCost cost;
     const auto convolution = [&](std::int64_t side, std::int64_t in, std::int64_t out,
@@ -139,12 +143,12 @@ class ModifiedResNetImpl : public torch::nn::Module {
     return cost;
   }
 
-  /// Stem, layer1 to layer4, attention pool.
+  /// The stem, layer1 to layer4, and the attention pool.
   [[nodiscard]] LockGroups lock_groups() const {
     return {{}, {"layer1"}, {"layer2"}, {"layer3"}, {"layer4"}, {"attnpool"}};
   }
 
-  /// Resizes the positions of the attention pool to this tower's grid.
+  /// Resizes the position embeddings of the attention pool to this tower's grid.
   [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
                                                 const at::Tensor& source) const {
     const auto& own = attnpool->positional_embedding;

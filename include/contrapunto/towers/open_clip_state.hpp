@@ -18,15 +18,15 @@ namespace contrapunto {
 
 namespace detail {
 
-/// A tensor of ours under OpenCLIP's name.
+/// A tensor of the model with its OpenCLIP name.
 struct OpenClipTensor {
   std::string name;
   at::Tensor tensor;
-  const AnyTower* tower = nullptr;  ///< The tower that owns it, if one does.
+  const AnyTower* tower = nullptr;  ///< The tower that owns it, or null.
   std::string name_in_tower = {};
 };
 
-/// Our parameters and buffers under OpenCLIP's names.
+/// Returns the parameters and buffers of the model with their OpenCLIP names.
 inline std::vector<OpenClipTensor> open_clip_tensors(const DualEncoder& model, bool custom_text) {
   std::vector<OpenClipTensor> tensors;
   const auto add = [&](const std::string& name, const at::Tensor& tensor) {
@@ -51,14 +51,13 @@ inline bool has_batch_dimension(const std::string& name) {
   return name.ends_with("trunk.pos_embed");
 }
 
-/// Names as they may come from wrapped, older or other-styled checkpoints, made the names of one
-/// layout.
+/// Converts names from wrapped, older or differently structured checkpoints to one layout.
 inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
   TensorMap tidy;
   const bool flat = state.contains("text_projection") || state.contains("module.text_projection");
   for (auto& [key, tensor] : state) {
     std::string name = key.starts_with("module.") ? key.substr(7) : key;
-    // OpenAI's files carry these numbers beside the weights.
+    // OpenAI's files contain these numbers in addition to the weights.
     if (name == "input_resolution" || name == "context_length" || name == "vocab_size") continue;
     if (custom_text && flat) {
       for (const char* part : {"text_projection", "positional_embedding", "token_embedding",
@@ -77,10 +76,10 @@ inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
 
 }  // namespace detail
 
-/// The weights and statistics of `model` under OpenCLIP's names: detached, contiguous, on their
-/// device, sharing memory where they can. With `custom_text` those of the text tower begin with
-/// "text." (OpenCLIP's CustomTextCLIP). Towers of your own rename through `open_clip_name`; see
-/// AnyTower.
+/// Returns the weights and statistics of `model` under OpenCLIP's names: detached, contiguous and
+/// on their device, sharing memory if possible. With `custom_text` the names of the text tower
+/// begin with "text." (OpenCLIP's CustomTextCLIP). Custom towers rename their tensors with
+/// `open_clip_name`; see AnyTower.
 [[nodiscard]] inline TensorMap open_clip_state(const DualEncoder& model, bool custom_text) {
   TensorMap state;
   for (const auto& item : detail::open_clip_tensors(model, custom_text)) {
@@ -90,17 +89,18 @@ inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
   return state;
 }
 
-/// The same in the layout that OpenCLIP has for `config`, which the model was built from.
+/// The same in the layout that OpenCLIP uses for `config`, from which the model was built.
 [[nodiscard]] inline TensorMap open_clip_state(const DualEncoder& model,
                                                const ModelConfig& config) {
   return open_clip_state(model, config.custom_text);
 }
 
-/// Copies an OpenCLIP state into `model`, converting device and dtype. Accepts "module." prefixes,
-/// text names with and without "text.", and scalars stored as [1]. Towers resize what they can:
-/// ours image positions (bicubic, antialias) and text positions (linear). A bias that only the
-/// model has becomes 0. Everything else must match: raises, before anything was copied, with the
-/// names that are missing, unexpected or of another shape, and for a NaN or an infinity.
+/// Copies an OpenCLIP state into `model` and converts the device and dtype. Accepts "module."
+/// prefixes, text names with and without "text.", and scalars stored as [1]. Towers resize the
+/// tensors that they can: those of the library resize image positions (bicubic, antialiased) and
+/// text positions (linear). A bias that only the model has becomes 0. Everything else must match.
+/// Raises before anything is copied if names are missing, unexpected or of another shape, and lists
+/// them. Raises likewise if a tensor holds NaN or infinity.
 inline void load_open_clip_state(DualEncoder& model, bool custom_text, TensorMap state,
                                  const std::string& model_name = "this model") {
   const at::NoGradGuard no_grad;

@@ -18,8 +18,8 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Takes values out of a JSON object and raises for a key that nobody asked for: a typo in a file
-/// would otherwise train another model than the one meant.
+/// Takes values from a JSON object and raises for keys that were not requested. A misspelled key in
+/// a file would otherwise silently give another model.
 class JsonFields {
  public:
   JsonFields(nlohmann::json object, std::string where)
@@ -27,7 +27,7 @@ class JsonFields {
     TORCH_CHECK(object_.is_object(), where_, ": expected a JSON object");
   }
 
-  /// Sets `value` when the key is there; raises when it holds another type.
+  /// Sets `value` if the key exists. Raises if it has another type.
   template <class T>
   bool take(const char* key, T& value) {
     const auto found = object_.find(key);
@@ -41,8 +41,8 @@ class JsonFields {
     return true;
   }
 
-  /// Sets `value` to that of the word that the key holds, when the key is there. Raises and lists
-  /// the words for another one.
+  /// Sets `value` to the value of the word that the key holds, if the key exists. Raises for
+  /// another word and lists the allowed ones.
   template <class T>
   void take_word(const char* key, T& value,
                  std::initializer_list<std::pair<const char*, T>> words) {
@@ -71,12 +71,12 @@ class JsonFields {
 
 }  // namespace detail
 
-/// A model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`, `text_cfg`,
-/// `quick_gelu`, `init_logit_scale`, `init_logit_bias`; `vision_cfg.layers` is a number for a ViT
-/// and a list of four for a ResNet. OpenCLIP's open_clip_config.json is read as well: all that as
-/// `model_cfg`, beside a `preprocess_cfg` with `mean`, `std`, `interpolation` and `resize_mode`.
-/// The name is the file's. Raises, naming file and key, for what it does not know, so that no
-/// setting is silently ignored.
+/// Reads a model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`,
+/// `text_cfg`, `quick_gelu`, `init_logit_scale`, `init_logit_bias`. `vision_cfg.layers` is a number
+/// for a ViT and a list of four numbers for a ResNet. OpenCLIP's open_clip_config.json is also
+/// accepted: it has these keys under `model_cfg`, next to a `preprocess_cfg` with `mean`, `std`,
+/// `interpolation` and `resize_mode`. The configuration is named after the file. Raises for unknown
+/// keys, so that no setting is silently ignored, with the file and the key.
 [[nodiscard]] inline ModelConfig read_model_config(const std::filesystem::path& path) {
   const auto where = "model configuration '" + path.string() + "'";
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);

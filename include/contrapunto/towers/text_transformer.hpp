@@ -27,8 +27,8 @@ namespace contrapunto {
 
 /// Which token becomes the feature of a text.
 enum class TextPool {
-  kEndToken,  ///< The one with the largest id, which is the end token of CLIP's tokenizer.
-  kLast       ///< The last position, whatever token is there.
+  kEndToken,  ///< The token with the largest id, which is the end token of CLIP's tokenizer.
+  kLast       ///< The token at the last position.
 };
 
 struct TextTransformerOptions {
@@ -40,28 +40,29 @@ struct TextTransformerOptions {
   double mlp_ratio = 4.0;
   std::int64_t output_dim = 512;
   Activation activation = Activation::kGelu;
-  bool causal = true;  ///< Tokens see themselves and the tokens before them.
+  bool causal = true;  ///< Tokens attend only to themselves and to earlier tokens.
   TextPool pool = TextPool::kEndToken;
-  bool projection_bias = false;  ///< The projection is a Linear with bias, not a bare matrix.
+  bool projection_bias = false;  ///< Make the projection a Linear with bias instead of a matrix.
   double layer_norm_eps = 1e-5;
-  /// Attention and MLP by layer; see BlockParts. An attention of your own for a causal tower must
-  /// be causal too.
+  /// Attention and MLP of each layer; see BlockParts. A custom attention for a causal tower must be
+  /// causal too.
   BlockParts parts = {};
 
-  /// Whether padding after the end token changes the feature. Where it does not, texts may be cut
-  /// behind the end token of the longest.
+  /// Returns whether padding after the end token changes the feature. If it does not, texts may be
+  /// trimmed after the end token of the longest text.
   [[nodiscard]] bool reads_padding() const { return !causal || pool != TextPool::kEndToken; }
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
   }
 };
 
-/// Text transformer with OpenCLIP's parameter names. The last block computes only the pooled token
-/// and, where the tokens are in host memory, nothing behind the longest text is computed at all.
+/// Text transformer with OpenCLIP's parameter names. The last block computes only the pooled token.
+/// If the tokens are in host memory, nothing behind the longest text is computed.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 class TextTransformerImpl : public ParametrizedModule {
  public:
-  /// `where` gives the device (the meta device makes shapes only) and dtype of the parameters.
+  /// `tensor_options` gives the dtype and device of the parameters; the meta device creates shapes
+  /// only.
   explicit TextTransformerImpl(TextTransformerOptions options = {},
                                const at::TensorOptions& tensor_options = {})
       : o_(options) {
@@ -104,16 +105,16 @@ class TextTransformerImpl : public ParametrizedModule {
                           detail::normal_tensor({o_.width, o_.output_dim}, scale, tensor_options));
   }
 
-  /// Tokens int64 [B, L], 1 <= L <= context_length, to features [B, output_dim] that are not yet
-  /// normalized. Raises for a longer text and, where padding is read, for a shorter one; for tokens
-  /// in host memory also for ids outside [0, vocab_size).
+  /// Maps tokens int64 [B, L], 1 <= L <= context_length, to features [B, output_dim], which are not
+  /// normalized. Raises for longer texts and, if the tower reads padding, for shorter ones. For
+  /// tokens in host memory it also raises for ids outside [0, vocab_size).
   [[nodiscard]] at::Tensor forward(const at::Tensor& tokens) {
     check(tokens);
     return o_.reads_padding() ? encode(tokens) : encode(trim(tokens));
   }
 
-  /// Cost of one text of `tokens` tokens, at most and by default context_length, every token
-  /// through every layer.
+  /// Returns the cost of one text of `tokens` tokens if every token passes through every layer. 0
+  /// means context_length, which is also the upper limit.
   [[nodiscard]] ForwardCost cost(std::int64_t tokens = 0) const {
     const auto length = tokens > 0 ? std::min(tokens, o_.context_length) : o_.context_length;
     auto cost = transformer->cost({.columns = length});
@@ -121,7 +122,7 @@ class TextTransformerImpl : public ParametrizedModule {
     return cost;
   }
 
-  /// Embeddings, each block, the last one with `ln_final`, the projection.
+  /// The embeddings, each block (the last one with `ln_final`), and the projection.
   [[nodiscard]] LockGroups lock_groups() const {
     LockGroups groups(1);
     for (std::int64_t i = 0; i < o_.layers; ++i)
@@ -134,7 +135,7 @@ class TextTransformerImpl : public ParametrizedModule {
   /// See activation_checkpoint.
   void checkpoint_activations(bool on) { transformer->checkpoint_activations(on); }
 
-  /// Resizes positions to this tower's context length.
+  /// Resizes position embeddings to this tower's context length.
   [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
                                                 const at::Tensor& source) const {
     const bool fits = name != "positional_embedding" || source.dim() != 2 ||
@@ -157,15 +158,16 @@ class TextTransformerImpl : public ParametrizedModule {
     TORCH_CHECK(tokens.dim() == 2 && tokens.size(1) > 0 && tokens.scalar_type() == at::kLong,
                 "TextTransformer: tokens are ", tokens.sizes(), " of ", tokens.scalar_type(),
                 ", expected int64 [B, L] with L >= 1");
-    TORCH_CHECK(tokens.size(1) <= o_.context_length, "TextTransformer: texts have ", tokens.size(1),
-                " tokens, more than context_length (", o_.context_length,
-                "); let the tokenizer cut them, or build the tower with a longer context_length");
+    TORCH_CHECK(
+        tokens.size(1) <= o_.context_length, "TextTransformer: texts have ", tokens.size(1),
+        " tokens, more than context_length (", o_.context_length,
+        "); let the tokenizer truncate them, or build the tower with a longer context_length");
     TORCH_CHECK(!o_.reads_padding() || tokens.size(1) == o_.context_length,
                 "TextTransformer: texts have ", tokens.size(1),
                 " tokens, but this tower (causal = ", o_.causal,
-                ") sees padding too, so they must have context_length (", o_.context_length,
+                ") also reads padding, so they must have context_length (", o_.context_length,
                 "); pad them and do not trim batches");
-    // Asking a GPU would make the step wait for it; there the kernel's own assertion stays.
+    // On a GPU this check would synchronize; the kernel's own assertion remains there.
     if (!tokens.is_cpu() || tokens.numel() == 0) return;
     const auto low = tokens.min().item<std::int64_t>();
     const auto high = tokens.max().item<std::int64_t>();
@@ -174,7 +176,7 @@ class TextTransformerImpl : public ParametrizedModule {
                 "; use the tokenizer that belongs to this model");
   }
 
-  /// Rows of the token matrix [B * L, width] in the dtype of the blocks.
+  /// Returns the rows of the token matrix [B * L, width] in the dtype of the blocks.
   at::Tensor embed(const at::Tensor& tokens) const {
     const auto dtype = transformer->dtype();
     return (at::embedding(token_weight, tokens).to(dtype) +
@@ -187,8 +189,8 @@ class TextTransformerImpl : public ParametrizedModule {
     return o_.projection_bias ? projection(x) : at::matmul(x, effective_weight(text_projection));
   }
 
-  /// Cuts what is behind the end token of the longest text, where that can be known without waiting
-  /// for a device.
+  /// Trims what is behind the end token of the longest text, if this is known without synchronizing
+  /// with a device.
   static at::Tensor trim(const at::Tensor& tokens) {
     if (!tokens.is_cpu() || tokens.numel() == 0) return tokens;
     return tokens.narrow(1, 0, tokens.argmax(1).max().item<std::int64_t>() + 1);

@@ -28,20 +28,20 @@ namespace contrapunto {
 
 /// How the tokens of an image become one feature.
 enum class ImagePool {
-  kClassToken,  ///< The class token's output.
-  kAverage,     ///< The mean over the patches, the class token left out.
+  kClassToken,  ///< The output of the class token.
+  kAverage,     ///< The mean over the patches, without the class token.
   kAttention    ///< AttentionPool over all tokens.
 };
 
-/// Distributions that new weights are drawn from.
+/// Distributions of new weights.
 enum class VisionInitialization {
-  kOpenClip,  ///< As OpenCLIP's own tower: Xavier, uniform, and N(0, 1 / width) for embeddings.
-  kSigLip     ///< As timm's SigLIP tower: N(0, 0.02^2) everywhere, biases zero.
+  kOpenClip,  ///< As in OpenCLIP's own tower: uniform Xavier, and N(0, 1 / width) for embeddings.
+  kSigLip     ///< As in timm's SigLIP tower: N(0, 0.02^2) everywhere, and zero biases.
 };
 
 struct VisionTransformerOptions {
-  std::int64_t image_size = 224;  ///< Pixels, height and width.
-  std::int64_t patch_size = 32;   ///< Pixels, height and width.
+  std::int64_t image_size = 224;  ///< Height and width in pixels.
+  std::int64_t patch_size = 32;   ///< Height and width in pixels.
   std::int64_t width = 768;
   std::int64_t layers = 12;
   std::int64_t heads = 12;  ///< Must divide `width`.
@@ -52,12 +52,12 @@ struct VisionTransformerOptions {
   bool class_token = true;
   bool pre_norm = true;        ///< Layer norm before the first block.
   bool patch_bias = false;     ///< Bias of the patch convolution.
-  bool projection = true;      ///< Matrix from `width` to `output_dim` at the end.
-  double patch_dropout = 0.0;  ///< Share of patches dropped while training, in [0, 1).
+  bool projection = true;      ///< Project from `width` to `output_dim` at the end.
+  double patch_dropout = 0.0;  ///< Fraction of patches dropped in training, in [0, 1).
   double layer_norm_eps = 1e-5;
   VisionInitialization initialization = VisionInitialization::kOpenClip;
-  bool timm_names = false;  ///< OpenCLIP keeps the tensors under timm's names.
-  BlockParts parts = {};    ///< Attention and MLP by layer; see BlockParts.
+  bool timm_names = false;  ///< Whether OpenCLIP keeps the tensors under timm's names.
+  BlockParts parts = {};    ///< Attention and MLP of each layer; see BlockParts.
 
   [[nodiscard]] std::int64_t grid() const { return image_size / patch_size; }
   [[nodiscard]] std::int64_t hidden() const {
@@ -65,23 +65,22 @@ struct VisionTransformerOptions {
   }
 };
 
-/// Vision transformer with OpenCLIP's parameter names. Only what reaches the output is computed:
-/// with the class token pooled, the last block runs its query and MLP for that token alone.
+/// Vision transformer with OpenCLIP's parameter names. It computes only what reaches the output: if
+/// the class token is pooled, the last block computes its query and MLP for that token alone.
 /// Reference: Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929
 class VisionTransformerImpl : public ParametrizedModule {
  public:
-  /// Raises for options that contradict each other. `where` gives the device (the meta device makes
-  /// shapes only) and dtype of the parameters.
+  /// Raises for options that contradict each other. `tensor_options` gives the dtype and device of
+  /// the parameters; the meta device creates shapes only.
   explicit VisionTransformerImpl(VisionTransformerOptions options = {},
                                  const at::TensorOptions& tensor_options = {})
       : o_(options) {
     TORCH_CHECK(o_.patch_size > 0 && o_.image_size >= o_.patch_size,
                 "VisionTransformer: image_size (", o_.image_size, ") must be at least patch_size (",
                 o_.patch_size, ")");
-    TORCH_CHECK(
-        o_.class_token || o_.pool != ImagePool::kClassToken,
-        "VisionTransformer: pool is kClassToken but class_token is false; pool by kAverage or "
-        "kAttention");
+    TORCH_CHECK(o_.class_token || o_.pool != ImagePool::kClassToken,
+                "VisionTransformer: pool is kClassToken but class_token is false; use kAverage or "
+                "kAttention");
     TORCH_CHECK(o_.patch_dropout >= 0.0 && o_.patch_dropout < 1.0,
                 "VisionTransformer: patch_dropout (", o_.patch_dropout, ") must be in [0, 1)");
     const bool siglip = o_.initialization == VisionInitialization::kSigLip;
@@ -127,17 +126,18 @@ class VisionTransformerImpl : public ParametrizedModule {
           "proj", detail::normal_tensor({o_.width, o_.output_dim}, scale, tensor_options));
   }
 
-  /// Images [B, 3, image_size, image_size], normalized, of any floating dtype and memory format, to
-  /// features [B, output_dim] that are not yet normalized. Raises for another size.
+  /// Maps normalized images [B, 3, image_size, image_size] of any floating dtype and memory format
+  /// to features [B, output_dim], which are not normalized. Raises for another size and for images
+  /// that are not floating point.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
     TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
                     images.size(3) == o_.image_size,
-                "VisionTransformer: images are ", images.sizes(), ", this tower takes [B, 3, ",
+                "VisionTransformer: images are ", images.sizes(), ", but this tower takes [B, 3, ",
                 o_.image_size, ", ", o_.image_size,
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "VisionTransformer: images are ", images.scalar_type(),
-                ", not floating point; normalize them first, with normalize_images()");
+                ", not floating point; normalize them first with normalize_images()");
     auto x = embed(images);
     const auto grid = token_grid(images.size(0), x.size(1));
     x = x.flatten(0, 1);
@@ -156,7 +156,7 @@ class VisionTransformerImpl : public ParametrizedModule {
     return o_.projection ? at::matmul(x, effective_weight(proj)) : x;
   }
 
-  /// Cost of one image, every token through every layer.
+  /// Returns the cost of one image if every token passes through every layer.
   [[nodiscard]] ForwardCost cost(std::int64_t /*tokens*/ = 0) const {
     const auto width = static_cast<double>(o_.width);
     const auto patches = static_cast<double>(o_.grid() * o_.grid());
@@ -170,7 +170,7 @@ class VisionTransformerImpl : public ParametrizedModule {
     return cost;
   }
 
-  /// Stem, each block, the last one with `ln_post`, the head (attention pool, `proj`).
+  /// The stem, each block (the last one with `ln_post`), and the head (attention pool, `proj`).
   [[nodiscard]] LockGroups lock_groups() const {
     LockGroups groups(1);
     for (std::int64_t i = 0; i < o_.layers; ++i)
@@ -185,7 +185,7 @@ class VisionTransformerImpl : public ParametrizedModule {
   /// See activation_checkpoint.
   void checkpoint_activations(bool on) { transformer->checkpoint_activations(on); }
 
-  /// The same, or timm's name with `timm_names`.
+  /// Returns the same name, or timm's name with `timm_names`.
   [[nodiscard]] std::string open_clip_name(const std::string& name) const {
     if (!o_.timm_names) return name;
     static const std::array<std::pair<std::string, std::string>, 11> renamed{
@@ -207,7 +207,7 @@ class VisionTransformerImpl : public ParametrizedModule {
     return "trunk." + timm;
   }
 
-  /// Resizes positions to this tower's grid; timm's have a batch dimension.
+  /// Resizes position embeddings to this tower's grid; timm's have a batch dimension.
   [[nodiscard]] at::Tensor fit_open_clip_tensor(const std::string& name,
                                                 const at::Tensor& source) const {
     if (name != "positional_embedding") return source;
@@ -219,7 +219,7 @@ class VisionTransformerImpl : public ParametrizedModule {
   }
 
   [[nodiscard]] const VisionTransformerOptions& options() const { return o_; }
-  /// Tokens before the patches: 1 with a class token, otherwise 0.
+  /// Number of tokens before the patches: 1 with a class token, otherwise 0.
   [[nodiscard]] std::int64_t prefix() const { return o_.class_token ? 1 : 0; }
 
   PatchEmbedding conv1 = nullptr;
@@ -229,10 +229,10 @@ class VisionTransformerImpl : public ParametrizedModule {
   Transformer transformer = nullptr;
   LayerNorm ln_post = nullptr;
   AttentionPool attn_pool = nullptr;
-  at::Tensor proj;  ///< [width, output_dim]; undefined without projection.
+  at::Tensor proj;  ///< [width, output_dim]; undefined without a projection.
 
  private:
-  /// Tokens with positions, patches dropped: [B, L, width].
+  /// Returns the tokens with positions, after patch dropout: [B, L, width].
   at::Tensor embed(const at::Tensor& images) {
     auto x = conv1(images).view({images.size(0), -1, o_.width});
     if (o_.class_token)
@@ -242,7 +242,8 @@ class VisionTransformerImpl : public ParametrizedModule {
                                                    : x;
   }
 
-  /// The grid of `length` tokens; fewer than all are no plane, because patches were dropped.
+  /// Returns the grid of `length` tokens. Fewer tokens than the full grid do not form a plane,
+  /// because patches were dropped.
   TokenGrid token_grid(std::int64_t batch, std::int64_t length) const {
     if (length == prefix() + o_.grid() * o_.grid())
       return {.batch = batch, .rows = o_.grid(), .columns = o_.grid(), .prefix = prefix()};

@@ -13,8 +13,8 @@
 
 namespace contrapunto::detail {
 
-/// Raises `failure` with a list of what is missing, unexpected, of another shape or of whole
-/// numbers instead of real ones, unless `given` has tensors of the names and shapes of `own`.
+/// Raises `failure` with a list of the tensors that are missing, unexpected, of another shape, or
+/// integers instead of real numbers, unless `given` has the names and shapes of `own`.
 inline void check_tensors(std::string_view failure, const TensorMap& own, const TensorMap& given) {
   std::ostringstream problems;
   for (const auto& [name, tensor] : own) {
@@ -33,8 +33,8 @@ inline void check_tensors(std::string_view failure, const TensorMap& own, const 
   TORCH_CHECK(problems.str().empty(), failure, ":", problems.str());
 }
 
-/// Copies `given` into `own`, whose tensors keep dtype and device. Raises before any change as
-/// check_tensors does.
+/// Copies `given` into `own`, whose tensors keep their dtype and device. Raises before any change,
+/// as check_tensors does.
 inline void load_tensors(std::string_view failure, const TensorMap& own, const TensorMap& given) {
   check_tensors(failure, own, given);
   const at::NoGradGuard no_grad;

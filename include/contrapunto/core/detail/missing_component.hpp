@@ -4,8 +4,9 @@
 
 namespace contrapunto::detail {
 
-/// False, but known only when a template is used. Umbrella headers declare what a component that is
-/// not linked would bring as templates with a static_assert on this, whose sentence names it.
+/// False, but only evaluated when a template is instantiated. If a component is not linked, the
+/// umbrella headers declare its classes as templates with a static_assert on this constant, whose
+/// message names the component.
 template <class>
 inline constexpr bool kIsLinked = false;
 

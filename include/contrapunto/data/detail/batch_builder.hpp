@@ -22,8 +22,8 @@
 
 namespace contrapunto::detail {
 
-/// A batch that several threads fill, each its own rows. Uses no ATen operation but allocation:
-/// anything more would give every loader thread its own team of OpenMP threads.
+/// A batch that several threads fill, each with its own rows. It uses no ATen operation other than
+/// allocation, because other operations would give every loader thread its own OpenMP threads.
 class BatchBuilder {
  public:
   struct Options {
@@ -68,12 +68,13 @@ class BatchBuilder {
       for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
   }
 
-  /// Counts `rows` rows as done, set or not; true for the call that completes the batch.
+  /// Counts `rows` rows as done, whether they were set or not. Returns true for the call that
+  /// completes the batch.
   [[nodiscard]] bool complete(std::int64_t rows) {
     return done_.fetch_add(rows, std::memory_order_acq_rel) + rows == rows_;
   }
 
-  /// The batch of the rows that were set; they move together where others are missing.
+  /// Returns the batch of the rows that were set. Rows behind missing rows move up.
   [[nodiscard]] Batch finish() {
     std::size_t kept = 0;
     for (std::size_t row = 0; row < content_.size(); ++row) {

@@ -7,8 +7,8 @@
 
 namespace contrapunto::detail {
 
-/// `text` with each control byte written as \xNN, so that names and values out of damaged files can
-/// go to a terminal.
+/// Returns `text` with each control byte written as \xNN, so that names and values from damaged
+/// files can be printed safely.
 [[nodiscard]] inline std::string printable(std::string_view text) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string shown;

@@ -17,8 +17,8 @@
 
 namespace contrapunto::detail {
 
-/// Tells whether a file is still the one that it was: a write changes the size or the time, a
-/// replacement changes the inode.
+/// Shows whether a file is unchanged: a write changes the size or the time, and a replacement
+/// changes the inode.
 struct FileStamp {
   std::uint64_t inode = 0;
   std::uint64_t size = 0;
@@ -26,13 +26,14 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 
-/// A file open for reading at any offset, by any number of threads at once. It is not mapped, so a
-/// file that shrinks while it is read gives an error and not a signal.
+/// A file that any number of threads can read at any offset. It is not memory-mapped, so a file
+/// that shrinks while it is read causes an error rather than a signal.
 class RandomAccessFile {
  public:
-  /// Raises DataError when `path` cannot be opened or is not a regular file.
+  /// Raises DataError if `path` cannot be opened or is not a regular file.
   explicit RandomAccessFile(std::string path) : path_(std::move(path)) {
-    // Asked before it is opened: opening a FIFO would wait for a writer.
+    // The type is checked before the file is opened, because opening a FIFO would wait for a
+    // writer.
     struct stat status {};
     if (::stat(path_.c_str(), &status) != 0)
       throw DataError(path_ + ": cannot open: " + last_error());
@@ -53,17 +54,17 @@ class RandomAccessFile {
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
-  /// The stamp of the open file as it is now.
+  /// Returns the current stamp of the open file.
   [[nodiscard]] FileStamp stamp() const {
     struct stat status {};
     if (::fstat(descriptor_, &status) != 0)
-      throw DataError(path_ + ": cannot tell its size: " + last_error());
+      throw DataError(path_ + ": cannot read its size: " + last_error());
     return {
         static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
         static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
   }
 
-  /// Fills `target` with the `bytes` bytes at `offset`; raises DataError when there are fewer.
+  /// Fills `target` with the `bytes` bytes at `offset`. Raises DataError if there are fewer.
   void read(std::uint64_t offset, void* target, std::size_t bytes) const {
     auto* out = static_cast<char*>(target);
     while (bytes > 0) {

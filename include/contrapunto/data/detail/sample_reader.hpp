@@ -18,28 +18,29 @@
 
 namespace contrapunto::detail {
 
-/// A sample with its pixels.
+/// A sample with its decoded pixels.
 struct DecodedSample {
   std::string key;
   std::string source;
-  std::vector<std::string> captions;  // without those that are empty or blank
+  std::vector<std::string> captions;  // Without empty and blank captions.
   std::optional<std::int64_t> label;
   RgbImage image;
 };
 
-/// Reads and decodes samples, and remembers them up to a limit when asked to. Any number of threads
-/// may read at once.
+/// Reads and decodes samples, and optionally caches them up to a limit. Any number of threads may
+/// read at once.
 class SampleReader {
  public:
-  /// `cache_bytes` of pixels are kept, 0 for none; images above `max_pixels` are refused.
+  /// Caches up to `cache_bytes` of pixels; 0 caches nothing. Rejects images with more than
+  /// `max_pixels` pixels.
   SampleReader(std::shared_ptr<const SampleSource> source, std::int64_t max_pixels,
                std::int64_t cache_bytes)
       : source_(std::move(source)), max_pixels_(max_pixels), bytes_left_(cache_bytes) {
     if (cache_bytes > 0) kept_.resize(static_cast<std::size_t>(source_->size()));
   }
 
-  /// Sample `index`; it lives in `scratch` unless it is kept. Raises DataError naming source and
-  /// key when it cannot be used.
+  /// Returns sample `index`, which is stored in `scratch` unless it is cached. Raises DataError
+  /// with the source and the key if it cannot be used.
   [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
                                                           std::shared_ptr<DecodedSample>& scratch) {
     if (auto kept = find(index)) return kept;

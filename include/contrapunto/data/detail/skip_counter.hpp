@@ -14,10 +14,10 @@
 
 namespace contrapunto::detail {
 
-/// Counts the samples that could not be used, each once, and raises when there are too many.
+/// Counts each sample that could not be used once, and raises if there are too many.
 class SkipCounter {
  public:
-  /// `samples` is the size of the source; for `max_fraction` see LoaderOptions.
+  /// `samples` is the size of the source. For `max_fraction` see LoaderOptions.
   SkipCounter(std::int64_t samples, double max_fraction)
       : max_fraction_(max_fraction), samples_(static_cast<std::size_t>(samples)) {}
 
@@ -29,8 +29,8 @@ class SkipCounter {
 
   void add_used(std::int64_t samples) { tried_ += samples; }
 
-  /// One attempt at sample `index` failed. Tells whether it is the first at this sample, and raises
-  /// when more than the allowed fraction of attempts failed.
+  /// Records a failed attempt at sample `index`. Returns whether it is the first failure of this
+  /// sample. Raises if more than the allowed fraction of attempts failed.
   bool add_failed(std::int64_t index, const std::string& reason) {
     ++tried_;
     ++failed_;
@@ -55,13 +55,13 @@ class SkipCounter {
                 " samples tried could not be used (", report_.skipped,
                 " different ones since the start), which is more than max_unusable_fraction (",
                 max_fraction_, ") allows. The first reasons:", reasons,
-                "\nMend the data or take it out of the list, or raise max_unusable_fraction");
+                "\nRepair the data, remove it from the list, or raise max_unusable_fraction");
   }
 
   double max_fraction_;
   std::size_t samples_;
-  std::int64_t tried_ = 0;   // attempts of late, as start_epoch says
-  std::int64_t failed_ = 0;  // failed ones of these
+  std::int64_t tried_ = 0;   // Attempts since the last reset in start_epoch().
+  std::int64_t failed_ = 0;  // The failed ones among them.
   std::vector<bool> is_known_;
   DataReport report_;
 };

@@ -9,12 +9,12 @@
 
 namespace contrapunto::detail {
 
-/// Where an epoch of `size` samples looks for attempt number `attempt` at the sample of `place`,
-/// the first attempt (0) being at `place` itself. All places are tried in `size` attempts. The rule
-/// knows neither batches nor ranks, so an epoch holds the same samples however it is cut. Steps of
-/// the golden ratio keep the places of few attempts far apart: substitutes of one batch meet
-/// neither each other nor its other samples unless the batch is a large part of the epoch or many
-/// attempts in a row fail.
+/// Returns the position at which an epoch of `size` samples makes attempt number `attempt` for the
+/// sample at `place`. Attempt 0 is at `place` itself. `size` attempts visit all positions. The rule
+/// depends on neither batches nor ranks, so an epoch has the same samples for any batch size and
+/// number of ranks. Steps of the golden ratio keep the positions of the first attempts far apart:
+/// the substitutes in a batch differ from each other and from its other samples unless the batch is
+/// a large part of the epoch or many attempts in a row fail.
 [[nodiscard]] inline std::int64_t substitute_place(std::int64_t place, std::int64_t attempt,
                                                    std::int64_t size) {
   if (attempt == 0) return place;

@@ -7,10 +7,11 @@
 
 namespace contrapunto::detail {
 
-/// How many entries of each row of `scores` [R, C] come before the one with value `own` [R, 1] at
-/// column `column` [R, 1]: larger ones, and equal ones further left. Gives int64 [R]. Sorting and
-/// topk would leave the order of equals to the device. A NaN counts as larger than anything, and
-/// where `own` is NaN all count as larger: a broken model must not look perfect.
+/// Counts how many entries of each row of `scores` [R, C] rank before the entry with value `own`
+/// [R, 1] at column `column` [R, 1]: larger entries, and equal entries further left. Returns int64
+/// [R]. Sorting and topk would leave the order of equal entries to the device. A NaN counts as
+/// larger than any number, and if `own` is NaN, all other entries count as larger, so that a broken
+/// model does not look perfect.
 inline at::Tensor rank_among(const at::Tensor& scores, const at::Tensor& own,
                              const at::Tensor& column) {
   const auto columns = at::arange(scores.size(1), column.options());

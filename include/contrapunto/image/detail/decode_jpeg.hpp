@@ -22,8 +22,8 @@
 
 namespace contrapunto::detail {
 
-/// libjpeg reports errors by a function that must not return. It jumps back to `on_error`; nothing
-/// with a destructor may be created between there and the calls into libjpeg.
+/// libjpeg reports errors through a function that must not return. It jumps back to `on_error`, so
+/// nothing with a destructor may be created between there and the calls into libjpeg.
 struct JpegDecoder {
   JpegDecoder() {
     info.err = jpeg_std_error(&errors);
@@ -33,12 +33,12 @@ struct JpegDecoder {
       std::longjmp(self(common).on_error, 1);
     };
     errors.emit_message = [](j_common_ptr common, int level) {
-      // Warnings are about pixels that are there but odd, except this one: the data has ended.
+      // Warnings concern questionable pixels, except this one: the data has ended.
       if (level < 0 && common->err->msg_code == JWRN_JPEG_EOF) common->err->error_exit(common);
     };
     errors.output_message = [](j_common_ptr) {};
     progress.progress_monitor = [](j_common_ptr common) {
-      // A small file can ask for thousands of passes over a large image.
+      // A small file can request thousands of passes over a large image.
       if (reinterpret_cast<j_decompress_ptr>(common)->input_scan_number > kMostScans)
         ERREXIT(common, JERR_BAD_PROGRESSION);
     };
@@ -60,11 +60,12 @@ struct JpegDecoder {
   std::vector<std::uint8_t> cmyk_row;
 };
 
-/// CMYK as Adobe writes it, inverted, to RGB: each colour is what its ink and black let through.
+/// Converts CMYK as Adobe writes it (inverted) to RGB: each color is what its ink and black let
+/// through.
 inline void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int64_t width) {
   for (std::int64_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
     for (int channel = 0; channel < 3; ++channel) {
-      // black - black * ink / 255, the division rounded to nearest
+      // black - black * ink / 255, with the division rounded to nearest.
       const int black = cmyk[3];
       const int product = black * (255 - cmyk[channel]) + 128;
       rgb[channel] = static_cast<std::uint8_t>(black - (((product >> 8) + product) >> 8));
@@ -72,7 +73,7 @@ inline void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::int64_
   }
 }
 
-/// Runs every call that may jump; false on an error. Holds no object with a destructor.
+/// Makes every call that may jump. Returns false on an error. It has no object with a destructor.
 inline bool run_jpeg(JpegDecoder& decoder, std::span<const std::uint8_t> bytes, RgbImage& image,
                      std::int64_t max_pixels, std::int64_t& pixels) {
   jpeg_decompress_struct& info = decoder.info;
@@ -98,9 +99,10 @@ inline bool run_jpeg(JpegDecoder& decoder, std::span<const std::uint8_t> bytes, 
   return true;
 }
 
-/// Decodes a baseline or progressive JPEG: grey, YCbCr, RGB, and CMYK or YCCK as Adobe writes them
-/// (inverted). EXIF orientation is left alone, as PIL does when it opens a file. Raises DataError
-/// on corrupt or truncated data and above `max_pixels` (0: no limit), judged by the header.
+/// Decodes a baseline or progressive JPEG: grayscale, YCbCr, RGB, and CMYK or YCCK as Adobe writes
+/// them (inverted). EXIF orientation is ignored, as PIL does when it opens a file. Raises DataError
+/// for corrupt or truncated data, and if the header has more than `max_pixels` pixels (0: no
+/// limit).
 inline void decode_jpeg(std::span<const std::uint8_t> bytes, RgbImage& image,
                         std::int64_t max_pixels) {
   JpegDecoder decoder;

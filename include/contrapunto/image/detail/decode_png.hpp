@@ -23,7 +23,7 @@
 
 namespace contrapunto::detail {
 
-/// libpng's error function must not return either; the same rule as for JpegDecoder holds.
+/// libpng's error function must not return either; the rule of JpegDecoder applies.
 struct PngDecoder {
   explicit PngDecoder(std::span<const std::uint8_t> data) : left(data) {
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, &PngDecoder::fail,
@@ -55,10 +55,10 @@ struct PngDecoder {
   png_infop info = nullptr;
   char message[128] = {};
   std::vector<png_bytep> rows;
-  std::vector<std::uint8_t> grey;  // 16 bits a pixel, high byte first
+  std::vector<std::uint8_t> grey;  // 16 bits per pixel, high byte first.
 };
 
-/// Runs every call that may jump; false on an error. Holds no object with a destructor.
+/// Makes every call that may jump. Returns false on an error. It has no object with a destructor.
 inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixels,
                     std::int64_t& pixels) {
   png_structp png = decoder.png;
@@ -77,7 +77,7 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
   if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
   if (depth == 16 && !deep_grey) png_set_strip_16(png);
-  png_set_strip_alpha(png);  // also the one that a palette's transparency expands to
+  png_set_strip_alpha(png);  // Also the alpha of a palette's transparency.
   if (!(type & PNG_COLOR_MASK_COLOR) && !deep_grey) png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
@@ -93,7 +93,7 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
         deep_grey ? decoder.grey.data() + static_cast<std::size_t>(y) * row_bytes : image.row(y);
   png_read_image(png, decoder.rows.data());
   if (deep_grey) {
-    // As PIL: values above 255 are cut off, not scaled down.
+    // As in PIL, values above 255 are clipped rather than scaled down.
     const std::uint8_t* value = decoder.grey.data();
     for (std::uint8_t *out = image.data(), *end = out + image.bytes(); out != end;
          out += 3, value += 2)
@@ -102,9 +102,10 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
   return true;
 }
 
-/// Decodes a PNG of any colour type and depth to what PIL's `convert("RGB")` gives: transparency is
-/// dropped, not blended; 16-bit colour keeps its high bytes, 16-bit grey is cut off at 255. Raises
-/// DataError on corrupt or truncated data and above `max_pixels` (0: no limit).
+/// Decodes a PNG of any color type and depth to the result of PIL's `convert("RGB")`: transparency
+/// is dropped, not blended. 16-bit color keeps its high bytes, and 16-bit gray is clipped at 255.
+/// Raises DataError for corrupt or truncated data and for more than `max_pixels` pixels (0: no
+/// limit).
 inline void decode_png(std::span<const std::uint8_t> bytes, RgbImage& image,
                        std::int64_t max_pixels) {
   PngDecoder decoder(bytes);

@@ -13,8 +13,8 @@
 
 namespace contrapunto::detail {
 
-/// Raw pixels with a header: "P6 WIDTH HEIGHT 255\n", then [height, width, 3] bytes. Synthetic
-/// sources give it because it needs no codec. Raises DataError on anything else.
+/// Reads raw pixels with a header: "P6 WIDTH HEIGHT 255\n", then [height, width, 3] bytes.
+/// Synthetic sources use this format because it needs no codec. Raises DataError for anything else.
 inline void decode_ppm(std::span<const std::uint8_t> bytes, RgbImage& image,
                        std::int64_t max_pixels) {
   std::size_t at = 2;
@@ -37,7 +37,7 @@ inline void decode_ppm(std::span<const std::uint8_t> bytes, RgbImage& image,
   if (bytes.size() < 2 || bytes[0] != 'P' || bytes[1] != '6') throw DataError("PPM: bad header");
   const std::int64_t width = number();
   const std::int64_t height = number();
-  if (number() != 255) throw DataError("PPM: only 8 bits a channel are supported");
+  if (number() != 255) throw DataError("PPM: only 8 bits per channel are supported");
   ++at;
   const std::int64_t pixels = width * height;
   if (pixels < 1) throw DataError("PPM: no pixels");

@@ -18,8 +18,9 @@
 
 namespace contrapunto::detail {
 
-/// Decodes a still WebP, lossy or lossless; transparency is dropped, not blended. Raises DataError
-/// on corrupt or truncated data, on animations and above `max_pixels` (0: no limit).
+/// Decodes a still WebP, lossy or lossless. Transparency is dropped, not blended. Raises DataError
+/// for corrupt or truncated data, for animations and for more than `max_pixels` pixels (0: no
+/// limit).
 inline void decode_webp(std::span<const std::uint8_t> bytes, RgbImage& image,
                         std::int64_t max_pixels) {
   WebPBitstreamFeatures features;

@@ -12,7 +12,7 @@
 
 namespace contrapunto::detail {
 
-/// Bits behind the point of a weight: 8 bits of pixel and 2 of overshoot still fit 32.
+/// Fractional bits of a weight: 8 bits of pixel and 2 of overshoot still fit into 32 bits.
 constexpr int kWeightBits = 22;
 /// Weights are stored as high * 2^12 + low, so that 16-bit multiplications give the exact product.
 constexpr int kLowWeightBits = 12;
@@ -21,7 +21,8 @@ inline double filter_radius(Interpolation mode) {
   return mode == Interpolation::kBicubic ? 2.0 : 1.0;
 }
 
-/// Weight at distance `x` of a source pixel. The cubic is Keys' with a = -1/2, as in PIL.
+/// Returns the weight of a source pixel at distance `x`. The cubic is Keys' with a = -1/2, as in
+/// PIL.
 inline double filter_weight(Interpolation mode, double x) {
   x = std::abs(x);
   if (mode == Interpolation::kBilinear) return std::max(0.0, 1.0 - x);
@@ -31,17 +32,19 @@ inline double filter_weight(Interpolation mode, double x) {
   return 0.0;
 }
 
-/// For each output pixel of one axis: the first source pixel, how many count, and their weights
-/// in fixed point. When shrinking the filter widens with the scale, which is the antialiasing.
+/// For each output pixel of one axis: the first source pixel, the number of source pixels, and
+/// their weights in fixed point. When an image shrinks, the filter widens with the scale, which is
+/// the antialiasing.
 struct ResampleTaps {
-  /// Taps per output pixel in `high` and `low`; the ones beyond `count` are zero. Multiple of 4.
+  /// Taps per output pixel in `high` and `low`; taps beyond `count` are zero. A multiple of 4.
   std::size_t stride = 0;
   std::vector<std::int64_t> first;
   std::vector<std::int64_t> count;
   std::vector<std::int16_t> high;
   std::vector<std::int16_t> low;
 
-  /// Taps of output pixels begin ... begin + length - 1 when `source` pixels become `target`.
+  /// Computes the taps of output pixels begin ... begin + length - 1 if `source` pixels become
+  /// `target`.
   void assign(Interpolation mode, std::int64_t source, std::int64_t target, std::int64_t begin,
               std::int64_t length) {
     const double scale = static_cast<double>(source) / static_cast<double>(target);

@@ -16,7 +16,8 @@
 
 namespace contrapunto::detail {
 
-/// The work of a Resizer, with the choice between plain loops and AVX2, which tests compare.
+/// The implementation of a Resizer, with a choice between plain loops and AVX2, which tests
+/// compare.
 class ResizeBuffers {
  public:
   void resize(const RgbImage& source, PixelBox box, std::int64_t width, std::int64_t height,
@@ -25,7 +26,7 @@ class ResizeBuffers {
     lines_.assign(interpolation, box.height, height, window.top, window.height);
     out.reshape(window.width, window.height);
 
-    // Rows of the source that the second pass will ask for.
+    // Rows of the source that the second pass needs.
     const std::int64_t top = lines_.first.front();
     const std::int64_t bottom = lines_.first.back() + lines_.count.back();
     const std::size_t stride = static_cast<std::size_t>(window.width) * 3 + 32;
@@ -59,7 +60,7 @@ class ResizeBuffers {
       for (; y < bottom; y += 4) {
         std::array<const std::uint8_t*, 4> rows;
         std::array<std::uint8_t*, 4> targets;
-        for (std::int64_t r = 0; r < 4; ++r) {  // the last rows may come up twice
+        for (std::int64_t r = 0; r < 4; ++r) {  // The last rows may occur twice.
           rows[static_cast<std::size_t>(r)] = from(std::min(y + r, bottom - 1));
           targets[static_cast<std::size_t>(r)] = to(std::min(y + r, bottom - 1));
         }

@@ -15,7 +15,7 @@
 #endif
 
 /// The two passes of a resize: plain loops, and the same sums with AVX2 for machines that have it.
-/// Both give every pixel bit for bit.
+/// Both give the same pixels bit for bit.
 namespace contrapunto::detail {
 
 inline std::uint8_t round_pixel(std::int32_t sum) {
@@ -23,7 +23,7 @@ inline std::uint8_t round_pixel(std::int32_t sum) {
       std::clamp((sum + (1 << (kWeightBits - 1))) >> kWeightBits, 0, 255));
 }
 
-/// One row: out[i] = sum over k of weight(i, k) * row[first(i) + k], for three channels.
+/// Computes one row: out[i] = sum over k of weight(i, k) * row[first(i) + k], for three channels.
 inline void resample_row(const std::uint8_t* row, const ResampleTaps& taps, std::uint8_t* out) {
   for (std::size_t i = 0; i < taps.first.size(); ++i) {
     const std::uint8_t* pixel = row + taps.first[i] * 3;
@@ -34,7 +34,7 @@ inline void resample_row(const std::uint8_t* row, const ResampleTaps& taps, std:
   }
 }
 
-/// One output row i: out[x] = sum over k of weight(i, k) * rows[k * stride + x].
+/// Computes one output row i: out[x] = sum over k of weight(i, k) * rows[k * stride + x].
 inline void resample_column(const std::uint8_t* rows, std::size_t stride, const ResampleTaps& taps,
                             std::size_t i, std::uint8_t* out, std::size_t begin,
                             std::size_t bytes) {
@@ -51,18 +51,19 @@ inline bool has_avx2() {
   return __builtin_cpu_supports("avx2");
 }
 
-/// (high << 12) + low: what the sum would be with whole weights.
+/// Returns (high << 12) + low, the sum with full weights.
 __attribute__((target("avx2"))) inline __m256i join_weights(__m256i high, __m256i low) {
   return _mm256_add_epi32(_mm256_slli_epi32(high, kLowWeightBits), low);
 }
 
-/// To whole pixels, rounded but not yet clipped.
+/// Converts sums to integer pixels, rounded but not clipped.
 __attribute__((target("avx2"))) inline __m256i round_pixels(__m256i sum) {
   return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << (kWeightBits - 1))),
                            kWeightBits);
 }
 
-/// Four weights: the first two in every 32 bits of the lower half, the others in the upper one.
+/// Loads four weights: the first two into every 32 bits of the lower half, and the others into the
+/// upper half.
 __attribute__((target("avx2"))) inline __m256i weight_pairs(const std::int16_t* weights) {
   std::int64_t four;
   std::memcpy(&four, weights, sizeof four);
@@ -70,13 +71,14 @@ __attribute__((target("avx2"))) inline __m256i weight_pairs(const std::int16_t* 
                                      _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
 }
 
-/// resample_row for four rows at once, which share the weights; pass the same row again where there
-/// are fewer. Reads up to 13 bytes behind the last tap and writes a byte behind each output row.
+/// resample_row for four rows at once, which share the weights. If there are fewer rows, pass the
+/// same row again. It reads up to 13 bytes behind the last tap and writes one byte behind each
+/// output row.
 __attribute__((target("avx2"))) inline void resample_rows_avx2(
     const std::array<const std::uint8_t*, 4>& rows, const ResampleTaps& taps,
     const std::array<std::uint8_t*, 4>& out) {
-  // Four pixels at a time: the lower half gets pixels 0 and 1, the upper 2 and 3, each channel of
-  // both side by side as 16 bits, so that madd adds two taps.
+  // Four pixels at a time: the lower half gets pixels 0 and 1, and the upper half pixels 2 and 3.
+  // Each channel of both is side by side in 16 bits, so that madd adds two taps.
   const __m256i spread =
       _mm256_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, 6, -1, 9, -1, 7,
                        -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1);
@@ -96,7 +98,8 @@ __attribute__((target("avx2"))) inline void resample_rows_avx2(
         low_sum[r] = _mm256_add_epi32(low_sum[r], _mm256_madd_epi16(four, l));
       }
     }
-    // The halves hold sums over different taps. Added crosswise, rows 0 and 1 (2 and 3) get a half.
+    // The halves hold sums over different taps. Added crosswise, rows 0 and 1 (2 and 3) get one
+    // half each.
     __m256i pair[2];
     for (std::size_t p = 0; p < 2; ++p) {
       const __m256i a = join_weights(high_sum[2 * p], low_sum[2 * p]);
@@ -112,7 +115,7 @@ __attribute__((target("avx2"))) inline void resample_rows_avx2(
   }
 }
 
-/// resample_column for the first bytes, 32 at a time; returns how many it did.
+/// resample_column for the first bytes, 32 at a time. Returns the number of bytes processed.
 __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
     const std::uint8_t* rows, std::size_t stride, const ResampleTaps& taps, std::size_t i,
     std::uint8_t* out, std::size_t bytes) {
@@ -132,7 +135,7 @@ __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
       const __m256i l = _mm256_set1_epi32(two);
       const auto* row = rows + k * stride + x;
       const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
-      // The partner of a last odd tap has weight zero; any row will do.
+      // The partner of a last odd tap has weight zero, so any row will do.
       const __m256i b =
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(k + 1 < count ? row + stride : row));
       const __m256i lower = _mm256_unpacklo_epi8(a, b);
@@ -145,7 +148,7 @@ __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
         low_sum[q] = _mm256_add_epi32(low_sum[q], _mm256_madd_epi16(quads[q], l));
       }
     }
-    // unpack and pack work on the same halves, so the bytes come back in their order.
+    // unpack and pack work on the same halves, so the bytes return to their order.
     __m256i done[4];
     for (int q = 0; q < 4; ++q) done[q] = round_pixels(join_weights(high_sum[q], low_sum[q]));
     const __m256i words[2] = {_mm256_packs_epi32(done[0], done[1]),

@@ -10,7 +10,8 @@
 
 namespace contrapunto {
 
-/// Stands for the function where the component is not linked, to say so when it is called.
+/// Replaces the function if the component is not linked, and fails to compile with a message if it
+/// is called.
 template <class... Arguments>
 RgbImage decode_image(Arguments&&... /*arguments*/) {
   static_assert((detail::kIsLinked<Arguments> && ...),

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the host code and the CUDA file agree on. No Torch here: nvcc takes ten times longer with
-// it.
+// The interface between the host code and the CUDA file. It does not include Torch headers, with
+// which nvcc takes ten times longer.
 #include <driver_types.h>
 
 #include <cstdint>
@@ -12,19 +12,21 @@ namespace contrapunto::detail {
 
 enum class ImageElement { kFloat32, kBFloat16, kFloat16 };
 
-/// value = pixel * scale[c] + offset[c] for `images` images of three planes of `plane` pixels.
+/// Computes value = pixel * scale[c] + offset[c] for `images` images of three planes of `plane`
+/// pixels.
 struct NormalizeImagesArguments {
   const std::uint8_t* pixels = nullptr;
   void* values = nullptr;
   ImageElement element = ImageElement::kFloat32;
-  bool channels_last = false;  ///< Memory order of both: [N, H, W, 3], else [N, 3, H, W].
+  bool channels_last = false;  ///< Memory format of both: [N, H, W, 3] if true, otherwise [N, 3, H,
+                               ///< W].
   std::int64_t images = 0;
   std::int64_t plane = 0;  ///< H * W; 3 * plane must be below 2^27.
   float scale[3] = {1, 1, 1};
   float offset[3] = {0, 0, 0};
 };
 
-/// Queues the kernel on `stream`; returns what the launch said.
+/// Launches the kernel on `stream` and returns the launch error.
 cudaError_t launch_normalize_images(const NormalizeImagesArguments& arguments, cudaStream_t stream);
 
 }  // namespace contrapunto::detail

@@ -24,35 +24,37 @@
 #include "contrapunto/kernels/detail/pair_tiles_launch.hpp"
 #endif
 
-// What the tiled losses do to a tile of products between two matrix products. Each is one pass on
-// CUDA (with contrapunto::cuda), and ATen's operations, to which that pass is held, elsewhere. The
-// CUDA kernels give the same bits from run to run.
+// Operations of the tiled losses on a tile of products between two matrix products. Each is one
+// kernel on CUDA (with contrapunto::cuda). Elsewhere it consists of ATen operations, which are also
+// the reference of the kernel. The CUDA kernels give the same bits in every run.
 
 namespace contrapunto::detail {
 
-/// What is special in a tile of pairs [r, c].
+/// Positives and excluded pairs of a tile of pairs [r, c].
 struct TilePairs {
-  std::int64_t diagonal = 0;        ///< Positives stand at (i, i + diagonal).
-  std::int64_t positives = 0;       ///< So many of them; 0: none, and `diagonal` may be anything.
-  bool drop_positives = false;      ///< They do not count.
-  at::Tensor positive_logits = {};  ///< [positives], instead of the products'; undefined: as those.
-  at::Tensor row_keys = {};         ///< int64 [r]; pairs of one key count only as positives.
-  at::Tensor column_keys = {};      ///< int64 [c]; both or none.
+  std::int64_t diagonal = 0;        ///< Positives are at (i, i + diagonal).
+  std::int64_t positives = 0;       ///< Number of positives; if 0, `diagonal` is not used.
+  bool drop_positives = false;      ///< Exclude the positives.
+  at::Tensor positive_logits = {};  ///< [positives], replace the logits from the products if
+                                    ///< defined.
+  at::Tensor row_keys = {};         ///< int64 [r]; pairs with equal keys count only as positives.
+  at::Tensor column_keys = {};      ///< int64 [c]; set both or neither.
 };
 
-/// The entries of the positives of a tile, a view.
+/// Returns a view of the positives of a tile.
 [[nodiscard]] inline at::Tensor positives_of(const at::Tensor& values, const TilePairs& pairs) {
   return values.diagonal(pairs.diagonal);
 }
 
-/// Makes logits of the products [r, c] in place. `scale` [] undefined: they are.
+/// Converts the products [r, c] to logits in place. If `scale` [] is undefined, the products are
+/// the logits.
 inline void to_logits_(at::Tensor& products, const at::Tensor& scale, const TilePairs& pairs) {
   if (scale.defined()) products.mul_(scale);
   if (pairs.positives > 0 && pairs.positive_logits.defined())
     positives_of(products, pairs).copy_(pairs.positive_logits);
 }
 
-/// Writes `value` where a pair of the tile does not count.
+/// Writes `value` to the excluded pairs of the tile.
 inline void exclude_(at::Tensor& values, const TilePairs& pairs, double value) {
   if (pairs.row_keys.defined()) {
     auto same = pairs.row_keys.unsqueeze(1) == pairs.column_keys.unsqueeze(0);
@@ -101,7 +103,7 @@ inline void gradient_tile_reference_(at::Tensor& products, const at::Tensor& kep
   if (!gradient.is_same(products)) gradient.copy_(products);
 }
 
-/// log(1 + exp(z)). ATen's fast one cuts off where it no longer matters in float32.
+/// log(1 + exp(z)). ATen's fast version is truncated where the rest does not matter in float32.
 [[nodiscard]] inline at::Tensor softplus_of(const at::Tensor& z) {
   return z.scalar_type() == at::kFloat ? at::softplus(z) : -at::log_sigmoid(-z);
 }
@@ -113,13 +115,13 @@ inline void sigmoid_tile_reference_(at::Tensor& products, const at::Tensor& scal
   const double none = -std::numeric_limits<double>::infinity();
   if (scale.defined()) products.mul_(scale);
   products.add_(bias);
-  at::Tensor opposite;  // of the positives' logits
+  at::Tensor opposite;  // Negated logits of the positives.
   if (pairs.positives > 0)
     opposite =
         -(pairs.positive_logits.defined() ? pairs.positive_logits : positives_of(products, pairs));
   exclude_(products, pairs, none);
   if (pairs.positives > 0) {
-    // They count with the other sign; what is -inf adds nothing to loss and gradient.
+    // Positives have the opposite sign. A logit of -inf adds nothing to the loss and the gradient.
     positives_of(products, pairs).fill_(none);
     loss.add_(softplus_of(opposite).sum(at::kDouble));
   }
@@ -160,7 +162,7 @@ template <class Element>
   a.rows = products.size(0);
   a.columns = products.size(1);
   a.scale = tile_data<float>(scale);
-  a.diagonal = pairs.positives > 0 ? pairs.diagonal : a.columns;  // beyond every column
+  a.diagonal = pairs.positives > 0 ? pairs.diagonal : a.columns;  // Beyond every column.
   a.first = std::max<std::int64_t>(0, -a.diagonal);
   a.drop_positives = pairs.drop_positives;
   a.positives = tile_data<float>(pairs.positive_logits);
@@ -219,7 +221,7 @@ template <class Element>
 }
 #endif
 
-/// Whether the CUDA kernels take these products.
+/// Returns whether the CUDA kernels support these products.
 [[nodiscard]] inline bool has_tile_kernels(const at::Tensor& products) {
 #ifdef CONTRAPUNTO_HAS_CUDA
   return products.is_cuda() && products.scalar_type() == at::kFloat;
@@ -229,10 +231,10 @@ template <class Element>
 #endif
 }
 
-/// E = exp(scale * products - offset) [r, c] without the pairs that do not count: adds their sums
-/// to `row_sums` [r] and `column_sums` [c] (undefined: not asked for), and writes them to `kept`
-/// [r, c] (undefined; float32, float64 or bf16). What `products` [r, c] holds afterwards is not
-/// said.
+/// Computes E = exp(scale * products - offset) [r, c] without the excluded pairs. Adds the sums of
+/// E to `row_sums` [r] and `column_sums` [c] (not computed if undefined), and writes E to `kept`
+/// [r, c] (float32, float64 or bf16; not written if undefined). The contents of `products` [r, c]
+/// are unspecified afterward.
 inline void exp_sums_(at::Tensor& products, const at::Tensor& scale, double offset,
                       const TilePairs& pairs, at::Tensor row_sums, at::Tensor column_sums,
                       at::Tensor kept) {
@@ -251,10 +253,11 @@ inline void exp_sums_(at::Tensor& products, const at::Tensor& scale, double offs
   exp_sums_reference_(products, scale, offset, pairs, row_sums, column_sums, kept);
 }
 
-/// G = E * (row weight + column weight) [r, c] into `gradient` (the products themselves, or a tile
-/// of bf16 or fp16), where E are the exponentials of `exp_sums_`, taken from `kept` where that is
-/// defined and else made again. Weights [r] and [c]; columns may have none. With
-/// `positive_gradients` [positives] defined the positives' G go there, and the tile gets zeros.
+/// Writes G = E * (row weight + column weight) [r, c] to `gradient` (the products themselves, or a
+/// tile of bf16 or fp16), where E are the exponentials of `exp_sums_`. E is taken from `kept` if it
+/// is defined and recomputed otherwise. The weights are [r] and [c]; column weights may be
+/// undefined. If `positive_gradients` [positives] is defined, it receives G of the positives, and
+/// the tile gets zeros there.
 inline void gradient_tile_(at::Tensor& products, const at::Tensor& kept, const at::Tensor& scale,
                            double offset, const TilePairs& pairs, const at::Tensor& row_weights,
                            const at::Tensor& column_weights, at::Tensor positive_gradients,
@@ -273,11 +276,12 @@ inline void gradient_tile_(at::Tensor& products, const at::Tensor& kept, const a
                            positive_gradients, gradient);
 }
 
-/// The sigmoid loss of a tile, z = scale * products + bias: adds softplus(z) of all pairs that
-/// count, softplus(-z) of the positives, to `loss` [], float64. With `gradient` [r, c] defined
-/// (the products themselves, or a tile of bf16 or fp16) it gets `factor` * sigmoid(z), and 0 at the
-/// positives, whose -sigmoid(-z) goes to `positive_gradients` [positives]; `bias_gradient` [],
-/// float64, gets the sum of both. `positive_logits` of the pairs contain the bias.
+/// Computes the sigmoid loss of a tile with z = scale * products + bias. Adds softplus(z) of all
+/// included pairs and softplus(-z) of the positives to `loss` [], float64. If `gradient` [r, c] is
+/// defined (the products themselves, or a tile of bf16 or fp16), it receives `factor` * sigmoid(z),
+/// and 0 at the positives, whose -sigmoid(-z) is written to `positive_gradients` [positives].
+/// `bias_gradient` [], float64, receives the sum of both. `positive_logits` of the pairs must
+/// include the bias.
 inline void sigmoid_tile_(at::Tensor& products, const at::Tensor& scale, const at::Tensor& bias,
                           const TilePairs& pairs, at::Tensor& loss, at::Tensor& bias_gradient,
                           double factor, at::Tensor positive_gradients, at::Tensor gradient) {

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What the host code and the CUDA file agree on. No Torch here: nvcc takes ten times longer with
-// it.
+// The interface between the host code and the CUDA file. It does not include Torch headers, with
+// which nvcc takes ten times longer.
 #include <driver_types.h>
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace contrapunto::detail {
 
 enum class TileElement { kNone, kFloat32, kBFloat16, kFloat16 };
 
-// A block of threads takes this much of a tile.
+// The part of a tile that one block of threads processes.
 inline constexpr unsigned kTilePanel = 512;  ///< Columns.
 inline constexpr unsigned kTileStrip = 128;  ///< Rows.
 
@@ -23,25 +23,27 @@ __host__ __device__ constexpr std::int64_t tile_strips(std::int64_t rows) {
   return (rows + kTileStrip - 1) / kTileStrip;
 }
 
-/// A dense tile of float32 products and what is special in it. All pointers are to device memory.
+/// A dense tile of float32 products with its positives and excluded pairs. All pointers are to
+/// device memory.
 struct TileArguments {
   const float* products = nullptr;  ///< [rows, columns]
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   const float* scale = nullptr;      ///< [], logit = scale * product; null: 1.
-  std::int64_t diagonal = 0;         ///< Positives stand at (i, i + diagonal) where that is inside.
-  std::int64_t first = 0;            ///< Row of the first of them.
-  bool drop_positives = false;       ///< They do not count.
-  const float* positives = nullptr;  ///< Their logits, from the first on; null: as multiplied.
-  const std::int64_t* row_keys = nullptr;     ///< [rows]; pairs of one key count only as positives.
-  const std::int64_t* column_keys = nullptr;  ///< [columns]; both or none.
+  std::int64_t diagonal = 0;         ///< Positives are at (i, i + diagonal) if inside the tile.
+  std::int64_t first = 0;            ///< Row of the first positive.
+  bool drop_positives = false;       ///< Exclude the positives.
+  const float* positives = nullptr;  ///< Logits of the positives; null: those of the products.
+  const std::int64_t* row_keys = nullptr;     ///< [rows]; pairs with equal keys count only as
+                                              ///< positives.
+  const std::int64_t* column_keys = nullptr;  ///< [columns]; set both or neither.
 };
 
 struct ExpSumsArguments {
   TileArguments tile;
   float offset = 0;
-  float* row_sums = nullptr;                 ///< [rows], added to.
-  float* column_sums = nullptr;              ///< [columns], added to; may be null.
+  float* row_sums = nullptr;                 ///< [rows], accumulated.
+  float* column_sums = nullptr;              ///< [columns], accumulated; may be null.
   void* kept = nullptr;                      ///< [rows, columns], the exponentials.
   TileElement kept_as = TileElement::kNone;  ///< kNone, kFloat32 or kBFloat16.
   float* workspace = nullptr;                ///< exp_sums_workspace(rows, columns) numbers.
@@ -52,7 +54,7 @@ constexpr std::int64_t exp_sums_workspace(std::int64_t rows, std::int64_t column
 }
 
 struct GradientTileArguments {
-  TileArguments tile;          ///< Its products are not read when the exponentials were kept.
+  TileArguments tile;          ///< Its products are not read if the exponentials were kept.
   const void* kept = nullptr;  ///< [rows, columns]
   TileElement kept_as = TileElement::kNone;
   float offset = 0;
@@ -60,17 +62,17 @@ struct GradientTileArguments {
   const float* column_weights = nullptr;  ///< [columns]; may be null.
   void* gradient = nullptr;               ///< [rows, columns]; may be the products.
   TileElement gradient_as = TileElement::kFloat32;
-  float* positive_gradients = nullptr;  ///< From the first positive on; the tile gets zeros there.
+  float* positive_gradients = nullptr;  ///< From the first positive on; the tile has zeros there.
 };
 
 struct SigmoidTileArguments {
-  TileArguments tile;                            ///< Its `positives` contain the bias.
+  TileArguments tile;                            ///< Its `positives` include the bias.
   const float* bias = nullptr;                   ///< []
-  double* loss = nullptr;                        ///< [], added to.
-  double* bias_gradient = nullptr;               ///< [], added to.
+  double* loss = nullptr;                        ///< [], accumulated.
+  double* bias_gradient = nullptr;               ///< [], accumulated.
   void* gradient = nullptr;                      ///< [rows, columns]; may be the products.
-  TileElement gradient_as = TileElement::kNone;  ///< kNone: the loss alone.
-  float factor = 1;                              ///< Of the gradients in the tile.
+  TileElement gradient_as = TileElement::kNone;  ///< kNone: only the loss.
+  float factor = 1;                              ///< Factor of the gradients in the tile.
   float* positive_gradients = nullptr;  ///< From the first positive on, without the factor.
   double* workspace = nullptr;          ///< sigmoid_workspace(rows, columns) numbers.
 };
@@ -79,7 +81,7 @@ constexpr std::int64_t sigmoid_workspace(std::int64_t rows, std::int64_t columns
   return 2 * tile_panels(columns) * tile_strips(rows);
 }
 
-// Queue the kernels on `stream`; return what the launch said.
+// Launch the kernels on `stream` and return the launch error.
 cudaError_t launch_exp_sums(const ExpSumsArguments& arguments, cudaStream_t stream);
 cudaError_t launch_gradient_tile(const GradientTileArguments& arguments, cudaStream_t stream);
 cudaError_t launch_sigmoid_tile(const SigmoidTileArguments& arguments, cudaStream_t stream);

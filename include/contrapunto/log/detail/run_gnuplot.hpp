@@ -21,7 +21,7 @@ namespace contrapunto::detail {
 
 using ScratchFile = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
-/// A file without a name that vanishes when closed.
+/// Opens an unnamed file that is deleted when it is closed.
 inline ScratchFile scratch_file() {
   ScratchFile file(std::tmpfile(), &std::fclose);
   TORCH_CHECK(file, "cannot create a temporary file: ", errno_text(errno));
@@ -37,9 +37,9 @@ inline std::string whole_text(std::FILE* file) {
   return text;
 }
 
-/// Runs gnuplot on `script` and returns what it wrote to its standard output, or nothing if it is
-/// not installed. No shell takes part,
-/// and files instead of pipes stand at both ends, so neither side can wait for the other.
+/// Runs gnuplot on `script` and returns its standard output, or nothing if the program is not
+/// installed. No shell is involved. Input and output are files rather than pipes, so that neither
+/// side can wait for the other.
 inline std::optional<std::string> run_gnuplot(const std::string& program, std::string_view script) {
   const auto input = scratch_file();
   const auto output = scratch_file();

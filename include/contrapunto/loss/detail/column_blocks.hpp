@@ -24,20 +24,21 @@
 
 namespace contrapunto::detail {
 
-/// Largest length of a row; 0 without rows.
+/// Returns the largest length of a row; 0 if there are no rows.
 [[nodiscard]] inline double longest_row(const at::Tensor& x) {
   if (x.size(0) == 0) return 0.0;
   return at::linalg_vector_norm(x, 2, {1}, false, sum_dtype(x)).max().item<double>();
 }
 
-/// The blocks of columns of all ranks, one after another, this rank's own first.
+/// The blocks of columns of all ranks, processed one after another, starting with this rank's own.
 class ColumnBlocks {
  public:
-  /// Raises on every rank, naming those whose features are not finite: their gradients would reach
-  /// all others.
+  /// Raises on every rank if the features of any rank are not finite, because their gradients would
+  /// reach all other ranks. The message names those ranks.
   ColumnBlocks(Ranks ranks, const at::Tensor& x, const at::Tensor& y, bool ring)
       : ranks_(std::move(ranks)), rank_(ranks_.rank()), size_(ranks_.size()), ring_(ring) {
-    // Row lengths bound the logits, which fixes the offset; all ranks must take the same.
+    // The row lengths bound the logits, which determines the offset. All ranks must use the same
+    // offset.
     const auto own = at::tensor({static_cast<double>(x.size(0)), static_cast<double>(y.size(0)),
                                  longest_row(x), longest_row(y)},
                                 at::TensorOptions(at::kDouble).device(x.device()));
@@ -57,24 +58,26 @@ class ColumnBlocks {
         broken += (broken.empty() ? "" : ", ") + std::to_string(r);
     }
     TORCH_CHECK(size_ == 1 || broken.empty(), "the features of rank ", broken,
-                " are not finite; look at that rank's device and data, lower the learning rate or "
-                "use float32, and go on from the last checkpoint");
+                " are not finite; check that rank's device and data, lower the learning rate or "
+                "use float32, and resume from the last checkpoint");
   }
 
   [[nodiscard]] std::int64_t total() const { return total_; }  ///< Columns of all ranks.
   [[nodiscard]] std::int64_t all_rows() const { return all_rows_; }
-  [[nodiscard]] double bound() const { return longest_x_ * longest_y_; }  ///< On |x y^T|.
+  [[nodiscard]] double bound() const {
+    return longest_x_ * longest_y_;
+  }  ///< Upper bound on |x y^T|.
   [[nodiscard]] std::int64_t begin(std::int64_t r) const { return begins_[index(r)]; }
   [[nodiscard]] std::int64_t columns(std::int64_t r) const { return columns_[index(r)]; }
   [[nodiscard]] std::int64_t rows(std::int64_t r) const { return rows_[index(r)]; }
 
-  /// `values` [m, ...] of all ranks, padded: [W, longest, ...].
+  /// Gathers `values` [m, ...] of all ranks, padded to [W, longest, ...].
   [[nodiscard]] at::Tensor gather(const at::Tensor& values) const {
     return size_ == 1 ? values.unsqueeze(0) : ranks_.all_gather(pad(values));
   }
 
-  /// Calls `visit(rank, block)` for the block [m, D] of every rank. In the ring form the next one
-  /// is on its way meanwhile.
+  /// Calls `visit(rank, block)` for the block [m, D] of every rank. The ring form receives the next
+  /// block during the call.
   template <class Visit>
   void for_each(const at::Tensor& y, const Visit& visit) const {
     if (size_ == 1) {
@@ -100,8 +103,9 @@ class ColumnBlocks {
     }
   }
 
-  /// The same, and what `visit(rank, block, sum)` adds on all ranks to `sum` [m, D], zeros of
-  /// `where`, comes back for this rank's block. In the ring form the sums travel with the blocks.
+  /// Calls `visit(rank, block, sum)` likewise, with a `sum` [m, D] that starts as zeros with
+  /// options `where`. Returns the sum over all ranks of what they added for this rank's block. The
+  /// ring form passes the sums around together with the blocks.
   template <class Visit>
   [[nodiscard]] at::Tensor for_each_and_sum(const at::Tensor& y, const at::TensorOptions& where,
                                             const Visit& visit) const {

@@ -15,12 +15,12 @@
 
 namespace contrapunto::detail {
 
-/// Embeddings checked and brought to one dtype: float32, or float64 where x is float64. Autocast is
-/// off while it lives.
+/// Checked embeddings, converted to one dtype: float64 if x is float64, otherwise float32. Autocast
+/// is off during the lifetime of the object.
 class LossInputs {
  public:
-  /// Raises in the name of `loss` unless x and y are [B, D] alike, the scale is one number, and
-  /// negatives and group ids fit.
+  /// Raises, with `loss` in the message, unless x and y have the same shape [B, D], the scale is a
+  /// single number, and the negatives and group ids fit.
   [[nodiscard]] LossInputs(const Embeddings& e, std::string_view loss) {
     check(e, loss);
     x = at_least_float32(e.x);
@@ -35,11 +35,11 @@ class LossInputs {
   }
 
   at::Tensor x, y;              ///< [B, D]
-  at::Tensor scale;             ///< The one number, in the shape it came in.
-  at::Tensor negatives;         ///< [M, D]; undefined without.
-  at::Tensor candidates;        ///< [B + M, D]: what the rows of x may choose from.
+  at::Tensor scale;             ///< A single number, in its original shape.
+  at::Tensor negatives;         ///< [M, D]; undefined if there are none.
+  at::Tensor candidates;        ///< [B + M, D]: the candidates for the rows of x.
   at::Tensor row_groups;        ///< int64 [B]; undefined without group ids.
-  at::Tensor candidate_groups;  ///< int64 [B + M]; undefined likewise.
+  at::Tensor candidate_groups;  ///< int64 [B + M]; undefined without group ids.
 
  private:
   static void check(const Embeddings& e, std::string_view loss) {
@@ -47,7 +47,7 @@ class LossInputs {
                 ": embeddings x, y and scale must all be set");
     TORCH_CHECK(e.x.dim() == 2 && e.x.sizes() == e.y.sizes(), loss, ": embeddings x ", e.x.sizes(),
                 " and y ", e.y.sizes(),
-                " must have one shape [B, D]; row i of x belongs to row i of y");
+                " must have the same shape [B, D]; row i of x belongs to row i of y");
     TORCH_CHECK(e.scale.numel() == 1, loss, ": scale ", e.scale.sizes(), " must be one number");
     if (e.negatives)
       TORCH_CHECK(e.negatives->dim() == 2 && e.negatives->size(1) == e.x.size(1), loss,
@@ -57,27 +57,26 @@ class LossInputs {
       TORCH_CHECK(e.group_ids->scalar_type() == at::kLong && e.group_ids->dim() == 1 &&
                       e.group_ids->size(0) == e.x.size(0),
                   loss, ": group_ids ", e.group_ids->scalar_type(), " ", e.group_ids->sizes(),
-                  " must be int64 [B], x is ", e.x.sizes());
+                  " must be int64 [B], but x is ", e.x.sizes());
     if (e.group_ids && e.negatives)
       TORCH_CHECK(e.negative_group_ids && e.negative_group_ids->scalar_type() == at::kLong &&
                       e.negative_group_ids->dim() == 1 &&
                       e.negative_group_ids->size(0) == e.negatives->size(0),
-                  loss,
-                  ": with group_ids the negatives need theirs: set negative_group_ids, int64 [M]");
+                  loss, ": negatives also need group ids; set negative_group_ids, int64 [M]");
   }
 
   NoAutocast no_autocast_;
 };
 
-/// Raises for what the plain losses do not take: an empty batch, negatives and group ids.
+/// Raises for inputs that the plain losses do not support: an empty batch, negatives and group ids.
 inline void check_plain(const Embeddings& e, std::string_view loss) {
-  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty, x is ", e.x.sizes());
+  TORCH_CHECK(e.x.size(0) > 0, loss, ": the batch is empty; x is ", e.x.sizes());
   TORCH_CHECK(!e.negatives && !e.group_ids, loss,
-              ": this plain form takes no negatives and no group_ids; use Tiled", loss);
+              ": the plain form takes no negatives and no group_ids; use Tiled", loss);
 }
 
-/// scale * x y^T, [B, B]. The scale is multiplied into D columns rather than B: fewer products, and
-/// no second [B, B] tensor.
+/// Returns scale * x y^T, [B, B]. The scale is applied to x [B, D] rather than to the product,
+/// which needs fewer multiplications and no second [B, B] tensor.
 [[nodiscard]] inline at::Tensor similarity_logits(const LossInputs& in) {
   return (in.x * in.scale).mm(in.y.t());
 }

@@ -4,12 +4,12 @@
 
 namespace contrapunto::detail {
 
-/// What the library's own tests change about tiles; nobody else has a reason to.
+/// Settings that only the library's own tests change.
 struct TileTesting {
-  /// Bound on |logit| up to which a row or column cannot underflow; above it the sums are looked
-  /// at, for which the host waits.
+  /// Bound on |logit| up to which the sum of a row or column cannot underflow. Above it the sums
+  /// are checked, and the host waits for the result.
   double safe_bound = 80.0;
-  /// Computes on the CPU what CUDA would, rounding included; it only costs time.
+  /// Runs the CUDA formulation on the CPU, including its rounding. It only costs time.
   bool emulate_cuda_rounding = false;
 };
 

@@ -28,20 +28,20 @@
 
 namespace contrapunto::detail {
 
-/// Sums of exp(logit) over rows and columns, filled tile by tile. With `fixed` they are taken
-/// relative to one `offset`, so that one exponential per pair serves both; otherwise each row and
-/// column keeps its running maximum.
+/// Sums of exp(logit) over rows and columns, accumulated tile by tile. With `fixed` all sums use
+/// the same `offset`, so that one exponential per pair serves both. Otherwise each row and column
+/// keeps its running maximum.
 struct ExpSums {
   bool fixed = true;
   double offset = 0.0;
   at::Tensor rows;        ///< [n]
-  at::Tensor columns;     ///< [m]; undefined when columns are not asked for.
-  at::Tensor positives;   ///< [n], logits of the positives; undefined when not asked for.
-  at::Tensor row_maxima;  ///< [n], running maxima; with `fixed` undefined.
+  at::Tensor columns;     ///< [m]; undefined if columns are not requested.
+  at::Tensor positives;   ///< [n], logits of the positives; undefined if not requested.
+  at::Tensor row_maxima;  ///< [n], running maxima; undefined with `fixed`.
   at::Tensor column_maxima;
 
-  /// Logarithms of the sums, float64: a float32 would round away what the loss is made of, their
-  /// difference to the logits of the positives.
+  /// Logarithms of the sums, in float64. The loss is their difference to the logits of the
+  /// positives, which float32 would round away.
   [[nodiscard]] at::Tensor log_rows() const { return log_of(rows, row_maxima); }
   [[nodiscard]] at::Tensor log_columns() const { return log_of(columns, column_maxima); }
 
@@ -57,7 +57,7 @@ struct ExpSums {
   ExpSums sums{fixed, offset, at::zeros({rows}, where), {}, {}, {}, {}};
   if (want_columns) sums.columns = at::zeros({columns}, where);
   if (!fixed) {
-    // A finite start: nothing is larger in magnitude, and differences of it stay finite.
+    // A finite start value keeps all differences finite.
     const double lowest = -1e30;
     sums.row_maxima = at::full({rows}, lowest, where);
     if (want_columns) sums.column_maxima = at::full({columns}, lowest, where);
@@ -65,7 +65,7 @@ struct ExpSums {
   return sums;
 }
 
-/// Adds what `exponents` [r, c] contribute along `dim` to running sums relative to running maxima.
+/// Adds `exponents` [r, c] along `dim` to running sums, which are relative to the running maxima.
 inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, const at::Tensor& sums,
                            const at::Tensor& maxima) {
   const auto larger = at::maximum(maxima, exponents.amax(dim));
@@ -73,14 +73,15 @@ inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, const 
   maxima.copy_(larger);
 }
 
-/// Exponentials that a forward left for its backward, in the order of the tiles.
+/// Exponentials that the forward keeps for the backward, in the order of the tiles.
 struct KeptTiles {
   double bytes_left = 0.0;
   std::vector<at::Tensor> tiles;
-  std::size_t next = 0;  ///< Of the tiles, for the backward.
+  std::size_t next = 0;  ///< Index of the next tile in the backward.
 
-  /// Memory for the exponentials of `tile`; undefined when none is left. They are rounded to bf16
-  /// where the gradients made of them will be. fp16 has not the range.
+  /// Allocates memory for the exponentials of `tile`. Returns an undefined tensor if no memory is
+  /// left. The exponentials are stored in bf16 if the gradients computed from them are bf16. The
+  /// range of fp16 is too small.
   [[nodiscard]] at::Tensor place_for(const Tile& tile) {
     const bool rounded = tile.column_block.scalar_type() == at::kBFloat16;
     const auto where =
@@ -91,12 +92,12 @@ struct KeptTiles {
     return tiles.emplace_back(at::empty(tile.products.sizes(), where));
   }
 
-  /// The exponentials of the next tile; undefined when they were not kept.
+  /// Returns the exponentials of the next tile; undefined if they were not kept.
   [[nodiscard]] at::Tensor take() { return next < tiles.size() ? tiles[next++] : at::Tensor(); }
 };
 
 /// Adds the block y [m, D] to `sums`, whose columns are those of the block. With `upper` x and y
-/// are one, only half of the tiles are made, and `sums.rows` receives both halves.
+/// are the same tensor: only half of the tiles are computed, and `sums.rows` receives both halves.
 inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                              const PairBlock& block, const TileOptions& options, bool upper,
                              ExpSums& sums, KeptTiles* kept) {
@@ -115,7 +116,7 @@ inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at:
                        sums.column_maxima.narrow(0, tile.column, tile.columns));
       return;
     }
-    // The other half of a symmetric matrix is what its columns add to the rows.
+    // In a symmetric matrix the column sums of a tile are row sums of the mirrored tile.
     at::Tensor columns;
     if (sums.columns.defined()) columns = sums.columns.narrow(0, tile.column, tile.columns);
     if (upper && tile.column != tile.row) columns = sums.rows.narrow(0, tile.column, tile.columns);
@@ -124,21 +125,23 @@ inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at:
   });
 }
 
-/// How much each row and column weighs in the gradient of the logits.
+/// Weights of each row and column in the gradient of the logits.
 struct GradientWeights {
   bool fixed = true;
   double offset = 0.0;
-  // fixed: dL/d(logarithm) over the sum; else dL/d(logarithm) and the logarithm itself.
+  // With `fixed`: dL/d(logarithm) divided by the sum. Otherwise: dL/d(logarithm), and the logarithm
+  // itself.
   at::Tensor rows, log_rows;        // [n]
-  at::Tensor columns, log_columns;  // [m]; undefined where columns have no gradient
+  at::Tensor columns, log_columns;  // [m]; undefined if columns have no gradient
 };
 
-/// Adds the gradients of a block: `dx` [n, D] without the factor `scale`, `dy` [m, D] with it,
-/// which must come as zeros; an undefined `dy` is not asked for. The positives, whose weight is
-/// near one where all others are small, are left to the caller as their gradients `at_positives`
-/// [n], so that nothing rounds them. With `upper` `dx` receives everything, without the factor, and
-/// weights of columns are those of the rows. `magnitude` [], where defined, is what the weights
-/// were divided by; `dy` gets it back, `dx` and `at_positives` are left to the caller.
+/// Adds the gradients of a block: to `dx` [n, D] without the factor `scale`, and to `dy` [m, D]
+/// with it. `dy` must start as zeros; if it is undefined, it is not computed. The positives have
+/// weights near one while all others are small. Their gradients are therefore returned unrounded in
+/// `at_positives` [n] and are added by the caller. With `upper` `dx` receives all gradients,
+/// without the factor, and the weights of the columns are those of the rows. `magnitude` [], if
+/// defined, is the divisor of the weights. This function multiplies `dy` by it; the caller
+/// multiplies `dx` and `at_positives`.
 inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                           const PairBlock& block, const TileOptions& options, bool upper,
                           const GradientWeights& weights, const at::Tensor& magnitude,
@@ -192,9 +195,9 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
   if (magnitude.defined()) dy.mul_(magnitude);
 }
 
-/// Divisor for the row and column weights, []: max |weight| / gradient_factor. It bounds the 16-bit
-/// gradient tile by 2 * gradient_factor for any loss scale or batch size. Undefined when nothing is
-/// rounded.
+/// Returns the divisor for the row and column weights, []: max |weight| / gradient_factor. It
+/// bounds the 16-bit gradient tile by 2 * gradient_factor for any loss scale or batch size. It is
+/// undefined if nothing is rounded.
 [[nodiscard]] inline at::Tensor gradient_magnitude(const at::Tensor& x, const TileOptions& options,
                                                    const at::Tensor& rows,
                                                    const at::Tensor& columns) {
@@ -202,48 +205,53 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
   if (products == rows.scalar_type()) return {};
   auto all = at::cat({rows.flatten(), at::zeros({1}, rows.options())});
   if (columns.defined()) all = at::cat({all, columns.flatten()});
-  // Avoids division by zero; NaN passes through.
+  // The lower bound avoids a division by zero. NaN passes through.
   return all.abs().max().clamp_min(1e-30).div_(gradient_factor(products));
 }
 
-/// The offset for which exp(logit - offset) summed over `pairs` pairs cannot overflow float32 while
-/// logits stay within +-`bound`, and underflows as late as that allows.
+/// Returns the offset for which the sum of exp(logit - offset) over `pairs` pairs cannot overflow
+/// float32 while the logits are within +-`bound`. It is the smallest such offset, so that sums
+/// underflow as late as possible.
 [[nodiscard]] inline double safe_offset(double bound, double pairs) {
   return std::max(0.0, bound + std::log(std::max(1.0, pairs)) - 85.0);
 }
 
-/// Sums below this have lost digits, or all of them.
+/// Sums below this value have lost digits or underflowed to 0.
 inline constexpr double kSmallestSum = 1e-37;
 
-/// Counts sums that under- or overflowed. NaN is not counted: it was already in the features.
+/// Counts the sums that underflowed or overflowed. NaN is not counted because it comes from the
+/// features.
 [[nodiscard]] inline at::Tensor broken_sums(const at::Tensor& sums) {
   return (sums < kSmallestSum).logical_or_(sums == std::numeric_limits<double>::infinity()).sum();
 }
 
-/// What `tiled_logsumexp` is asked for.
+/// The request to `tiled_logsumexp`.
 struct LogSumExpRequest {
-  at::Tensor row_keys = {};     ///< int64 [n]; with `column_keys`, pairs of one key do not count.
+  at::Tensor row_keys = {};     ///< int64 [n]; used with `column_keys`. Pairs with equal keys are
+                                ///< excluded.
   at::Tensor column_keys = {};  ///< int64 [m]
-  /// Row i belongs to column i + positive of this rank's columns; other than 0 without `columns`.
+  /// Row i belongs to column i + positive of this rank's columns; it may be nonzero only if
+  /// `columns` is false.
   std::int64_t positive = 0;
-  bool columns = true;  ///< Also the sums over rows.
-  bool ring = false;    ///< Blocks of columns travel, and never are all in one place.
+  bool columns = true;  ///< Also compute the sums over rows.
+  bool ring = false;    ///< Pass the blocks of columns around the ring instead of gathering them.
 };
 
-/// What it returns.
+/// The result of `tiled_logsumexp`.
 struct LogSumExp {
   at::Tensor rows;         ///< [n], float64
-  at::Tensor columns;      ///< [n], float64; undefined when they were not asked for.
+  at::Tensor columns;      ///< [n], float64; undefined if not requested.
   at::Tensor positives;    ///< [n], float64: scale * <x_i, y_i>.
   std::int64_t pairs = 0;  ///< Rows of all ranks.
 };
 
-/// log sum exp of scale * x y^T over each row and, for the first n columns, over each column, as
-/// functions of x [n, D], y [m, D] and scale [] with gradients; m >= n, row i belongs to column i
-/// (plus `positive`), the other columns are candidates for the rows only. Over ranks x holds this
-/// rank's rows, and the columns are those of all ranks; the gradients that come back are those of
-/// the sum over ranks of what the ranks make of their results, the scale's to be summed over ranks
-/// still. Neither direction builds more of the matrix than a tile.
+/// Computes the log-sum-exp of scale * x y^T over each row and, for the first n columns, over each
+/// column, as differentiable functions of x [n, D], y [m, D] and scale [], where m >= n. Row i
+/// belongs to column i (plus `positive`). The other columns are candidates for the rows only. With
+/// several ranks x holds this rank's rows, and the columns are those of all ranks. The returned
+/// gradients are those of the sum over ranks of the ranks' losses, except that the gradient of the
+/// scale still has to be summed over ranks. Neither the forward nor the backward holds more of the
+/// matrix than one tile.
 [[nodiscard]] inline LogSumExp tiled_logsumexp(const at::Tensor& x_in, const at::Tensor& y_in,
                                                const at::Tensor& scale_in,
                                                const LogSumExpRequest& request,
@@ -276,9 +284,9 @@ struct LogSumExp {
     const double offset =
         safe_offset(bound, static_cast<double>(std::max(blocks.total(), blocks.all_rows())));
     const auto kept = std::make_shared<KeptTiles>();
-    at::Tensor keys;  // of the columns of all ranks
+    at::Tensor keys;  // Keys of the columns of all ranks.
     if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
-    at::Tensor positives;  // where they are not left to the products
+    at::Tensor positives;  // Logits, if computed apart from the products.
     if (goes_the_way_of_cuda(x, tiles))
       positives = row_products(x, y.narrow(0, request.positive, n)) * scale;
     const auto pair_block = [request, keys, positives, rank, size = ranks.size()](
@@ -324,7 +332,7 @@ struct LogSumExp {
       broken = shared.narrow(0, shared.size(0) - 1, 1);
     }
     if (look && sums.columns.defined())
-      for (std::int64_t r = 0; r < ranks.size(); ++r)  // only columns that belong to a row
+      for (std::int64_t r = 0; r < ranks.size(); ++r)  // Only columns with a positive row.
         broken = broken + broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
     at::Tensor log_columns;
     if (look && broken.item<double>() > 0.0) {
@@ -342,7 +350,8 @@ struct LogSumExp {
     outputs.push_back(sums.positives.to(at::kDouble));
     if (request.columns) outputs.push_back(log_columns.narrow(0, begin, n).clone());
 
-    // Constant columns of one process need no gradient; those of others are theirs to judge.
+    // With one process, constant columns need no gradient. With several ranks the columns of other
+    // ranks may need one.
     const bool want_dy = several || y_in.requires_grad();
     gradient = [=, tiles_of = tiles, columns_wanted = request.columns, positive = request.positive](
                    const std::vector<at::Tensor>&,
@@ -374,7 +383,7 @@ struct LogSumExp {
               const auto count = block.size(0);
               const auto wanted = column_gradients[several ? owner : 0].narrow(0, 0, count);
               const auto first = blocks.begin(owner);
-              // Candidates that no row belongs to have no gradient, and any sum.
+              // Candidates without a positive row have no gradient, whatever their sum.
               weights.columns =
                   sums.fixed ? wanted / sums.columns.narrow(0, first, count).clamp_min(kSmallestSum)
                              : wanted;
@@ -400,9 +409,9 @@ struct LogSumExp {
   return {outputs[0], request.columns ? outputs[2] : at::Tensor(), outputs[1], pairs};
 }
 
-/// log sum exp of scale * x x^T over each row of x [n, D] without the row itself, [n], with
-/// gradients. The matrix is symmetric, so half of its tiles are made. For n == 1
-/// there is nothing to sum, and the result is -inf. float64.
+/// Computes the log-sum-exp of scale * x x^T over each row of x [n, D], without the row itself, as
+/// a differentiable float64 tensor [n]. The matrix is symmetric, so only half of its tiles are
+/// computed. For n == 1 the sum is empty and the result is -inf.
 [[nodiscard]] inline at::Tensor tiled_self_logsumexp(const at::Tensor& x_in,
                                                      const at::Tensor& scale_in,
                                                      const TileOptions& tiles) {
@@ -435,7 +444,7 @@ struct LogSumExp {
     outputs.push_back(log_rows);
     gradient = [=](const std::vector<at::Tensor>&,
                    const std::vector<at::Tensor>& gradients) -> std::vector<at::Tensor> {
-      // Pairs stand in both triangles: the gradient of a pair is the sum of both.
+      // Each pair occurs in both triangles, so its gradient is the sum of both.
       GradientWeights weights{sums.fixed, sums.offset, {}, {}, {}, {}};
       auto row_gradient = gradients[0].to(kind);
       const auto magnitude = gradient_magnitude(x, tiles, row_gradient, {});

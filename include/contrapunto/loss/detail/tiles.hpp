@@ -17,32 +17,33 @@
 
 namespace contrapunto::detail {
 
-/// What a block of columns is to the rows: where its positives are, and which pairs do not count.
+/// The relation of a block of columns to the rows: its positives and the excluded pairs.
 struct PairBlock {
   static constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min() / 4;
 
-  std::int64_t positive = kNone;    ///< Row i belongs to column i + positive; kNone: none does.
-  bool drop_positive = false;       ///< Those pairs do not count: each row's own copy.
-  at::Tensor row_keys = {};         ///< int64 [n]; pairs of one key count only as positives.
-  at::Tensor column_keys = {};      ///< int64 [m]; both or none.
-  at::Tensor positive_logits = {};  ///< [n], in place of what the product gives; may be undefined.
+  std::int64_t positive = kNone;    ///< Row i belongs to column i + positive; kNone: no row does.
+  bool drop_positive = false;       ///< Exclude these pairs, which are each row's own copy.
+  at::Tensor row_keys = {};         ///< int64 [n]; pairs with equal keys count only as positives.
+  at::Tensor column_keys = {};      ///< int64 [m]; set both or neither.
+  at::Tensor positive_logits = {};  ///< [n], replaces the logits from the product; may be
+                                    ///< undefined.
 };
 
-/// float32, or float64 where the features are.
+/// Returns float64 for float64 features and float32 otherwise.
 [[nodiscard]] inline at::ScalarType sum_dtype(const at::Tensor& features) {
   return features.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-/// True for the CUDA formulation: multiply unscaled features, then scale the float32 product, and
-/// compute the positives apart. Scaling first would round 16-bit features twice; in the kernel the
-/// scale is free. The CPU does not round, so it scales x (B D numbers) rather than the logits
-/// (B B).
+/// Returns whether to use the CUDA formulation: multiply unscaled features, scale the float32
+/// product, and compute the positives separately. Scaling first would round 16-bit features twice,
+/// and the kernel applies the scale at no cost. The CPU does not round, so it scales x (B D
+/// numbers) rather than the logits (B B numbers).
 [[nodiscard]] inline bool goes_the_way_of_cuda(const at::Tensor& features,
                                                const TileOptions& options) {
   return features.is_cuda() || options.testing.emulate_cuda_rounding;
 }
 
-/// What the factors of the products are rounded to.
+/// Returns the dtype to which the factors of the matrix products are rounded.
 [[nodiscard]] inline at::ScalarType product_dtype(const at::Tensor& features,
                                                   const TileOptions& options) {
   const auto kind = sum_dtype(features);
@@ -50,13 +51,15 @@ struct PairBlock {
                                                                        : kind;
 }
 
-/// What gradients of logits that are at most 2 are multiplied with, so that 16 bit hold the small
-/// ones: fp16 ends at 65504, and below 6e-8 it has nothing. bf16 has the exponents of float32.
+/// Returns the factor by which gradients of logits, which are at most 2, are multiplied so that 16
+/// bits can represent the small ones. The largest fp16 number is 65504 and the smallest is about
+/// 6e-8. bf16 has the exponent range of float32.
 [[nodiscard]] inline double gradient_factor(at::ScalarType products) {
   return products == at::kHalf ? 16384.0 : 1.0;
 }
 
-/// <x_i, y_i> for each row, [n], in the dtype of x, without a product matrix or a copy of both.
+/// Returns <x_i, y_i> for each row, [n], in the dtype of x, without a product matrix or full copies
+/// of x and y.
 [[nodiscard]] inline at::Tensor row_products(const at::Tensor& x, const at::Tensor& y) {
   constexpr std::int64_t kRows = 8192;
   auto products = at::empty({x.size(0)}, x.options().requires_grad(false));
@@ -67,26 +70,27 @@ struct PairBlock {
   return products;
 }
 
-/// A rectangle of pairs, and the memory its logits are in.
+/// A rectangle of pairs and the memory for its logits.
 struct Tile {
   std::int64_t row, rows, column, columns;
-  at::Tensor products;      ///< [rows, columns]; `multiply` fills it, visitors may overwrite it.
-  at::Tensor scale;         ///< logits = scale * products; undefined: the products are the logits.
-  at::Tensor row_block;     ///< [rows, D], factor of the products: x, or scale * x.
-  at::Tensor column_block;  ///< [columns, D], the other one: y.
+  at::Tensor products;   ///< [rows, columns]; filled by `multiply`, and visitors may overwrite it.
+  at::Tensor scale;      ///< logits = scale * products; if undefined, the products are the logits.
+  at::Tensor row_block;  ///< [rows, D], the left factor of the product: x or scale * x.
+  at::Tensor column_block;  ///< [columns, D], the right factor: y.
   TilePairs pairs;
-  std::int64_t first;  ///< Row of the first of the positives within the block.
+  std::int64_t first;  ///< Row index of the first positive in this tile.
 };
 
-/// Calls `visit(tile)` for all tiles of x [n, D] against y [m, D], strip of rows after strip. With
-/// `upper`, for those only that touch or lie above the diagonal: x and y are one.
+/// Calls `visit(tile)` for all tiles of x [n, D] against y [m, D], one strip of rows after another.
+/// With `upper` x and y are the same tensor, and only the tiles on or above the diagonal are
+/// visited. Raises for negative tile sizes and for an unsupported matmul_dtype.
 template <class Visit>
 void for_each_tile(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
                    const PairBlock& block, const TileOptions& options, bool upper,
                    const Visit& visit) {
   TORCH_CHECK(options.rows >= 0 && options.columns >= 0, "TileOptions: rows (", options.rows,
               ") and columns (", options.columns,
-              ") must be positive, or 0 for what suits the device");
+              ") must be positive, or 0 for the default of the device");
   TORCH_CHECK(options.matmul_dtype == at::kFloat || options.matmul_dtype == at::kBFloat16 ||
                   options.matmul_dtype == at::kHalf,
               "TileOptions: matmul_dtype is ", options.matmul_dtype,
@@ -139,13 +143,13 @@ void for_each_tile(const at::Tensor& x, const at::Tensor& y, const at::Tensor& s
   }
 }
 
-/// Fills in the products of a tile.
+/// Computes the products of a tile.
 inline void multiply(Tile& tile) {
   wide_mm_out(tile.products, tile.row_block, tile.column_block.t());
 }
 
-/// Where gradients of the logits of tiles are put: in place of the products, or, for products of 16
-/// bit, in memory of their own.
+/// Allocates the gradients of the logits of tiles: in place of the products or, for 16-bit
+/// products, in separate memory.
 class GradientTiles {
  public:
   [[nodiscard]] at::Tensor of(const Tile& tile) {

@@ -13,12 +13,13 @@
 
 namespace contrapunto::detail {
 
-/// Whether LibTorch multiplies these into float32 by itself: 16-bit factors on CUDA.
+/// Returns whether LibTorch itself multiplies these factors into a float32 result, as for 16-bit
+/// factors on CUDA.
 [[nodiscard]] inline bool multiplies_wide(const at::Tensor& out, const at::Tensor& factor) {
   return factor.is_cuda() && out.scalar_type() != factor.scalar_type();
 }
 
-/// out = a b; factors of 16 bit are multiplied and added up in the float32 of `out`.
+/// Computes out = a b. 16-bit factors are multiplied and accumulated in the float32 of `out`.
 inline void wide_mm_out(at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
   const auto kind = out.scalar_type();
   if (multiplies_wide(out, a))
@@ -27,7 +28,7 @@ inline void wide_mm_out(at::Tensor& out, const at::Tensor& a, const at::Tensor& 
     at::mm_out(out, a.to(kind), b.to(kind));
 }
 
-/// sum += a b, likewise.
+/// Computes sum += a b in the same way.
 inline void add_wide_mm_(at::Tensor sum, const at::Tensor& a, const at::Tensor& b) {
   const auto kind = sum.scalar_type();
   if (!multiplies_wide(sum, a)) {
@@ -35,8 +36,8 @@ inline void add_wide_mm_(at::Tensor sum, const at::Tensor& a, const at::Tensor& 
     return;
   }
 #if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11
-  // Earlier ones want the dtype of the factors in the sum as well. A single row is taken for a bias
-  // of that dtype.
+  // Earlier versions require the sum to have the dtype of the factors. LibTorch treats a single row
+  // as a bias of that dtype.
   if (sum.size(0) > 1) {
     at::addmm_out(sum, sum, a, b, kind);
     return;

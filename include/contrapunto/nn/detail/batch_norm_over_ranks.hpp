@@ -20,16 +20,17 @@
 
 namespace contrapunto::detail {
 
-/// A batch normalized by the statistics of all ranks.
+/// A batch that is normalized by the statistics of all ranks.
 struct NormalizedBatch {
-  at::Tensor output;             ///< In the dtype and memory format of the input.
+  at::Tensor output;             ///< Has the dtype and memory format of the input.
   at::Tensor mean;               ///< [C], float64, the same bits on every rank.
   at::Tensor unbiased_variance;  ///< [C], float64, the same bits on every rank.
 };
 
-/// Batch norm in training over the batches [B_r, C, ...] of all ranks, which may be uneven, and
-/// empty on some. `weight` and `bias` [C] have the dtype to compute in. Gradients of x are those of
-/// the sum over ranks, those of weight and bias are to be summed still. The backward is collective.
+/// Computes batch norm in training over the batches [B_r, C, ...] of all ranks, which may be uneven
+/// and may be empty on some ranks. `weight` and `bias` [C] have the dtype of the computation.
+/// Gradients of x are those of the sum over ranks; gradients of weight and bias still have to be
+/// summed over ranks. The backward is collective.
 [[nodiscard]] inline NormalizedBatch normalize_over_ranks(const at::Tensor& x_in,
                                                           const at::Tensor& weight_in,
                                                           const at::Tensor& bias_in, double eps,
@@ -48,11 +49,11 @@ struct NormalizedBatch {
     shape[1] = channels;
     const auto per_channel = [shape](const at::Tensor& t) { return t.view(shape); };
 
-    // Sums of squares around each rank's own mean, put together in float64: nothing cancels. What
-    // rounding took from that mean is the mean of what is left.
+    // Sums of squares around each rank's own mean, combined in float64, avoid cancellation. The
+    // mean of the centered values is the rounding error of that mean.
     const auto count = static_cast<double>(x.numel()) / static_cast<double>(channels);
     const auto center = x.sum(others, /*keepdim=*/false, dtype) / std::max(count, 1.0);
-    auto centered = x - per_channel(center);  // in the wider dtype
+    auto centered = x - per_channel(center);  // In the wider dtype.
     const auto left = centered.sum(others).to(at::kDouble) / std::max(count, 1.0);
     const auto own =
         at::cat({at::full({1}, count, left.options()), center + left,
@@ -87,7 +88,8 @@ struct NormalizedBatch {
       auto shared = at::cat({dbias, dweight});
       ranks.all_reduce_sum_(shared);
       shared = shared / total.to(dtype);
-      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), unit the normalized input.
+      // dx = slope * (dy - mean of dy - unit * mean of dy * unit), where unit is the normalized
+      // input.
       const auto along = slope * inverse * shared.narrow(0, channels, channels);
       const auto constant = -slope * shared.narrow(0, 0, channels);
       auto dx = at::addcmul(per_channel(constant), dy, per_channel(slope));

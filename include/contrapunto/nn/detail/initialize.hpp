@@ -11,20 +11,20 @@
 
 namespace contrapunto::detail {
 
-/// New tensor of N(0, std^2). On the meta device only the shape is made.
+/// Returns a new tensor of N(0, std^2). On the meta device only the shape is created.
 inline at::Tensor normal_tensor(at::IntArrayRef sizes, double std,
                                 const at::TensorOptions& tensor_options) {
   return at::empty(sizes, tensor_options).normal_(0.0, std);
 }
 
-/// New tensor of U(-bound, bound).
+/// Returns a new tensor of U(-bound, bound).
 inline at::Tensor uniform_tensor(at::IntArrayRef sizes, double bound,
                                  const at::TensorOptions& tensor_options) {
   return at::empty(sizes, tensor_options).uniform_(-bound, bound);
 }
 
-/// New tensor of std * z with z from N(0, 1) cut to [-2, 2], by inversion of its distribution.
-/// Its deviation is 0.88 std.
+/// Returns a new tensor of std * z with z from N(0, 1) truncated to [-2, 2], by inversion of its
+/// distribution. Its standard deviation is 0.88 std.
 inline at::Tensor truncated_normal_tensor(at::IntArrayRef sizes, double std,
                                           const at::TensorOptions& tensor_options) {
   const double mass = std::erf(2.0 / std::numbers::sqrt2);
@@ -34,7 +34,8 @@ inline at::Tensor truncated_normal_tensor(at::IntArrayRef sizes, double std,
       .mul_(std * std::numbers::sqrt2);
 }
 
-/// Bound of the uniform distribution that torch.nn.Linear and Conv2d draw weight and bias from.
+/// Returns the bound of the uniform distribution of torch.nn.Linear's and Conv2d's weights and
+/// biases.
 inline double default_bound(std::int64_t fan_in) {
   return 1.0 / std::sqrt(static_cast<double>(fan_in));
 }

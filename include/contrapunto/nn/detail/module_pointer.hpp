@@ -11,14 +11,14 @@
 
 namespace contrapunto::detail {
 
-/// A holder that TORCH_MODULE makes.
+/// A module holder made by TORCH_MODULE.
 template <class T>
 concept ModuleHolder = std::is_base_of_v<torch::nn::Module, typename T::ContainedType> &&
     requires(const T& holder) {
   { holder.ptr() } -> std::convertible_to<std::shared_ptr<torch::nn::Module>>;
 };
 
-/// Owns a module whose type was forgotten, with the pointer syntax of LibTorch's holders.
+/// Owns a module of erased type, with the pointer syntax of LibTorch's holders.
 class ModulePointer {
  public:
   ModulePointer() = default;

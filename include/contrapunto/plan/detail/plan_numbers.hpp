@@ -10,12 +10,12 @@
 
 namespace contrapunto::detail {
 
-/// 151277313 as "151.3 M".
+/// Formats 151277313 as "151.3 M".
 [[nodiscard]] inline std::string in_millions(std::int64_t count) {
   return with_decimals(static_cast<double>(count) / 1e6, 1) + " M";
 }
 
-/// `part` of `whole` as a number between 0 and 1; 0 of nothing.
+/// Returns `part` / `whole`, or 0 if `whole` is 0.
 [[nodiscard]] inline double fraction_of(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
 }

@@ -17,7 +17,7 @@
 #include "contrapunto/plan/detail/plan_numbers.hpp"
 #include "contrapunto/plan/run_plan.hpp"
 
-/// RunPlan: what is wrong with a run.
+/// RunPlan: the checks for problems of a run.
 namespace contrapunto {
 
 namespace detail {
@@ -27,7 +27,7 @@ namespace detail {
   return text.find(word) != std::string::npos;
 }
 
-/// Which activation the weights were trained with, as far as their facts or their name tell.
+/// Returns whether the weights were trained with QuickGELU, as far as their facts or name tell.
 [[nodiscard]] inline std::optional<bool> trained_with_quick_gelu(const WeightsFacts& weights) {
   if (weights.quick_gelu) return weights.quick_gelu;
   if (mentions(weights.name, "quickgelu") || mentions(weights.name, "openai")) return true;
@@ -67,8 +67,8 @@ inline void RunPlan::find_data_faults(std::vector<PlanFinding>& found) const {
                       "batch_size is " + with_commas(batch) + "; set batch_size to at least 2");
   if (batch == 1)
     detail::add_error(found,
-                      "batch_size is 1, so no sample has a negative to be told from and a "
-                      "contrastive loss teaches nothing; set batch_size to at least 2");
+                      "batch_size is 1, so no sample has a negative and a "
+                      "contrastive loss cannot learn anything; set batch_size to at least 2");
   if (samples >= 1 && batch > samples)
     detail::add_error(found, "the batch of " + with_commas(batch) +
                                  " is larger than the data set of " + with_commas(samples) +
@@ -135,12 +135,12 @@ inline void RunPlan::find_model_faults(std::vector<PlanFinding>& found) const {
   if (const auto theirs = detail::trained_with_quick_gelu(weights_);
       !weights_.name.empty() && theirs && model_->quick_gelu && *theirs != *model_->quick_gelu)
     detail::add_error(
-        found, "the weights '" + weights_.name + "' were trained with " +
-                   (*theirs ? "QuickGELU" : "GELU") + " but the model " + model_->name + " uses " +
-                   (*model_->quick_gelu ? "QuickGELU" : "GELU") +
-                   "; they would load without an error and be much worse. Choose the model " +
-                   (*theirs ? "with" : "without") +
-                   " QuickGELU (OpenCLIP's names end in -quickgelu)");
+        found,
+        "the weights '" + weights_.name + "' were trained with " +
+            (*theirs ? "QuickGELU" : "GELU") + " but the model " + model_->name + " uses " +
+            (*model_->quick_gelu ? "QuickGELU" : "GELU") +
+            "; they would load without an error but give much worse results. Choose the model " +
+            (*theirs ? "with" : "without") + " QuickGELU (OpenCLIP's names end in -quickgelu)");
   if (!model_->has_local_batch_norm) return;
   if (ranks() > 1)
     detail::add_warning(found,
@@ -161,7 +161,7 @@ inline void RunPlan::find_memory_faults(std::vector<PlanFinding>& found) const {
   const double free = device_.free_bytes;
   const auto samples = samples_in_flight();
   const bool checkpoints = model_ && model_->checkpoints_activations;
-  std::optional<double> bytes_per_sample;  // without checkpoints
+  std::optional<double> bytes_per_sample;  // Without activation checkpointing.
   if (model_ && model_->activation_elements && precision_)
     bytes_per_sample = *model_->activation_elements * precision_->activation_bytes;
 
@@ -169,20 +169,20 @@ inline void RunPlan::find_memory_faults(std::vector<PlanFinding>& found) const {
     detail::add_warning(found,
                         "activations are checkpointed inside the chunks of a step that runs each "
                         "forward pass twice, which costs five forwards a step instead of four; "
-                        "switch the checkpoints off and use smaller chunks instead");
+                        "turn activation checkpointing off and use smaller chunks instead");
   } else if (checkpoints && bytes_per_sample && samples) {
     const double without = fixed + *bytes_per_sample * static_cast<double>(*samples);
     if (without <= 0.9 * free)
       detail::add_warning(found,
                           "activations are checkpointed, which costs four forwards a step instead "
                           "of three, but " +
-                              as_bytes(without) + " are enough without that and " + as_bytes(free) +
-                              " are free; switch the checkpoints off");
+                              as_bytes(without) + " are enough without it and " + as_bytes(free) +
+                              " are free; turn activation checkpointing off");
   }
   if (free <= 0 || needs.total() <= free) return;
   auto message = "the run needs " + std::string(needs.complete() ? "about " : "at least ") +
                  as_bytes(needs.total()) + " per device but " + as_bytes(free) + " are free; ";
-  // A tenth is left for workspaces and fragments.
+  // A tenth is reserved for workspaces and fragmentation.
   const double fit = needs.activations && samples && *needs.activations > 0
                          ? (0.9 * free - fixed) * static_cast<double>(*samples) / *needs.activations
                          : 0.0;

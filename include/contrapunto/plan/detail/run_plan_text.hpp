@@ -13,7 +13,7 @@
 #include "contrapunto/plan/detail/plan_numbers.hpp"
 #include "contrapunto/plan/run_plan.hpp"
 
-/// RunPlan: what follows from the facts, and the table that shows it.
+/// RunPlan: values derived from the facts, and the table that shows them.
 namespace contrapunto {
 
 inline std::optional<std::int64_t> RunPlan::steps_per_epoch() const {
@@ -84,7 +84,7 @@ inline std::string RunPlan::to_string() const {
   if (model_) {
     std::string towers;
     for (const auto& tower : model_->towers) {
-      if (tower.parameters < 50'000 && model_->towers.size() > 1) continue;  // a scale, a bias
+      if (tower.parameters < 50'000 && model_->towers.size() > 1) continue;  // A scale or a bias.
       towers += (towers.empty() ? "" : ", ") + tower.name + " " +
                 detail::in_millions(tower.parameters) +
                 (tower.trainable_parameters == 0 ? " frozen" : "");

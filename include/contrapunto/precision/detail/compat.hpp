@@ -8,8 +8,8 @@
 
 namespace contrapunto::detail {
 
-/// Sets products and convolutions through LibTorch's newer setter, whose arguments are texts in 2.9
-/// and enumerations later.
+/// Sets matrix products and convolutions with LibTorch's newer setter, whose arguments are strings
+/// in 2.9 and enumerations later.
 template <class Backend, class Op, class Precision>
 void set_float32_precision(at::Context& context, void (at::Context::*set)(Backend, Op, Precision),
                            bool allow_tf32) {
@@ -24,12 +24,12 @@ void set_float32_precision(at::Context& context, void (at::Context::*set)(Backen
   }
 }
 
-/// Whether float32 matrix products and convolutions on CUDA may round their inputs to TF32. For the
-/// whole process. The one place that knows LibTorch's versions of this switch.
+/// Sets, for the whole process, whether float32 matrix products and convolutions on CUDA may round
+/// their inputs to TF32. This is the only place that depends on LibTorch's versions of this switch.
 template <class Context = at::Context>
 void set_tf32(bool allow, Context& context = at::globalContext()) {
-  // The old setters set what the new one does and what the old getters compare it with; after the
-  // new one alone the old getters raise, and LibTorch's profiler has called them.
+  // The old setters also set what the new one sets and what the old getters compare with. If only
+  // the new setter is used, the old getters raise, and LibTorch's profiler has called them.
   if constexpr (requires { context.setAllowTF32CuBLAS(allow), context.setAllowTF32CuDNN(allow); }) {
     context.setAllowTF32CuBLAS(allow);
     context.setAllowTF32CuDNN(allow);

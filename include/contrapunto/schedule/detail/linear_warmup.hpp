@@ -10,8 +10,8 @@
 
 namespace contrapunto::detail {
 
-/// (step + 1) / warmup_steps of `peak_lr`: the first step already learns, the last one has the
-/// peak.
+/// Returns (step + 1) / warmup_steps of `peak_lr`: the first step has a rate above 0, and the last
+/// step has the peak rate.
 [[nodiscard]] inline double linear_warmup(double peak_lr, std::int64_t warmup_steps,
                                           std::int64_t step) {
   return peak_lr * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);

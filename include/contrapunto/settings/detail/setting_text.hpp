@@ -15,10 +15,10 @@
 #include <type_traits>
 #include <vector>
 
-/// Values of settings as text: what a command line, a file and a message hold.
+/// Values of settings as text, as used on the command line, in files and in messages.
 namespace contrapunto::detail {
 
-/// The shortest decimal text that reads back as the same number, whatever the locale.
+/// Returns the shortest decimal text that reads back as the same number, in any locale.
 [[nodiscard]] inline std::string number_text(double value) {
   std::array<char, 40> text{};
   char* end = text.data();
@@ -58,7 +58,7 @@ namespace contrapunto::detail {
   return joined(value);
 }
 
-/// A number as TOML writes it: an optional sign, digits that underscores may group.
+/// Reads a number in TOML notation: an optional sign and digits, which underscores may group.
 template <class Number>
 [[nodiscard]] bool read_number(std::string_view text, Number& value) {
   std::string digits(text);
@@ -69,8 +69,7 @@ template <class Number>
   return error == std::errc{} && rest == end;
 }
 
-/// Reads `text` into `value`. Returns what was expected when the text is something else, and
-/// nothing otherwise.
+/// Reads `text` into `value`. Returns nothing on success and otherwise what was expected.
 [[nodiscard]] inline std::string_view read_setting(std::string_view text, bool& value) {
   if (text != "true" && text != "false") return "true or false";
   value = text == "true";

@@ -10,8 +10,8 @@
 
 namespace contrapunto::detail {
 
-/// The values of a model's buffers, such as running statistics, to be put back later. Put them back
-/// only when no graph is left that saved a buffer.
+/// Copies of a model's buffers, such as running statistics, that can be restored later. Restore
+/// them only when no autograd graph that saved a buffer is alive.
 class BufferCopies {
  public:
   [[nodiscard]] explicit BufferCopies(const std::vector<at::Tensor>& buffers) : buffers_(buffers) {

@@ -16,31 +16,31 @@
 
 namespace contrapunto::detail {
 
-/// Samples of a batch that go through an encoder together.
+/// A range of samples of a batch that pass through an encoder together.
 struct Chunk {
-  std::int64_t begin = 0;  ///< Place of the first in the encoder's order.
+  std::int64_t begin = 0;  ///< Position of the first sample in the encoder's order.
   std::int64_t count = 0;
-  std::int64_t length = 0;  ///< Of its longest text; 0: not cut.
+  std::int64_t length = 0;  ///< Tokens of its longest text; 0 if the texts are not trimmed.
 };
 
-/// The order in which an encoder takes the samples, and where it is cut.
+/// The order in which an encoder processes the samples, and the chunks of that order.
 struct Chunking {
-  at::Tensor order;  ///< int64 [B]; undefined: as they come.
+  at::Tensor order;  ///< int64 [B]; undefined for the order of the batch.
   std::vector<Chunk> chunks;
 
-  /// The rows of `whole` that belong to `chunk`.
+  /// Returns the rows of `whole` that belong to `chunk`.
   [[nodiscard]] at::Tensor rows(const at::Tensor& whole, const Chunk& chunk) const {
     if (!order.defined()) return whole.narrow(0, chunk.begin, chunk.count);
     return whole.index_select(0, indices(whole, chunk));
   }
 
-  /// What the encoder is given.
+  /// Returns the input of the encoder for `chunk`, with trimmed texts.
   [[nodiscard]] at::Tensor input(const at::Tensor& whole, const Chunk& chunk) const {
     auto slice = rows(whole, chunk);
     return chunk.length > 0 ? slice.narrow(-1, 0, chunk.length) : slice;
   }
 
-  /// Writes the rows of a chunk to their places.
+  /// Writes the rows of a chunk to their positions in `whole`.
   void put(at::Tensor& whole, const at::Tensor& rows_of_chunk, const Chunk& chunk) const {
     if (order.defined())
       whole.index_copy_(0, indices(whole, chunk), rows_of_chunk);
@@ -54,7 +54,7 @@ struct Chunking {
   }
 };
 
-/// Chunks of `size` samples, the last one smaller.
+/// Splits `samples` into chunks of `size` samples. The last chunk may be smaller.
 [[nodiscard]] inline Chunking even_chunks(std::int64_t samples, std::int64_t size) {
   Chunking chunking;
   for (std::int64_t begin = 0; begin < samples; begin += size)
@@ -62,14 +62,15 @@ struct Chunking {
   return chunking;
 }
 
-/// Texts `tokens` [B, L], or [B, K, L] with K of each sample, sorted by length, the longest first
-/// so that what does not fit fails at once, in chunks of at most as many tokens as `size` texts of
-/// full length have.
+/// Splits the texts `tokens` [B, L], or [B, K, L] for K texts per sample, into chunks. The texts
+/// are sorted by length, longest first, so that an out-of-memory error occurs in the first chunk.
+/// Each chunk has at least `size` samples (the last one may have fewer) and otherwise at most as
+/// many tokens as `size` texts of full length.
 [[nodiscard]] inline Chunking trimmed_chunks(const at::Tensor& tokens, std::int64_t size) {
   TORCH_CHECK(
       tokens.dim() >= 2 && tokens.scalar_type() == at::kLong,
-      "an encoder that trims texts takes token ids int64 [B, L] or [B, K, L], the batch has ",
-      tokens.scalar_type(), " ", tokens.sizes(), "; switch trimming off for it");
+      "an encoder that trims texts takes int64 token ids [B, L] or [B, K, L], but the batch has ",
+      tokens.scalar_type(), " ", tokens.sizes(), "; turn off trimming for this encoder");
   Chunking chunking;
   const auto lengths = tokens.argmax(-1).flatten(tokens.dim() > 2 ? 1 : 0);
   const auto longest_each = (tokens.dim() > 2 ? lengths.amax(1) : lengths).add(1).cpu();
@@ -87,7 +88,7 @@ struct Chunking {
   return chunking;
 }
 
-/// How `encoder` takes its input `whole` in chunks of `size` samples.
+/// Splits the input `whole` of `encoder` into chunks of `size` samples.
 [[nodiscard]] inline Chunking chunks_of(const Encoder& encoder, const at::Tensor& whole,
                                         std::int64_t size) {
   return encoder.trims_text ? trimmed_chunks(whole, size) : even_chunks(whole.size(0), size);

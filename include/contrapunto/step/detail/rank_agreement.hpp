@@ -21,8 +21,8 @@
 
 namespace contrapunto::detail {
 
-/// A number that two batches share only when they hold the same samples: of the keys or, where the
-/// source has none, of the first MiB of the first tensor.
+/// Returns a hash that is equal for two batches only if they hold the same samples, up to
+/// collisions. It covers the keys or, if the source has no keys, the first MiB of the first tensor.
 [[nodiscard]] inline std::int64_t batch_hash(const Batch& batch) {
   auto hash = hash_of({});
   for (const auto& key : batch.keys) hash = hash_of({key.data(), key.size() + 1}, hash);
@@ -36,13 +36,15 @@ namespace contrapunto::detail {
   return hash_of({static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()}, hash);
 }
 
-/// What a step strategy compares over ranks, so that a mistake which would train wrongly without a
-/// word is named: at steps 1, 2, 4, 8, ..., for the host waits for it.
+/// Compares the state of the ranks to catch mistakes that would otherwise give wrong training
+/// without an error. It compares at steps 1, 2, 4, 8, ... only, because the host has to wait for
+/// the result.
 class RankAgreement {
  public:
   explicit RankAgreement(std::string_view strategy) : strategy_(strategy) {}
 
-  /// At the beginning of a step: batches must differ, weights must not.
+  /// Call at the beginning of a step. Raises if two ranks have the same batch or if their weights
+  /// differ.
   void begin(const Ranks& ranks, const Batch& batch, const std::vector<at::Tensor>& parameters) {
     ++steps_;
     due_ = ranks.size() > 1 && std::has_single_bit(static_cast<std::uint64_t>(steps_));
@@ -57,11 +59,11 @@ class RankAgreement {
                     batch.keys.empty() ? std::string()
                                        : ", which begins with '" + batch.keys.front() + "' here",
                     "; give the loader the ranks (LoaderOptions::ranks), so that each rank reads "
-                    "samples of its own");
+                    "its own samples");
     for (std::size_t r = 1; r < all.size(); ++r) {
       const auto first = std::bit_cast<double>(all[0][2]);
       const auto other = std::bit_cast<double>(all[r][2]);
-      // Sums may round differently on different devices; NaN is another matter.
+      // The sums may be rounded differently on different devices. A NaN is reported elsewhere.
       TORCH_CHECK(!(std::abs(first - other) > 1e-7 * magnitude), strategy_,
                   ": the weights of rank ", r, " differ from those of rank 0 before step ", steps_,
                   " (their sums are ", other, " and ", first,
@@ -71,7 +73,7 @@ class RankAgreement {
     }
   }
 
-  /// After the loss: it must have one value.
+  /// Call after the loss. Raises if its value differs between the ranks.
   void compare_loss(const Ranks& ranks, const at::Tensor& total) const {
     if (!due_) return;
     const auto all =
@@ -91,7 +93,7 @@ class RankAgreement {
   }
 
  private:
-  /// Sum of all weights and of their magnitudes.
+  /// Sum of all weights and sum of their absolute values.
   struct Sums {
     double sum = 0.0, magnitude = 0.0;
   };

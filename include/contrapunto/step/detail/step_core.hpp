@@ -26,7 +26,7 @@
 
 namespace contrapunto::detail {
 
-/// The features of a slice, 16-bit ones in float32.
+/// Runs the encoder on a slice. Returns its features, with 16-bit features converted to float32.
 [[nodiscard]] inline std::vector<at::Tensor> run_encoder(const Encoder& encoder,
                                                          const at::Tensor& slice) {
   auto outputs = encoder.forward(slice).tensors;
@@ -35,8 +35,8 @@ namespace contrapunto::detail {
   return outputs;
 }
 
-/// What all step strategies share: the model, the loss, what surrounds a step, and what the ranks
-/// do together.
+/// The part that all step strategies share: the model, the loss, the context and the communication
+/// between ranks.
 template <class Loss, class Inputs>
 class StepCore {
  public:
@@ -47,7 +47,7 @@ class StepCore {
         agreement_(strategy) {
     check_loss<Loss, Inputs>();
     TORCH_CHECK(!model_.encoders.empty() && model_.head, strategy,
-                ": the StepModel needs encoders and a head; pair_step_model() makes one of a "
+                ": the StepModel needs encoders and a head; pair_step_model() makes one from a "
                 "DualEncoder");
     for (const auto& encoder : model_.encoders)
       TORCH_CHECK(encoder.forward, strategy, ": the encoder of '", encoder.input,
@@ -67,7 +67,7 @@ class StepCore {
   [[nodiscard]] const StepContext& context() const { return context_; }
   [[nodiscard]] bool over_ranks() const { return context_.ranks.size() > 1; }
 
-  /// Call first in a step.
+  /// Call this first in each step.
   void begin(const Batch& batch) {
     if (!over_ranks()) return;
     agreement_.begin(context_.ranks, batch, model_.parameters);
@@ -76,7 +76,7 @@ class StepCore {
           std::make_unique<GradientSync>(model_.parameters, context_.ranks, context_.gradient_sync);
   }
 
-  /// The features of the whole of `batch`, with history.
+  /// Returns the features of all of `batch`, attached to the autograd graph.
   [[nodiscard]] std::vector<Features> encode(const Batch& batch) const {
     const AutocastGuard autocast(context_.precision, context_.device);
     std::vector<Features> features;
@@ -85,8 +85,8 @@ class StepCore {
     return features;
   }
 
-  /// The loss of the whole batch, of all ranks, with history: what this rank differentiates is its
-  /// share.
+  /// Returns the loss of the whole batch over all ranks, attached to the autograd graph.
+  /// Backpropagating it gives this rank's share of the gradient.
   [[nodiscard]] LossTerms loss_of(const std::vector<Features>& features, const Batch& batch) const {
     auto terms = evaluate(features, batch);
     if constexpr (SeparableLoss<Loss>)
@@ -98,7 +98,7 @@ class StepCore {
     return terms;
   }
 
-  /// The loss on this rank's `batch` alone, where autocast is off.
+  /// Returns the loss on this rank's `batch` alone. Autocast is off in the head and the loss.
   [[nodiscard]] LossTerms evaluate(const std::vector<Features>& features,
                                    const Batch& batch) const {
     const NoAutocast no_autocast;
@@ -111,12 +111,13 @@ class StepCore {
       return loss_(inputs);
   }
 
-  /// `loss` times the scale of the scaler, where there is one, is differentiated.
+  /// Backpropagates `loss`, multiplied by the loss scale if there is a scaler.
   void backward(const at::Tensor& loss) const {
     (context_.scaler != nullptr ? context_.scaler->scale(loss) : loss).backward();
   }
 
-  /// One forward and one backward of the whole of `batch`; gradients are then those of all ranks.
+  /// Runs one forward and one backward of all of `batch`. With several ranks the gradients are then
+  /// summed over the ranks.
   [[nodiscard]] LossTerms whole_batch(const Batch& batch) const {
     const auto terms = loss_of(encode(batch), batch);
     begin_overlap();
@@ -125,7 +126,7 @@ class StepCore {
     return detached(terms);
   }
 
-  /// Around the last backward of a step.
+  /// Call before the last backward of a step; call wait() after it.
   void begin_overlap() const {
     if (sync_) sync_->begin_overlap();
   }
@@ -133,9 +134,9 @@ class StepCore {
     if (sync_) sync_->wait();
   }
 
-  // What follows is for separable losses.
+  // The following functions are for separable losses.
 
-  /// Samples of all ranks, [], float64.
+  /// Returns the number of samples of all ranks, [], float64.
   [[nodiscard]] at::Tensor samples_of_all(std::int64_t samples) const {
     auto all = at::full({}, static_cast<double>(samples),
                         at::TensorOptions(at::kDouble).device(context_.device));
@@ -153,7 +154,7 @@ class StepCore {
     return result;
   }
 
-  /// The values summed over the ranks, see all_reduce_value.
+  /// Sums the values over the ranks; see all_reduce_value.
   [[nodiscard]] LossTerms summed(LossTerms terms) const {
     terms.total = all_reduce_value(terms.total, context_.ranks);
     for (auto& [_, value] : terms.parts) value = all_reduce_value(value.detach(), context_.ranks);
@@ -169,7 +170,7 @@ class StepCore {
   Loss loss_;
   StepContext context_;
   RankAgreement agreement_;
-  std::unique_ptr<GradientSync> sync_;  // made at the first step over ranks
+  std::unique_ptr<GradientSync> sync_;  // Created in the first step with several ranks.
 };
 
 }  // namespace contrapunto::detail

@@ -11,13 +11,13 @@
 
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): does a text look like mojibake? The criterion is that of ftfy 6.3, a set
-/// of short character sequences that hardly ever stand in text that someone meant. Reference: Speer
-/// 2019, https://doi.org/10.5281/zenodo.2591652
+/// Detects text that looks like mojibake, in plain C++ without Torch. The criterion is that of ftfy
+/// 6.3: a set of short character sequences that rarely occur in intended text.
+/// Reference: Speer 2019, https://doi.org/10.5281/zenodo.2591652
 namespace contrapunto::detail {
 namespace mojibake {
 
-/// Sets of characters as bits, so that one character may be in many.
+/// Sets of characters as bits, so that one character can be in several sets.
 enum CharacterSet : std::uint32_t {
   kCommon = 1U << 0,
   kC1 = 1U << 1,
@@ -43,7 +43,7 @@ enum CharacterSet : std::uint32_t {
 
 struct NamedSet {
   CharacterSet set;
-  std::u32string_view members;  ///< Pairs: first and last of a range.
+  std::u32string_view members;  ///< Pairs of the first and last character of a range.
 };
 
 inline constexpr NamedSet kMojibakeSets[] = {
@@ -82,7 +82,7 @@ inline constexpr NamedSet kMojibakeSets[] = {
      U"\x253c\x253c\x2550\x256c\x2580\x2580\x2584\x2584\x2588\x2588\x258c\x258c\x2590\x2593"},
 };
 
-/// Sets of one character of the table above.
+/// Returns the sets in the table above that contain a character.
 inline std::uint32_t mojibake_sets(char32_t c) {
   static const auto table = [] {
     std::unordered_map<char32_t, std::uint32_t> sets;
@@ -95,7 +95,7 @@ inline std::uint32_t mojibake_sets(char32_t c) {
   return found == table.end() ? 0U : found->second;
 }
 
-/// All sets that hold `c`.
+/// Returns all sets that contain `c`.
 inline std::uint32_t character_sets(char32_t c) {
   const bool lower = c >= 'a' && c <= 'z';
   const bool upper = c >= 'A' && c <= 'Z';
@@ -106,13 +106,13 @@ inline std::uint32_t character_sets(char32_t c) {
   return c < 0x80 ? sets : sets | mojibake_sets(c);
 }
 
-/// One place of a sequence: a character of any of the sets, or one of `also`.
+/// One position of a sequence: a character of any of the sets, or one of `also`.
 struct Place {
   std::uint32_t sets = 0;
   std::u32string_view also = {};
 };
 
-/// Up to four places in a row; unused ones are empty.
+/// Up to four consecutive positions; unused ones are empty.
 struct Sequence {
   std::array<Place, 4> places;
 };
@@ -162,7 +162,8 @@ inline constexpr Sequence kSequences[] = {
     // Windows-1251: punctuation, Latin-1 or Cyrillic, and mojibake on top of mojibake.
     {{{{0, U"в"}, {0, U"Ђ"}}}},
     {{{{0, U"ВГРС"}, {kC1 | kBad | kQuotes | kCurrency, U"°µ"}, {0, U"ВГРС"}}}},
-    // Â and Ã: before a no-break space or a space standing for one, and before what Â repeats.
+    // Â and Ã: before a no-break space or a space in its place, and before characters that Â
+    // repeats.
     {{{{0, U"Ã"}, {0, U"\u00a0¡"}}}},
     {{{{kAsciiLower}, {0, U"ÃÂ"}, {0, U" "}}}},
     {{{{kAsciiLower}, {kSpace}, {0, U"ÃÂ"}, {0, U" "}}}},
@@ -174,11 +175,11 @@ inline constexpr Sequence kSequences[] = {
     {{{{0, U"ā"}, {0, U"€"}}}},
 };
 
-/// A Windows-1251 reading of a Latin-1 reading of Windows-1252, next to a Latin letter or a space.
+/// Windows-1252, read as Latin-1 and then as Windows-1251, next to a Latin letter or a space.
 inline constexpr std::u32string_view kTwiceMistaken = U"ГўВЂВ";
 }  // namespace mojibake
 
-/// Whether some part of `text` looks like mojibake.
+/// Returns whether any part of `text` looks like mojibake.
 inline bool looks_like_mojibake(std::u32string_view text) {
   using namespace mojibake;
   const auto fits = [&](const Place& place, std::size_t i, std::uint32_t sets) {
@@ -204,7 +205,7 @@ inline bool looks_like_mojibake(std::u32string_view text) {
   };
   if (text.size() > 1 && (text[0] == U'Ã' || text[0] == U'Â') && text[1] == ' ') return true;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    // Every sequence has a character beyond ASCII among its first three.
+    // Every sequence has a non-ASCII character among its first three.
     if (is_ascii(text.substr(i, 3))) continue;
     for (const Sequence& sequence : kSequences)
       if (matches(sequence, i)) return true;

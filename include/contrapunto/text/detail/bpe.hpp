@@ -20,14 +20,16 @@
 
 namespace contrapunto::detail {
 
-/// Byte-level BPE: 256 bytes, the same 256 ending a word, one token per merge, then two specials.
-/// Plain C++ (no Torch), so errors are std::invalid_argument. Const calls may run in many threads.
+/// Byte-level BPE. The tokens are the 256 bytes, the same 256 bytes at the end of a word, one token
+/// per merge, and two special tokens. It is plain C++ without Torch, so errors are
+/// std::invalid_argument. Const calls may run in many threads.
 class BpeModel {
  public:
   using Ids = std::vector<std::int64_t>;
 
-  /// `merges` is a text of lines; the first is a heading, the next `count` hold two symbols each,
-  /// most urgent first, and the rest is not read.
+  /// `merges` consists of lines. The first line is a heading, the next `count` lines have two
+  /// symbols each, in order of priority, and the rest is ignored. Raises if there are too few lines
+  /// and for an invalid line.
   BpeModel(std::string_view merges, std::size_t count) {
     constexpr std::string_view kEndOfWord = "</w>";
     std::unordered_map<std::string, std::uint32_t> ids;
@@ -59,8 +61,7 @@ class BpeModel {
                              : ids.find(std::string(line.substr(space + 1)));
       const auto line_number = std::to_string(rank + 2);
       if (left == ids.end() || right == ids.end())
-        throw std::invalid_argument("line " + line_number +
-                                    " is not a pair of symbols known by then");
+        throw std::invalid_argument("line " + line_number + " is not a pair of known symbols");
       const auto id = static_cast<std::uint32_t>(512 + rank);
       if (!ids.emplace(left->first + right->first, id).second ||
           !ranks_.emplace(pair_key(left->second, right->second), static_cast<std::uint32_t>(rank))
@@ -70,17 +71,18 @@ class BpeModel {
     }
   }
 
-  /// Tokens including the two specials, which come last: start, end.
+  /// Number of tokens, including the two special tokens at the end: start and end.
   [[nodiscard]] std::int64_t vocab_size() const {
     return static_cast<std::int64_t>(spellings_.size()) + 2;
   }
 
-  /// Bytes that token `id`, not a special, stands for; a token that ends a word ends in a space.
+  /// Returns the bytes of token `id`, which must not be special. A token that ends a word ends with
+  /// a space.
   [[nodiscard]] const std::string& spelling(std::size_t id) const { return spellings_.at(id); }
 
   /// Appends the tokens of one word (its bytes, never empty) to `out`.
   void encode_word(std::string_view word, Ids& out) const {
-    // Long words are rare and seldom repeat; caching them would only cost memory.
+    // Long words are rare and seldom repeated, so caching them would only cost memory.
     if (word.size() > kLongestCachedWord) return merge(word, out);
     Shard& shard = shards_[std::hash<std::string_view>{}(word) % shards_.size()];
     {
@@ -112,7 +114,7 @@ class BpeModel {
   };
   struct Symbol {
     std::uint32_t id;
-    std::size_t previous, next;  // positions; npos at the ends
+    std::size_t previous, next;  // Positions; npos at the ends.
     bool alive;
   };
 
@@ -120,8 +122,8 @@ class BpeModel {
     return (std::uint64_t{left} << 32) | right;
   }
 
-  /// For each byte its token and the character that the merges file writes for it: the printable
-  /// part of Latin-1 stands for itself and comes first, the rest is counted up from U+0100.
+  /// Returns, for each byte, its token and its character in the merges file. The printable part of
+  /// Latin-1 is represented by itself and comes first; the others are numbered from U+0100 on.
   static std::array<std::pair<std::uint32_t, std::string>, 256> byte_symbols() {
     const auto printable = [](std::size_t b) {
       return (b >= '!' && b <= '~') || (b >= 0xA1 && b != 0xAD);
@@ -144,9 +146,9 @@ class BpeModel {
     return found == ranks_.end() ? kNoRank : found->second;
   }
 
-  /// Merges round by round: each round joins every pair of the lowest rank from left to right.
-  /// Pairs that a round creates wait for the next one, which the reference does and results depend
-  /// on.
+  /// Merges in rounds: each round joins every pair of the lowest rank from left to right. Pairs
+  /// that a round creates wait for the next round, as in the reference, because the result depends
+  /// on it.
   void merge(std::string_view word, Ids& out) const {
     constexpr std::size_t kEnd = std::string_view::npos;
     std::vector<Symbol> symbols(word.size());
@@ -155,7 +157,7 @@ class BpeModel {
                     i + 1 == word.size() ? kEnd : i + 1, true};
     symbols.back().id += 256;
 
-    using Entry = std::pair<std::uint32_t, std::size_t>;  // rank, position of the left symbol
+    using Entry = std::pair<std::uint32_t, std::size_t>;  // Rank, position of the left symbol.
     std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
     const auto rank_at = [&](std::size_t i) {
       return i == kEnd || symbols[i].next == kEnd
@@ -173,7 +175,7 @@ class BpeModel {
       while (!queue.empty() && queue.top().first == lowest) {
         const std::size_t i = queue.top().second;
         queue.pop();
-        if (!symbols[i].alive || rank_at(i) != lowest) continue;  // outdated by an earlier merge
+        if (!symbols[i].alive || rank_at(i) != lowest) continue;  // Outdated by an earlier merge.
         Symbol& left = symbols[i];
         Symbol& right = symbols[left.next];
         left.id = 512 + lowest;

@@ -10,18 +10,19 @@
 #include "contrapunto/text/detail/repair.hpp"
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): what happens to a text before CLIP's tokenizer cuts it up.
+/// Cleans a text before CLIP's tokenizer splits it, in plain C++ without Torch.
 namespace contrapunto::detail {
 
-/// Printable ASCII and white space without `&`: repair and unescaping leave such text as it is.
+/// Returns whether `bytes` are printable ASCII and white space without `&`. Repair and unescaping
+/// do not change such text.
 inline bool is_plain_ascii(std::string_view bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](char c) {
     return (c >= ' ' && c <= '~' && c != '&') || c == '\t' || c == '\n' || c == '\f' || c == '\r';
   });
 }
 
-/// OpenCLIP's "lower" cleaning of any bytes, as UTF-8: mojibake repaired, HTML unescaped twice,
-/// white space collapsed, lower case.
+/// Applies OpenCLIP's "lower" cleaning to any bytes and returns UTF-8: mojibake is repaired, HTML
+/// is unescaped twice, white space is collapsed, and letters become lower case.
 inline std::string clean_text(std::string_view bytes) {
   if (is_plain_ascii(bytes)) {
     std::string out;

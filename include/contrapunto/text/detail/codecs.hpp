@@ -15,11 +15,11 @@
 #include "contrapunto/text/detail/codec_tables.hpp"
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): the encodings that turn UTF-8 into mojibake, and UTF-8 with its variants.
+/// Encodings that turn UTF-8 into mojibake, and variants of UTF-8, in plain C++ without Torch.
 namespace contrapunto::detail {
 
-/// A single-byte encoding. The Windows ones are taken loosely: a byte they leave open is itself,
-/// and U+FFFD, the trace of a lost byte, is byte 0x1A.
+/// A single-byte encoding. In the Windows encodings a byte that has no character is mapped to
+/// itself, and U+FFFD, the trace of a lost byte, is byte 0x1A.
 class SingleByteCodec {
  public:
   SingleByteCodec(std::string_view name, bool windows, std::u16string_view upper)
@@ -38,7 +38,7 @@ class SingleByteCodec {
     return byte < 0x80 ? byte : upper_[byte - 0x80U];
   }
 
-  /// The bytes that decode to `text`; nothing when some character has none.
+  /// Returns the bytes that decode to `text`, or nothing if a character has none.
   [[nodiscard]] std::optional<std::string> encode(std::u32string_view text) const {
     constexpr char kLost = 0x1A;
     std::string bytes;
@@ -63,10 +63,10 @@ class SingleByteCodec {
   std::string_view name_;
   bool windows_;
   std::array<char32_t, 128> upper_{};
-  std::array<std::pair<char32_t, char>, 128> bytes_{};  // sorted by character
+  std::array<std::pair<char32_t, char>, 128> bytes_{};  // Sorted by character.
 };
 
-/// Latin-1 and then the table's encodings, in the order in which repair tries them.
+/// Returns Latin-1 and then the encodings of the table, in the order in which repair tries them.
 inline const std::vector<SingleByteCodec>& single_byte_codecs() {
   static const std::vector<SingleByteCodec> codecs = [] {
     std::vector<SingleByteCodec> all{{"latin-1", false, {}}};
@@ -77,12 +77,13 @@ inline const std::vector<SingleByteCodec>& single_byte_codecs() {
   return codecs;
 }
 
-/// The Windows-1252 character of a code point in 0x80..0x9F, itself where there is none.
+/// Returns the Windows-1252 character of a code point in 0x80..0x9F, or the code point itself if
+/// there is none.
 inline char32_t decode_windows_1252(char32_t c) {
   return single_byte_codecs()[1].decode(static_cast<unsigned char>(c));
 }
 
-/// UTF-8 without tolerance; nothing when any byte is wrong.
+/// Decodes strict UTF-8. Returns nothing if any byte is invalid.
 inline std::optional<std::u32string> decode_strict_utf8(std::string_view bytes) {
   std::u32string text;
   text.reserve(bytes.size());
@@ -95,9 +96,10 @@ inline std::optional<std::u32string> decode_strict_utf8(std::string_view bytes) 
   return text;
 }
 
-/// UTF-8 that may also hold CESU-8 (surrogate pairs, three bytes each) and Java's two-byte zero.
-/// Two slips of the reference at the end of a line are kept, since ids must agree: a final newline
-/// counts as the byte 0x80 of that zero, and as the last byte of a surrogate pair.
+/// Decodes UTF-8 that may also contain CESU-8 (surrogate pairs of three bytes each) and Java's
+/// two-byte zero. Two errors of the reference at the end of a line are reproduced, because ids must
+/// agree: a final newline counts as the byte 0x80 of that zero, and as the last byte of a surrogate
+/// pair.
 inline std::optional<std::u32string> decode_utf8_variants(std::string_view bytes) {
   const auto byte = [&](std::size_t i) -> unsigned {
     return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U;

@@ -15,16 +15,16 @@
 #include "contrapunto/text/detail/html_entity_table.hpp"
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): character references of HTML as Python's html.unescape reads them.
+/// Character references of HTML as Python's html.unescape reads them, in plain C++ without Torch.
 namespace contrapunto::detail {
 
 struct HtmlEntity {
   std::u32string value;
-  bool bare = false;  ///< Known without a semicolon too.
+  bool bare = false;  ///< Also valid without a semicolon.
 };
 
-/// Named references, without `&` and `;`. `capitals` are spellings that HTML does not know but that
-/// mean an entity in all-capital text, such as EACUTE.
+/// Named references, without `&` and `;`. `capitals` are spellings that HTML does not define but
+/// that stand for an entity in all-capital text, such as EACUTE.
 struct HtmlEntities {
   std::unordered_map<std::string_view, HtmlEntity> names;
   std::unordered_map<std::string, std::u32string> capitals;
@@ -64,7 +64,8 @@ inline const HtmlEntities& html_entities() {
   return entities;
 }
 
-/// What HTML 5 makes of the numeric reference to `number`; empty where it allows no character.
+/// Returns the HTML 5 value of the numeric reference to `number`; empty if HTML allows no
+/// character.
 inline std::u32string numeric_reference(std::uint32_t number) {
   if (number == 0 || number > 0x10FFFF || (number >= 0xD800 && number <= 0xDFFF))
     return std::u32string(1, kReplacementCharacter);
@@ -76,8 +77,8 @@ inline std::u32string numeric_reference(std::uint32_t number) {
   return nothing ? std::u32string() : std::u32string(1, static_cast<char32_t>(number));
 }
 
-/// The reference at `text[at]`, which is `&`: appends what it stands for to `out` and returns where
-/// reading goes on, or appends nothing and returns `at` when it is not one.
+/// Reads the reference at `text[at]`, which is `&`. Appends its value to `out` and returns the
+/// position after it. If it is not a reference, appends nothing and returns `at`.
 inline std::size_t unescape_reference(std::u32string_view text, std::size_t at,
                                       std::u32string& out) {
   const auto peek = [&](std::size_t i) { return i < text.size() ? text[i] : U'\0'; };
@@ -97,7 +98,7 @@ inline std::size_t unescape_reference(std::u32string_view text, std::size_t at,
       } else {
         break;
       }
-      // Saturates above the last code point, however many digits follow.
+      // Saturates above the last code point for any number of digits.
       number = std::min<std::uint32_t>(number * (hexadecimal ? 16 : 10) + digit, 0x110000);
     }
     if (i == first) return at;
@@ -106,12 +107,12 @@ inline std::size_t unescape_reference(std::u32string_view text, std::size_t at,
   }
   constexpr std::u32string_view kNotInNames = U"\t\n\f <&#;";
   constexpr std::size_t kLongestRead = 32;
-  constexpr std::size_t kLongestName = 31;  // of any entity
+  constexpr std::size_t kLongestName = 31;  // Longest name of an entity.
   std::size_t length = 0;
   while (length < kLongestRead && at + 1 + length < text.size() &&
          kNotInNames.find(text[at + 1 + length]) == std::u32string_view::npos)
     ++length;
-  std::string name;  // its ASCII head: no entity has any other character
+  std::string name;  // ASCII prefix; entity names are ASCII.
   while (name.size() < std::min(length, kLongestName) && text[at + 1 + name.size()] < 0x80)
     name += static_cast<char>(text[at + 1 + name.size()]);
   const auto& names = html_entities().names;
@@ -122,7 +123,7 @@ inline std::size_t unescape_reference(std::u32string_view text, std::size_t at,
       return at + length + 2;
     }
   }
-  // The longest head that needs no semicolon; what follows it stays.
+  // Find the longest prefix that needs no semicolon. The text after it is kept.
   for (; name.size() > 1; name.pop_back()) {
     if (const auto found = names.find(name); found != names.end() && found->second.bare) {
       out += found->second.value;
@@ -132,7 +133,7 @@ inline std::size_t unescape_reference(std::u32string_view text, std::size_t at,
   return at;
 }
 
-/// `text` with every character reference replaced, also those that lack their semicolon.
+/// Returns `text` with every character reference replaced, including those without a semicolon.
 inline std::u32string unescape_html(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
@@ -147,8 +148,8 @@ inline std::u32string unescape_html(std::u32string_view text) {
   return out;
 }
 
-/// The careful variant for text that may not be HTML: only references ended by a semicolon, read
-/// whole, and the capital spellings of names.
+/// The conservative variant for text that may not be HTML: replaces only references that end with a
+/// semicolon and are complete, including the capital spellings of names.
 inline std::u32string unescape_unambiguous_html(std::u32string_view text) {
   constexpr std::size_t kLongest = 24;
   std::u32string out;

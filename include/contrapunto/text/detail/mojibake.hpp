@@ -15,8 +15,8 @@
 #include "contrapunto/text/detail/codecs.hpp"
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): undoes UTF-8 that was read as a single-byte encoding, once or several
-/// times, wholly or in parts, with the decisions of ftfy 6.3.
+/// Repairs UTF-8 that was read as a single-byte encoding, once or several times, entirely or in
+/// parts, with the decisions of ftfy 6.3. It is plain C++ without Torch.
 namespace contrapunto::detail {
 
 /// A set of bytes as up to four ranges.
@@ -34,7 +34,7 @@ struct ByteSet {
   }
 };
 
-/// Up to five bytes in a row, each of a set; places from `length` on are unused.
+/// Up to five consecutive bytes, each from a set; positions from `length` on are unused.
 struct ByteSequence {
   std::size_t length;
   std::array<ByteSet, 5> places;
@@ -50,12 +50,13 @@ struct ByteSequence {
 namespace utf8_damage {
 inline constexpr ByteSet kBlank{{{{0x20, 0x20}}}};
 inline constexpr ByteSet kTail{{{{0x80, 0xBF}}}};
-// Continuation bytes that text has beside a lost A0; 85 is the ellipsis far more often.
+// Continuation bytes that occur in text next to a lost A0. Byte 85 is excluded because it is
+// usually the ellipsis.
 inline constexpr ByteSet kLikelyTail{{{{0x80, 0x84}, {0x86, 0x9F}, {0xA1, 0xBF}}}};
 inline constexpr ByteSet kLead4{{{{0xF0, 0xF0}}}};
 
-/// UTF-8 sequences in which a blank took the place of byte A0. Of two-byte sequences those whose
-/// character is likely: no-break space, a grave, S caron, capital pi, Cyrillic er, Arabic zero.
+/// UTF-8 sequences in which a space replaced byte A0. Two-byte sequences are limited to likely
+/// characters: no-break space, a grave, S caron, capital pi, Cyrillic er, Arabic zero.
 inline constexpr ByteSequence kBlanked[] = {
     {2, {{{{{{0xC2, 0xC3}, {0xC5, 0xC5}, {0xCE, 0xCE}, {0xD0, 0xD0}}}}, kBlank}}},
     {2, {{{{{{0xD9, 0xD9}}}}, kBlank}}},
@@ -77,8 +78,9 @@ inline constexpr ByteSet kAnyLead3{{{{0xE0, 0xEF}}}};
 inline constexpr ByteSet kAnyLead4{{{{0xF0, 0xF4}}}};
 }  // namespace utf8_damage
 
-/// Length of the UTF-8 or CESU-8 sequence at `at` some of whose continuation bytes are lost: byte
-/// 1A marks them, or a question mark for at most one; 0 when there is none. A lone 1A counts.
+/// Returns the length of the UTF-8 or CESU-8 sequence at `at` that has lost some of its
+/// continuation bytes; 0 if there is none. Byte 1A marks a lost byte, and so does a question mark,
+/// at most once. A single 1A also counts.
 inline std::size_t lossy_length(std::string_view bytes, std::size_t at) {
   using namespace utf8_damage;
   static constexpr ByteSequence kLossy[] = {
@@ -91,7 +93,7 @@ inline std::size_t lossy_length(std::string_view bytes, std::size_t at) {
       {4, {{kAnyLead4, kGoneOrTail, kGoneOrTail, kGoneOrQuestion}}},
       {1, {{kGone}}},
   };
-  // A surrogate pair has six bytes, of which the last must be lost or the third.
+  // A surrogate pair has six bytes, of which the last or the third must be lost.
   static constexpr ByteSequence kPair = {
       5, {{kSurrogateLead, kHighSurrogate, kGoneQuestionOrTail, kSurrogateLead, kLowSurrogate}}};
   if (bytes.size() - at >= 6 && kPair.matches(bytes, at) &&
@@ -118,7 +120,7 @@ inline std::string replace_lossy_sequences(std::string_view bytes) {
   return out;
 }
 
-/// Length of the sequence of `kBlanked` at `at`; 0 when there is none.
+/// Returns the length of the sequence of `kBlanked` at `at`; 0 if there is none.
 inline std::size_t blanked_length(std::string_view bytes, std::size_t at) {
   for (const ByteSequence& sequence : utf8_damage::kBlanked)
     if (sequence.matches(bytes, at)) return sequence.length;
@@ -131,8 +133,8 @@ inline bool has_blanked_sequence(std::string_view bytes) {
   return false;
 }
 
-/// Puts byte A0 back where a blank took its place within UTF-8. The word "à", C3 and a blank, keeps
-/// its blank too, unless what follows continues a Portuguese contraction with à.
+/// Restores byte A0 where a space replaced it within UTF-8. The word "à", which is C3 and a space,
+/// also keeps its space, unless the following text continues a Portuguese contraction with à.
 inline std::string restore_no_break_bytes(std::string_view bytes) {
   std::string words;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -153,7 +155,7 @@ inline std::string restore_no_break_bytes(std::string_view bytes) {
   return out;
 }
 
-/// What a character may stand for when UTF-8 was read as Latin-1 or as a Windows encoding.
+/// The possible roles of a character if UTF-8 was read as Latin-1 or as a Windows encoding.
 enum Utf8Role : unsigned {
   kLeadOf2 = 1,
   kLeadOf3 = 2,
@@ -177,15 +179,16 @@ inline unsigned utf8_roles(char32_t c) {
         if (byte == 0xF0 || byte == 0xF3) roles[decoded] |= kLeadOf4;
       }
     }
-    roles[U' '] = kFollower;  // it may stand for a no-break space
+    roles[U' '] = kFollower;  // It may stand for a no-break space.
     return roles;
   }();
   const auto found = table.find(c);
   return found == table.end() ? 0U : found->second;
 }
 
-/// Length of the run of whole UTF-8-like sequences at `at`; 0 when there is none, or when a sure
-/// follower stands before it, so that no shred of a larger garble is taken.
+/// Returns the length of the run of complete UTF-8-like sequences at `at`. Returns 0 if there is
+/// none, or if a certain continuation byte precedes it, so that no part of a longer garbled
+/// sequence is matched.
 inline std::size_t utf8_like_length(std::u32string_view text, std::size_t at) {
   if (at > 0 && (utf8_roles(text[at - 1]) & kSureFollower) != 0) return 0;
   std::size_t end = at;
@@ -208,7 +211,7 @@ inline std::size_t utf8_like_length(std::u32string_view text, std::size_t at) {
 
 inline std::u32string repair_encoding(std::u32string text);
 
-/// Repairs each UTF-8-like run that looks bad for itself; the way to go when no one encoding
+/// Repairs each UTF-8-like run that looks wrong on its own. It is used if no single encoding
 /// explains the whole text.
 inline std::u32string repair_embedded(std::u32string_view text) {
   std::u32string out;
@@ -219,7 +222,7 @@ inline std::u32string repair_embedded(std::u32string_view text) {
       continue;
     }
     const std::u32string_view run = text.substr(i, length);
-    // The whole text was tried already, and trying it again would never end.
+    // The whole text has already been tried, and trying it again would never end.
     out += length < text.size() && looks_like_mojibake(run) ? repair_encoding(std::u32string(run))
                                                             : std::u32string(run);
     i += length;
@@ -227,14 +230,15 @@ inline std::u32string repair_embedded(std::u32string_view text) {
   return out;
 }
 
-/// C1 control characters as the Windows-1252 characters they were meant to be.
+/// Replaces C1 control characters by the Windows-1252 characters that were intended.
 inline std::u32string replace_c1_controls(std::u32string text) {
   for (char32_t& c : text)
     if (c >= 0x80 && c <= 0x9F) c = decode_windows_1252(c);
   return text;
 }
 
-/// The text that `text`, read as `codec` by mistake, was meant to be; nothing if it was not UTF-8.
+/// Decodes as UTF-8 the bytes of `text` in `codec`, with which it was read by mistake. Returns
+/// nothing if they are not UTF-8.
 inline std::optional<std::u32string> reinterpret_as_utf8(std::u32string_view text,
                                                          const SingleByteCodec& codec) {
   auto bytes = codec.encode(text);
@@ -247,17 +251,17 @@ inline std::optional<std::u32string> reinterpret_as_utf8(std::u32string_view tex
   return variants ? decode_utf8_variants(*bytes) : decode_strict_utf8(*bytes);
 }
 
-/// One step of repair; returns `text` itself when there is nothing to do.
+/// Performs one step of the repair. Returns `text` itself if there is nothing to repair.
 inline std::u32string repair_encoding_once(const std::u32string& text) {
   if (is_ascii(text) || !looks_like_mojibake(text)) return text;
   for (const SingleByteCodec& codec : single_byte_codecs())
     if (auto meant = reinterpret_as_utf8(text, codec)) return *std::move(meant);
   if (std::u32string repaired = repair_embedded(text); repaired != text) return repaired;
-  // What is left is at best Latin-1 that was Windows-1252.
+  // The rest is at best Windows-1252 that was read as Latin-1.
   return replace_c1_controls(text);
 }
 
-/// Repairs mojibake until nothing changes any more.
+/// Repairs mojibake until nothing changes anymore.
 inline std::u32string repair_encoding(std::u32string text) {
   for (;;) {
     std::u32string repaired = repair_encoding_once(text);

@@ -12,11 +12,11 @@
 #include "contrapunto/text/detail/mojibake.hpp"
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): the repairs of ftfy 6.3's fix_text with its default settings.
+/// The repairs of ftfy 6.3's fix_text with its default settings, in plain C++ without Torch.
 /// Reference: Speer 2019, https://doi.org/10.5281/zenodo.2591652
 namespace contrapunto::detail {
 
-/// The letters of a ligature or digraph of Latin letters; empty for other characters.
+/// Returns the letters of a Latin ligature or digraph; empty for other characters.
 inline std::u32string_view ligature_letters(char32_t c) {
   static constexpr std::pair<char32_t, std::u32string_view> kLigatures[] = {
       {0x0132, U"IJ"},      {0x0133, U"ij"},      {0x0149, U"\u02bcn"}, {0x01C4, U"D\u017d"},
@@ -30,8 +30,8 @@ inline std::u32string_view ligature_letters(char32_t c) {
   return {};
 }
 
-/// One character made ordinary: C1 controls read as Windows-1252, ligatures taken apart, half-width
-/// and full-width forms made normal. Appends to `out`.
+/// Appends a simplified character to `out`: C1 controls are read as Windows-1252, ligatures are
+/// split into letters, and half-width and full-width forms become normal.
 inline void append_plain(std::u32string& out, char32_t c) {
   if (c < 0x80) {
     out += c;
@@ -49,7 +49,7 @@ inline void append_plain(std::u32string& out, char32_t c) {
   }
 }
 
-/// Straight quotation marks for curly ones, and "\n" for every line break.
+/// Replaces curly quotation marks by straight ones, and every line break by "\n".
 inline std::u32string straighten(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
@@ -69,7 +69,7 @@ inline std::u32string straighten(std::u32string_view text) {
   return out;
 }
 
-/// Without escape sequences of terminals, such as those for colour.
+/// Removes terminal escape sequences, such as those for color.
 inline std::u32string remove_terminal_escapes(std::u32string_view text) {
   constexpr char32_t kEscape = 0x1B;
   std::u32string out;
@@ -91,16 +91,17 @@ inline std::u32string remove_terminal_escapes(std::u32string_view text) {
   return out;
 }
 
-/// Controls without an effect on how text looks: ASCII ones that are no white space, deprecated
-/// Arabic ones, annotation marks, the object replacement character and the byte order mark.
+/// Returns whether `c` is a control character without a visible effect: ASCII controls that are not
+/// white space, deprecated Arabic ones, annotation marks, the object replacement character and the
+/// byte order mark.
 inline bool is_useless_control(char32_t c) {
   return c <= 0x08 || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F ||
          (c >= 0x206A && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFC);
 }
 
-/// Repairs one line until nothing changes any more.
+/// Repairs one line until nothing changes anymore.
 inline std::u32string repair_segment(std::u32string text, bool unescape) {
-  // Surrogates need no care: decode_utf8 and everything after it never yields one.
+  // Surrogates need no handling, because decode_utf8 and later steps never produce one.
   for (;;) {
     std::u32string repaired = unescape ? unescape_unambiguous_html(text) : text;
     repaired = repair_encoding(std::move(repaired));
@@ -115,8 +116,8 @@ inline std::u32string repair_segment(std::u32string text, bool unescape) {
   }
 }
 
-/// Repairs `text` line by line. From the first line on that holds a `<`, text counts as HTML whose
-/// references are meant to be references, and they stay.
+/// Repairs `text` line by line. From the first line with a `<` on, the text counts as HTML, and its
+/// character references are kept.
 inline std::u32string repair_text(std::u32string_view text) {
   constexpr std::size_t kLongestSegment = 1'000'000;
   std::u32string out;

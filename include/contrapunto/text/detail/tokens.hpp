@@ -21,8 +21,8 @@ inline std::int64_t checked_context_length(const char* tokenizer, std::int64_t c
   return context_length;
 }
 
-/// `tokens` between the start and the end token, at most `context_length` in all; of a longer text
-/// the head is kept and the last place is the end token's.
+/// Returns `tokens` between the start and end tokens, at most `context_length` in total. A longer
+/// text is truncated, and its last token is the end token.
 template <class Tokenizer>
 std::vector<std::int64_t> with_specials(const Tokenizer& tokenizer,
                                         const std::vector<std::int64_t>& tokens) {
@@ -36,7 +36,7 @@ std::vector<std::int64_t> with_specials(const Tokenizer& tokenizer,
   return ids;
 }
 
-/// int64 [texts, context_length], rows of encode_with_specials padded with 0.
+/// Returns int64 [texts, context_length], with rows of encode_with_specials padded with 0.
 template <class Tokenizer>
 at::Tensor token_matrix(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
   const std::int64_t context = tokenizer.context_length();

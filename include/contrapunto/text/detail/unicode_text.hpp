@@ -23,28 +23,28 @@ find_package(Contrapunto COMPONENTS text) and link contrapunto::text"
 
 #include "contrapunto/text/detail/unicode_tables.hpp"
 
-/// Plain C++ (no Torch): code points, their classes, lower case and normal forms as CPython and its
-/// `regex` module see them, on top of utf8proc.
+/// Code points, their classes, lower case and normal forms as in CPython and its `regex` module,
+/// based on utf8proc, in plain C++ without Torch.
 namespace contrapunto::detail {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 
-/// One code point and the number of bytes that gave it; `valid` is false for a broken sequence.
+/// A code point and the number of bytes that encode it; `valid` is false for an invalid sequence.
 struct DecodedCharacter {
   char32_t value = kReplacementCharacter;
   std::size_t length = 1;
   bool valid = false;
 };
 
-/// The character that starts at `bytes[at]`. A broken sequence gives U+FFFD and the length of its
-/// maximal subpart (Unicode 15, section 3.9), which is how Python's errors="replace" counts them.
+/// Decodes the character that starts at `bytes[at]`. An invalid sequence gives U+FFFD and the
+/// length of its maximal subpart (Unicode 15, section 3.9), as with Python's errors="replace".
 inline DecodedCharacter decode_character(std::string_view bytes, std::size_t at) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
   const unsigned char lead = byte(at);
   if (lead < 0x80) return {lead, 1, true};
   if (lead < 0xC2 || lead > 0xF4) return {};
   const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  // The second byte's range excludes overlong forms, surrogates and values above U+10FFFF.
+  // The range of the second byte excludes overlong forms, surrogates and values above U+10FFFF.
   const unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
   const unsigned char high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
   char32_t value = lead & (0xFFU >> (length + 1));
@@ -58,7 +58,7 @@ inline DecodedCharacter decode_character(std::string_view bytes, std::size_t at)
   return {value, length, true};
 }
 
-/// Code points of `bytes`, one U+FFFD for each maximal broken subpart.
+/// Returns the code points of `bytes`, with one U+FFFD for each maximal invalid subpart.
 inline std::u32string decode_utf8(std::string_view bytes) {
   std::u32string text;
   text.reserve(bytes.size());
@@ -102,7 +102,7 @@ inline utf8proc_category_t category(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
 
-/// Whether `c` lies in one of the sorted, disjoint ranges.
+/// Returns whether `c` is in one of the sorted, disjoint ranges.
 template <class Ranges>
 bool in_ranges(const Ranges& ranges, char32_t c) {
   const auto after =
@@ -111,7 +111,7 @@ bool in_ranges(const Ranges& ranges, char32_t c) {
   return after != std::begin(ranges) && c <= std::prev(after)->last;
 }
 
-/// \p{L}. Code points younger than the linked utf8proc come from the generated table.
+/// \p{L}. Code points that are newer than the linked utf8proc come from the generated table.
 inline bool is_letter(char32_t c) {
   if (c < 0x80) return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
   const auto k = category(c);
@@ -119,7 +119,7 @@ inline bool is_letter(char32_t c) {
   return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
 
-/// \p{N}: decimal digits, letter-like numbers and the rest.
+/// \p{N}: decimal digits, letter numbers and other numbers.
 inline bool is_number(char32_t c) {
   if (c < 0x80) return c >= '0' && c <= '9';
   const auto k = category(c);
@@ -139,7 +139,8 @@ inline bool is_python_space(char32_t c) {
   return is_white_space(c) || (c >= 0x1C && c <= 0x1F);
 }
 
-/// `text` with each run of Python's white space made one space, and none at the ends.
+/// Returns `text` with each run of Python's white space replaced by one space, and without white
+/// space at the ends.
 inline std::u32string collapse_white_space(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
@@ -154,7 +155,7 @@ inline std::u32string collapse_white_space(std::u32string_view text) {
   return out;
 }
 
-/// Case_Ignorable: what the final-sigma rule skips.
+/// Case_Ignorable: the characters that the final-sigma rule skips.
 inline bool is_case_ignorable(char32_t c) {
   static constexpr std::u32string_view kWordPunctuation =
       U"'.:\u00b7\u0387\u055f\u05f4\u2018\u2019\u2024\u2027\ufe13\ufe52\ufe55\uff07\uff0e\uff1a";
@@ -180,7 +181,8 @@ inline bool is_cased(char32_t c) {
          (c >= 0x1F170 && c <= 0x1F189);
 }
 
-/// Whether the capital sigma at `at` ends a word: a cased letter before it and none after it.
+/// Returns whether the capital sigma at `at` ends a word: there is a cased letter before it and
+/// none after it.
 inline bool is_final_sigma(std::u32string_view text, std::size_t at) {
   std::size_t before = at;
   while (before > 0 && is_case_ignorable(text[before - 1])) --before;
@@ -190,7 +192,8 @@ inline bool is_final_sigma(std::u32string_view text, std::size_t at) {
   return after == text.size() || !is_cased(text[after]);
 }
 
-/// Python's str.lower: simple mappings, final sigma, and I with dot above, which becomes two.
+/// Python's str.lower: simple mappings, the final sigma, and I with dot above, which becomes two
+/// code points.
 inline std::u32string to_lower(std::u32string_view text) {
   std::u32string out;
   out.reserve(text.size());
@@ -209,9 +212,10 @@ inline std::u32string to_lower(std::u32string_view text) {
   return out;
 }
 
-/// Canonical composition (NFC), or compatibility composition (NFKC). `text` holds no surrogates.
+/// Returns the canonical composition (NFC) or the compatibility composition (NFKC). `text` must not
+/// contain surrogates.
 inline std::u32string compose(std::u32string_view text, bool compatibility = false) {
-  // Below the first combining mark every text is in NFC already.
+  // Every text with only code points below the first combining mark is already in NFC.
   if (!compatibility && std::all_of(text.begin(), text.end(), [](char32_t c) { return c < 0x300; }))
     return std::u32string(text);
   const int options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | (compatibility ? UTF8PROC_COMPAT : 0);
@@ -221,7 +225,7 @@ inline std::u32string compose(std::u32string_view text, bool compatibility = fal
                                    static_cast<utf8proc_ssize_t>(bytes.size()), &mapped,
                                    static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  if (length < 0) throw std::bad_alloc();  // the input is valid, so nothing else can go wrong
+  if (length < 0) throw std::bad_alloc();  // The input is valid, so only memory can run out.
   return decode_utf8({reinterpret_cast<const char*>(mapped), static_cast<std::size_t>(length)});
 }
 

@@ -19,7 +19,8 @@ struct BpeTokenizerWithoutText {
 
 }  // namespace detail
 
-/// Stands for the class where the component is not linked, to say so when it is used.
+/// Replaces the class if the component is not linked, and fails to compile with a message if it is
+/// used.
 using BpeTokenizer = detail::BpeTokenizerWithoutText<>;
 
 }  // namespace contrapunto

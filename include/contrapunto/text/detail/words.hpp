@@ -7,7 +7,8 @@
 
 #include "contrapunto/text/detail/unicode_text.hpp"
 
-/// Plain C++ (no Torch): how CLIP cuts a cleaned text into pieces before byte-pair merging.
+/// Splits a cleaned text into pieces before byte-pair merging, as CLIP does, in plain C++ without
+/// Torch.
 namespace contrapunto::detail {
 
 inline constexpr std::string_view kStartOfText = "<start_of_text>";
@@ -18,14 +19,15 @@ enum class CharacterClass { kSeparator, kLetter, kNumber, kSymbol };
 inline CharacterClass character_class(char32_t c) {
   if (is_letter(c)) return CharacterClass::kLetter;
   if (is_number(c)) return CharacterClass::kNumber;
-  // U+0345 folds to a Greek letter, so the case-insensitive class of symbols leaves it out, and the
-  // class of letters does not take it either: it vanishes and parts what stands around it.
+  // U+0345 folds to a Greek letter, so neither the case-insensitive class of symbols nor the class
+  // of letters includes it. It is dropped and separates the text around it.
   if (is_white_space(c) || c == 0x345) return CharacterClass::kSeparator;
   return CharacterClass::kSymbol;
 }
 
-/// Bytes of `text` at `at` that spell the lower-case ASCII `pattern`; 0 when they do not. Long s is
-/// the one character that lower-casing leaves and that still equals an ASCII letter without case.
+/// Returns the number of bytes of `text` at `at` that spell the lower-case ASCII `pattern`; 0 if
+/// they do not. Long s is the only character that is unchanged by lower-casing but still equals an
+/// ASCII letter if case is ignored.
 inline std::size_t matched_length(std::string_view text, std::size_t at, std::string_view pattern) {
   constexpr std::string_view kLongS = "\xC5\xBF";
   std::size_t i = at;
@@ -41,9 +43,9 @@ inline std::size_t matched_length(std::string_view text, std::size_t at, std::st
   return i - at;
 }
 
-/// Calls `emit(piece)` for each piece of `text`, which is valid UTF-8 in lower case. In order of
-/// precedence: the special strings, English contractions, a run of letters, one number, a run of
-/// symbols. White space parts pieces and is dropped.
+/// Calls `emit(piece)` for each piece of `text`, which must be valid UTF-8 in lower case. In order
+/// of precedence a piece is a special string, an English contraction, a run of letters, a single
+/// number or a run of symbols. White space separates pieces and is dropped.
 template <class Emit>
 void for_each_word(std::string_view text, Emit&& emit) {
   static constexpr std::string_view kContractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
