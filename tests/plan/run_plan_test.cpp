@@ -112,6 +112,23 @@ TEST_CASE("A plan takes facts, objects with facts() and optional ones", "[plan][
   CHECK_THAT(plan.to_string(), Contains("averaged weights 1.0 GiB") && Contains("teacher 1.0 GiB"));
 }
 
+TEST_CASE("An average that still holds the initial weights at the end is warned about",
+          "[plan][cpu]") {
+  auto plan = Run{}.plan();
+  const auto steps = *plan.total_steps();
+  const auto slow = 1.0 - 0.5 / static_cast<double>(steps);
+  plan.add(AverageFacts{kGiB, slow});
+  const auto found = plan.findings();
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].severity == kWarning);
+  CHECK_THAT(found[0].message, Contains("61 % of the initial weights"));
+  CHECK_THAT(plan.to_string(), Contains("averaged weights 1.0 GiB"));
+  plan.add(AverageFacts{kGiB, 1.0 - 10.0 / static_cast<double>(steps)});
+  CHECK(plan.findings().empty());
+  plan.add(AverageFacts{kGiB, std::nullopt});
+  CHECK(plan.findings().empty());
+}
+
 TEST_CASE("Findings of the program are listed with those of the plan, errors first",
           "[plan][cpu]") {
   auto plan = Run{}.plan();

@@ -104,4 +104,12 @@ struct MemoryFacts {
   double bytes = 0.0;
 };
 
+/// A moving average of the weights.
+struct AverageFacts {
+  double bytes = 0.0;
+  /// Fraction of the average that every update keeps. Unset: it grows from 0, or nothing is
+  /// averaged.
+  std::optional<double> decay = std::nullopt;
+};
+
 }  // namespace contrapunto

@@ -83,12 +83,13 @@ class Ema {
 
   [[nodiscard]] std::int64_t updates() const { return updates_; }
 
-  /// The memory of the averages, for a plan of the run.
-  [[nodiscard]] MemoryFacts facts() const {
+  /// The properties of the average that a plan of the run uses.
+  [[nodiscard]] AverageFacts facts() const {
     double bytes = 0.0;
     for (const auto& item : own_tensors())
       bytes += static_cast<double>(item.second.numel() * item.second.element_size());
-    return {"averaged weights", bytes};
+    if (o_.warmup || o_.decay == 0.0) return {bytes, std::nullopt};
+    return {bytes, o_.decay};
   }
 
   /// Returns the averages by parameter name, which are not copied, and the number of updates.

@@ -123,6 +123,10 @@ class RunPlan {
   void take(MemoryFacts facts) {
     if (facts.bytes > 0) other_memory_.push_back(std::move(facts));
   }
+  void take(AverageFacts facts) {
+    take(MemoryFacts{"averaged weights", facts.bytes});
+    average_ = facts;
+  }
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;
@@ -138,6 +142,7 @@ class RunPlan {
   std::optional<ModelFacts> model_;
   std::optional<DataFacts> data_;
   std::optional<StepFacts> step_;
+  AverageFacts average_;
   std::optional<OptimizerFacts> optimizer_;
   std::optional<ScheduleFacts> schedule_;
   std::optional<PrecisionFacts> precision_;

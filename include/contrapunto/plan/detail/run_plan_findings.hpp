@@ -122,6 +122,15 @@ inline void RunPlan::find_schedule_faults(std::vector<PlanFinding>& found) const
     detail::add_warning(
         found, "warm-up takes " + with_commas(warmup) + " of " + with_commas(total) + " steps, " +
                    as_percent(detail::fraction_of(warmup, total), 0) + " of the run; " + remedy);
+  if (average_.decay)
+    if (const double kept = std::pow(*average_.decay, static_cast<double>(total)); kept > 0.05)
+      detail::add_warning(
+          found, "the averaged weights still hold " + as_percent(kept, 0) +
+                     " of the initial weights after " + with_commas(total) +
+                     " steps, because each update keeps " + with_digits(*average_.decay, 6) +
+                     " of the average; set the decay to " +
+                     with_digits(std::max(0.0, 1.0 - 10.0 / static_cast<double>(total)), 3) +
+                     " or less");
   if (optimizer_ && optimizer_->beta2 && *optimizer_->beta2 >= 0.999 && total < 1000)
     detail::add_warning(
         found, optimizer_->name + "'s beta2 of " + with_digits(*optimizer_->beta2, 4) +
