@@ -120,7 +120,8 @@ TEST_CASE("A damaged newest checkpoint is passed over with a note", "[checkpoint
   const RunFolder folder(disk / "run", {.resume = "latest"});
   REQUIRE(folder.resume_from().filename() == "step-000000001");
   REQUIRE(folder.notes().size() == 1);
-  REQUIRE_THAT(folder.notes().front(), Contains("skipped a damaged checkpoint") && Contains("step-000000002"));
+  REQUIRE_THAT(folder.notes().front(),
+               Contains("skipped a damaged checkpoint") && Contains("step-000000002"));
 }
 
 TEST_CASE("A checkpoint of other parts is refused before anything changes", "[checkpoint][cpu]") {
@@ -140,7 +141,8 @@ TEST_CASE("A checkpoint of other parts is refused before anything changes", "[ch
   REQUIRE_THROWS_WITH(folder.load(other),
                       Contains("lacks the part 'ema'") && Contains("holds the part 'model'"));
   REQUIRE(progress.step == 0);
-  REQUIRE_THROWS_WITH(other.add("ema", progress), Contains("'ema'") && Contains("is already in use"));
+  REQUIRE_THROWS_WITH(other.add("ema", progress),
+                      Contains("'ema'") && Contains("is already in use"));
 }
 
 TEST_CASE("Weights that are not finite are never saved", "[checkpoint][cpu]") {

@@ -22,9 +22,9 @@ namespace contrapunto {
 /// number that is not finite becomes null, because JSON cannot represent it.
 class JsonLinesWriter {
  public:
-  /// If `resume_step` is 0, an older file is replaced. Otherwise the lines up to that step are kept.
-  /// Later lines, and an incomplete last line after a crash, are removed, so that a resumed curve
-  /// does not overlap. Raises if the file cannot be opened.
+  /// If `resume_step` is 0, an older file is replaced. Otherwise the lines up to that step are
+  /// kept. Later lines, and an incomplete last line after a crash, are removed, so that a resumed
+  /// curve does not overlap. Raises if the file cannot be opened.
   explicit JsonLinesWriter(std::filesystem::path path, std::int64_t resume_step = 0)
       : path_(std::move(path)) {
     const bool resume = resume_step > 0 && std::filesystem::exists(path_);

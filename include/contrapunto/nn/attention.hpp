@@ -77,8 +77,8 @@ struct AttentionOptions {
   std::int64_t width = 512;
   std::int64_t heads = 8;  ///< Must divide `width`.
   bool causal = false;     ///< Tokens attend only to themselves and to earlier tokens.
-  std::optional<double> in_proj_std = std::nullopt;  ///< Standard deviation of a normal; unset:
-                                                     ///< Xavier uniform.
+  /// Standard deviation of a normal distribution; unset: Xavier uniform.
+  std::optional<double> in_proj_std = std::nullopt;
   /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> out_proj_std = std::nullopt;
 };

@@ -23,9 +23,9 @@ namespace contrapunto {
                                               ModifiedResNet, VisionTransformer>;
         TORCH_CHECK(
             image.output_dim == config.embed_dim && config.text.output_dim == config.embed_dim,
-            "make_dual_encoder: embed_dim is ", config.embed_dim,
-            " but output_dim is ", image.output_dim, " for the image tower and ",
-            config.text.output_dim, " for the text tower; make all three equal");
+            "make_dual_encoder: embed_dim is ", config.embed_dim, " but output_dim is ",
+            image.output_dim, " for the image tower and ", config.text.output_dim,
+            " for the text tower; make all three equal");
         return DualEncoder(ImageTower(image, tensor_options),
                            TextTransformer(config.text, tensor_options), options);
       },
