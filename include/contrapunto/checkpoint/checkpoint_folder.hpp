@@ -36,6 +36,7 @@ struct SavedCheckpoint {
 /// may call `save`. Nothing is cached between calls: every call reads the folder.
 class CheckpointFolder {
  public:
+  /// The checkpoints in `folder`, which need not exist yet. Raises if `keep` is out of range.
   explicit CheckpointFolder(std::filesystem::path folder, RetentionPolicy keep = {})
       : folder_(std::move(folder)), keep_(keep) {
     TORCH_CHECK(

@@ -107,6 +107,7 @@ class Permutation {
     }
   }
 
+  /// Returns n.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(n_); }
 
   /// Returns the value at position `i`, 0 <= i < n.

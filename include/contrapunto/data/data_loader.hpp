@@ -178,6 +178,7 @@ class DataLoader {
     return batch;
   }
 
+  /// Returns the statistics since the creation of the loader. Any thread may call it.
   [[nodiscard]] LoaderStatistics statistics() const {
     const std::lock_guard lock(mutex_);
     LoaderStatistics now = statistics_;
@@ -372,8 +373,8 @@ class DataLoader {
   detail::SampleReader reader_;
   bool pinned_;
 
-  mutable std::mutex
-      mutex_;  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  mutable std::mutex mutex_;
   std::condition_variable work_;   // There is something to prepare.
   std::condition_variable ready_;  // There is a batch or an error for next().
   std::condition_variable idle_;   // No thread is preparing anything.

@@ -64,8 +64,8 @@ namespace contrapunto {
     }
   } else {
     choices = expand_braces(inside);
-    for (auto& choice : choices)
-      choice = "{" + choice + "}";  // Bash keeps braces around a single choice.
+    // Bash keeps braces around a single choice.
+    for (auto& choice : choices) choice = "{" + choice + "}";
   }
 
   std::vector<std::string> expanded;

@@ -53,6 +53,8 @@ class ShardSource : public SampleSource {
   explicit ShardSource(const std::string& spec, ShardSourceOptions options = {})
       : ShardSource(list_shards(spec), std::move(options)) {}
 
+  /// Reads the tar files `shards`. Raises if the list is empty, if a file is missing, or if a shard
+  /// has no usable sample.
   explicit ShardSource(const std::vector<std::string>& shards, ShardSourceOptions options = {})
       : options_(std::move(options)) {
     TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");

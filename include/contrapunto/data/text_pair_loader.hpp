@@ -71,6 +71,7 @@ class TextPairLoader {
     }
   }
 
+  /// Number of pairs, and number of batches in an epoch.
   [[nodiscard]] std::int64_t size() const { return x_.size(0); }
   [[nodiscard]] std::int64_t batches_per_epoch() const { return size() / pairs_together(); }
 

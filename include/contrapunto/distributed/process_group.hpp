@@ -54,6 +54,7 @@ struct ProcessGroupOptions {
 /// failed.
 class ProcessGroupCommunicator {
  public:
+  /// Raises if `backend` is null.
   explicit ProcessGroupCommunicator(c10::intrusive_ptr<c10d::Backend> backend)
       : backend_(std::move(backend)) {
     TORCH_CHECK(backend_.defined(), "ProcessGroupCommunicator: the process group is null");

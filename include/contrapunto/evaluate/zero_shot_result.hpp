@@ -9,6 +9,7 @@
 
 namespace contrapunto {
 
+/// Zero-shot accuracy over a data set.
 struct ZeroShotResult {
   double top1 = 0.0;  ///< Fraction of images whose class ranks first, 0 to 1.
   double top5 = 0.0;  ///< Fraction whose class is among the first five; 1 with up to five classes.

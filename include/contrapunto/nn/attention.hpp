@@ -89,6 +89,8 @@ struct AttentionOptions {
 /// Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
 class AttentionImpl : public ParametrizedModule {
  public:
+  /// `tensor_options` gives the dtype and device of the parameters. Raises unless `heads` divides
+  /// `width`.
   explicit AttentionImpl(AttentionOptions options, const at::TensorOptions& tensor_options = {})
       : width_(options.width), heads_(options.heads), causal_(options.causal) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "Attention: width (", width_,

@@ -55,6 +55,7 @@ class LossScaler {
     growth_ = at::zeros({}, at::TensorOptions(at::kInt).device(device));
   }
 
+  /// Whether the policy requests a loss scaler.
   [[nodiscard]] bool enabled() const { return enabled_; }
 
   /// Returns `loss` times the scale.

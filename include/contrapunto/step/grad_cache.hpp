@@ -68,6 +68,8 @@ struct GradCacheOptions {
 template <class Loss, class Inputs = Embeddings>
 class GradCache {
  public:
+  /// Raises if `chunk_size` is negative, if the model has no encoders or no head, or if the ranks
+  /// of the loss and of `context` differ.
   explicit GradCache(StepModel<Inputs> model, Loss loss = {}, GradCacheOptions options = {},
                      StepContext context = {})
       : core_(std::move(model), std::move(loss), std::move(context), "GradCache"),
@@ -142,8 +144,8 @@ class GradCache {
   struct Pass {
     detail::Chunking chunking;
     std::vector<RngState> random;  // State before each chunk.
-    std::vector<std::optional<std::vector<at::Tensor>>>
-        outputs;                    // With their graph, for kept chunks.
+    /// Outputs with their graph, for kept chunks.
+    std::vector<std::optional<std::vector<at::Tensor>>> outputs;
     std::vector<at::Tensor> whole;  // Features of the batch, as leaves.
     std::vector<bool> trains;       // Per feature tensor.
   };

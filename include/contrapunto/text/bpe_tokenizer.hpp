@@ -94,6 +94,7 @@ class BpeTokenizer {
     return detail::encode_utf8(detail::decode_utf8(bytes));
   }
 
+  /// Tokens per row, size of the vocabulary, and ids of the start and end tokens.
   [[nodiscard]] std::int64_t context_length() const { return o_.context_length; }
   [[nodiscard]] std::int64_t vocab_size() const { return model_->vocab_size(); }
   [[nodiscard]] std::int64_t start_token() const { return vocab_size() - 2; }

@@ -51,6 +51,7 @@ struct TextTransformerOptions {
   /// Returns whether padding after the end token changes the feature. If it does not, texts may be
   /// trimmed after the end token of the longest text.
   [[nodiscard]] bool reads_padding() const { return !causal || pool != TextPool::kEndToken; }
+  /// Width of the hidden layer of the MLP.
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
   }
