@@ -111,7 +111,7 @@ class DataLoader {
     TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
     TORCH_CHECK(0 <= first_sample && first_sample <= source_->size(), "DataLoader: first_sample (",
                 first_sample, ") must be from 0 to the size of the source (", source_->size(),
-                "); a position in an epoch belongs to the data that it was counted in");
+                "); a position in an epoch is valid only for the data it was saved with");
     std::unique_lock lock(mutex_);
     batches_ = 0;  // Keeps the threads from starting another batch.
     next_row_ = 0;

@@ -172,7 +172,7 @@ class TextTransformerImpl : public ParametrizedModule {
     if (!tokens.is_cpu() || tokens.numel() == 0) return;
     const auto low = tokens.min().item<std::int64_t>();
     const auto high = tokens.max().item<std::int64_t>();
-    TORCH_CHECK(low >= 0 && high < o_.vocab_size, "TextTransformer: token ids reach from ", low,
+    TORCH_CHECK(low >= 0 && high < o_.vocab_size, "TextTransformer: token ids range from ", low,
                 " to ", high, " but vocab_size is ", o_.vocab_size,
                 "; use the tokenizer that belongs to this model");
   }
