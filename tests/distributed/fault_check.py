@@ -115,7 +115,7 @@ def store_host_killed(driver):
     run.wait_until_waiting(0)
     run.ranks[0].kill()
     return survivors_say(run, (1, 2), WATCHDOG, "the store of the run is lost", named(run, 0),
-                         r"last heard of \d+\.\d s ago, its last step was 5", "start them again")[0]
+                         r"last heard from \d+\.\d s ago, its last step was 5", "start them again")[0]
 
 
 def store_host_stopped(driver):

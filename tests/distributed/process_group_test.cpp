@@ -233,7 +233,7 @@ TEST_CASE("Two processes with one rank, or a used store, are refused", "[distrib
   REQUIRE(alone.size() == 1);
   check_operations(alone);
   REQUIRE_THROWS_WITH(connect_gloo(store, 0, 1, local_options()),
-                      Contains("rank 0 is already there"));
+                      Contains("rank 0 has already joined"));
   REQUIRE_THROWS_WITH(connect_gloo(store, 1, 1, local_options()), Contains("rank 1 of 1 ranks"));
 }
 #endif

@@ -96,7 +96,7 @@ TEST_CASE("A rank that never makes its watchdog is named", "[distributed][cpu]")
   Rank zero(store, 0, 3), one(store, 1, 3);
   const auto said = one.watchdog->wait_for_failure();
   REQUIRE(said.has_value());
-  REQUIRE_THAT(*said, Contains("rank 2 has not been heard of within 0.6 s"));
+  REQUIRE_THAT(*said, Contains("rank 2 has not been heard from within 0.6 s"));
   REQUIRE(zero.watchdog->wait_for_failure() == said);
 }
 

@@ -81,7 +81,7 @@ inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
   const auto expected = json["tensor_bytes"].get<std::uint64_t>();
   const auto bytes = std::filesystem::file_size(path / kCheckpointTensors);
   TORCH_CHECK(bytes == expected, where, kCheckpointTensors, " has ", bytes, " bytes instead of ",
-              expected, "; it was cut off or replaced");
+              expected, "; it was truncated or replaced");
   return json;
 }
 

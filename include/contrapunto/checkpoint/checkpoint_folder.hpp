@@ -36,6 +36,7 @@ struct SavedCheckpoint {
 /// may call `save`. Nothing is cached between calls: every call reads the folder.
 class CheckpointFolder {
  public:
+  /// The checkpoints in `folder`, which need not exist yet. Raises if `keep` is out of range.
   explicit CheckpointFolder(std::filesystem::path folder, RetentionPolicy keep = {})
       : folder_(std::move(folder)), keep_(keep) {
     TORCH_CHECK(
@@ -52,7 +53,7 @@ class CheckpointFolder {
                              std::optional<double> metric = std::nullopt) const {
     TORCH_CHECK(step >= 0, "CheckpointFolder: step must not be negative, got ", step);
     TORCH_CHECK(states.count(kOwnPart) == 0,
-                "CheckpointFolder: the part name 'checkpoint' is taken; choose another");
+                "CheckpointFolder: the part name 'checkpoint' is reserved; choose another");
     states[kOwnPart].scalars["step"] = step;
     if (metric) states[kOwnPart].scalars["metric"] = *metric;
     std::filesystem::create_directories(folder_);

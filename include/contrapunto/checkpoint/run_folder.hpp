@@ -87,7 +87,9 @@ class RunFolder {
   /// Whether the run resumes from a checkpoint, and its path, which raises for a new run.
   [[nodiscard]] bool resumes() const { return resume_from_.has_value(); }
   [[nodiscard]] const std::filesystem::path& resume_from() const {
-    TORCH_CHECK(resume_from_, "RunFolder: '", path_.string(), "' holds a new run");
+    TORCH_CHECK(resume_from_, "RunFolder: '", path_.string(),
+                "' holds a new run, "
+                "which has no checkpoint to resume from; check resumes() first");
     return *resume_from_;
   }
 

@@ -58,7 +58,7 @@ class RandomStream {
   /// Uniform in {0, ..., n - 1}, without bias. n >= 1.
   std::int64_t integer(std::int64_t n) {
     const auto range = static_cast<std::uint64_t>(n);
-    const std::uint64_t rejected = (0 - range) % range;  // 2^64 mod n values would cause a bias.
+    const std::uint64_t rejected = (0 - range) % range;  // 2^64 mod n: values that would bias.
     for (;;) {
       const std::uint64_t high = next();
       const std::uint64_t bits = (high << 32) | next();
@@ -107,6 +107,7 @@ class Permutation {
     }
   }
 
+  /// Returns n.
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(n_); }
 
   /// Returns the value at position `i`, 0 <= i < n.

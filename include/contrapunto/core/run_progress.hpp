@@ -20,6 +20,7 @@ struct RunProgress {
     samples += batch;
   }
 
+  /// Saves and restores `step` and `samples`.
   [[nodiscard]] State save_state() const { return {{}, {{"step", step}, {"samples", samples}}}; }
   void load_state(const State& state) {
     step = state.scalar<std::int64_t>("step");

@@ -46,6 +46,7 @@ class CsvTable {
     if (!have_header) throw DataError("line 1: no header row");
   }
 
+  /// Names of the columns, and the number of rows without the header.
   [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(rows_.size()); }
 

@@ -43,7 +43,6 @@ struct CsvSourceOptions {
 /// of the table. The text stays in memory, plus 8 bytes per row. Images are opened when they are
 /// read. The loader skips rows that cannot be parsed and images that are missing. report() lists a
 /// quote that is never closed.
-/// names a quote that is never closed.
 class CsvSource : public SampleSource {
  public:
   /// Raises if the file is missing, has no rows, or lacks one of the columns named in `options`.

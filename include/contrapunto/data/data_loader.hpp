@@ -111,7 +111,7 @@ class DataLoader {
     TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
     TORCH_CHECK(0 <= first_sample && first_sample <= source_->size(), "DataLoader: first_sample (",
                 first_sample, ") must be from 0 to the size of the source (", source_->size(),
-                "); a position in an epoch belongs to the data that it was counted in");
+                "); a position in an epoch is valid only for the data it was saved with");
     std::unique_lock lock(mutex_);
     batches_ = 0;  // Keeps the threads from starting another batch.
     next_row_ = 0;
@@ -178,6 +178,7 @@ class DataLoader {
     return batch;
   }
 
+  /// Returns the statistics since the creation of the loader. Any thread may call it.
   [[nodiscard]] LoaderStatistics statistics() const {
     const std::lock_guard lock(mutex_);
     LoaderStatistics now = statistics_;
@@ -389,8 +390,8 @@ class DataLoader {
   detail::SampleReader reader_;
   bool pinned_;
 
-  mutable std::mutex
-      mutex_;  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  mutable std::mutex mutex_;
   std::condition_variable work_;   // There is something to prepare.
   std::condition_variable ready_;  // There is a batch or an error for next().
   std::condition_variable idle_;   // No thread is preparing anything.

@@ -20,6 +20,7 @@ struct DataReport {
   /// "file or key: reason" in the order in which they were found. Control bytes are escaped.
   std::vector<std::string> first;
 
+  /// Counts `line` and keeps it, with control bytes escaped, if it is among the first kNamed.
   void add(std::string_view line) {
     ++skipped;
     if (first.size() < kNamed) first.push_back(detail::printable(line));

@@ -45,6 +45,7 @@ class EpochOrder {
     }
   }
 
+  /// Number of samples in an epoch.
   [[nodiscard]] std::int64_t size() const { return size_; }
 
   /// Returns the sample at position `place`, 0 <= place < size().

@@ -21,6 +21,7 @@ class SampleSource {
   SampleSource& operator=(const SampleSource&) = delete;
   virtual ~SampleSource() = default;
 
+  /// Number of samples.
   [[nodiscard]] virtual std::int64_t size() const = 0;
 
   /// Returns sample `index`, 0 <= index < size(). Many threads call it at once. Raise DataError if

@@ -64,8 +64,8 @@ namespace contrapunto {
     }
   } else {
     choices = expand_braces(inside);
-    for (auto& choice : choices)
-      choice = "{" + choice + "}";  // Bash keeps braces around a single choice.
+    // Bash keeps braces around a single choice.
+    for (auto& choice : choices) choice = "{" + choice + "}";
   }
 
   std::vector<std::string> expanded;
@@ -86,7 +86,7 @@ namespace contrapunto {
     const std::size_t end = std::min(spec.find("::", begin), spec.size());
     const std::string part = spec.substr(begin, end - begin);
     begin = end + 2;
-    TORCH_CHECK(!part.empty(), "shard list '", spec, "': an empty part beside '::'");
+    TORCH_CHECK(!part.empty(), "shard list '", spec, "': there is an empty part next to '::'");
     TORCH_CHECK(part.rfind("pipe:", 0) != 0, "shard list '", spec,
                 "': 'pipe:' commands are not supported; copy the shards to a file system");
     for (const std::string& pattern : expand_braces(part)) {

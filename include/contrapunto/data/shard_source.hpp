@@ -53,6 +53,8 @@ class ShardSource : public SampleSource {
   explicit ShardSource(const std::string& spec, ShardSourceOptions options = {})
       : ShardSource(list_shards(spec), std::move(options)) {}
 
+  /// Reads the tar files `shards`. Raises if the list is empty, if a file is missing, or if a shard
+  /// has no usable sample.
   explicit ShardSource(const std::vector<std::string>& shards, ShardSourceOptions options = {})
       : options_(std::move(options)) {
     TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");
@@ -146,9 +148,9 @@ class ShardSource : public SampleSource {
     const std::string& path = shards_[shard].path;
     const auto require_unchanged = [&](const detail::RandomAccessFile& file) {
       TORCH_CHECK(file.stamp() == shards_[shard].stamp, "ShardSource: shard '", path,
-                  "' has been written to or replaced since its index was read, so samples are no "
-                  "longer where the index says. Leave shards alone while a run reads them; start "
-                  "again from the last checkpoint, which reads the index anew");
+                  "' has been written to or replaced since its index was read, so the index "
+                  "is no longer valid. Do not change shards during a run; restart from the last "
+                  "checkpoint, which reads the index again");
     };
     try {
       const auto file = open(shard);

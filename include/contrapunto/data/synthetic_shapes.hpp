@@ -35,6 +35,7 @@ struct SyntheticShapesOptions {
 /// a minute, so that every example can run at once. A picture is a pure function of (seed, index).
 class SyntheticShapes : public SampleSource {
  public:
+  /// Raises if `samples` is not positive or if `image_size` is below 8.
   explicit SyntheticShapes(SyntheticShapesOptions options = {}) : o_(options) {
     TORCH_CHECK(o_.samples > 0, "SyntheticShapes: samples (", o_.samples, ") must be positive");
     TORCH_CHECK(o_.image_size >= 8, "SyntheticShapes: image_size (", o_.image_size,

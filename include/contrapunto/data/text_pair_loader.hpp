@@ -71,6 +71,7 @@ class TextPairLoader {
     }
   }
 
+  /// Number of pairs, and number of batches in an epoch.
   [[nodiscard]] std::int64_t size() const { return x_.size(0); }
   [[nodiscard]] std::int64_t batches_per_epoch() const { return size() / pairs_together(); }
 
@@ -83,7 +84,7 @@ class TextPairLoader {
     TORCH_CHECK(epoch >= 0, "TextPairLoader: epoch (", epoch, ") must not be negative");
     TORCH_CHECK(0 <= first_sample && first_sample <= size(), "TextPairLoader: first_sample (",
                 first_sample, ") must be from 0 to the number of pairs (", size(),
-                "); a position in an epoch belongs to the data that it was counted in");
+                "); a position in an epoch is valid only for the data it was saved with");
     epoch_ = epoch;
     next_ = first_sample;
   }

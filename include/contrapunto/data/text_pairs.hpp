@@ -29,12 +29,14 @@ struct TextPair {
   std::string group;
 };
 
+/// Names of the JSON fields that hold a text pair.
 struct TextPairFields {
   std::string x = "query";
   std::string y = "code";
   std::string group = {};  ///< If empty, pairs have no group.
 };
 
+/// The result of read_text_pairs.
 struct TextPairs {
   std::vector<TextPair> pairs;
   DataReport report;  ///< Lines that were left out: "file:line: reason".

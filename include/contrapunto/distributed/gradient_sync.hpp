@@ -130,6 +130,7 @@ class GradientSync {
     overlapping_ = false;
   }
 
+  /// Number of buckets; 0 with one rank.
   [[nodiscard]] std::int64_t bucket_count() const {
     return static_cast<std::int64_t>(buckets_.size());
   }

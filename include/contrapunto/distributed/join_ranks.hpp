@@ -64,8 +64,8 @@ inline c10::Device rank_device(const std::string& name, const LaunchEnvironment&
               "with a GPU, or the device \"cpu\"");
   TORCH_CHECK(!has_index || launch.local_size == 1, "JoinOptions::device is '", name, "', but ",
               launch.local_size,
-              " ranks run on this machine and each needs a GPU of its own; use \"cuda\", which "
-              "takes the GPU of the local rank");
+              " ranks run on this machine and each needs its own GPU; use \"cuda\", which "
+              "selects the GPU of the local rank");
   // Slurm and other launchers may show each rank only its own GPU, which is then number 0.
   const std::int64_t index = has_index ? std::stoll(digits) : gpus == 1 ? 0 : launch.local_rank;
   TORCH_CHECK(index < gpus, "JoinOptions::device: local rank ", launch.local_rank,

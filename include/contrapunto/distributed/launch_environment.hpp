@@ -160,7 +160,7 @@ inline LaunchEnvironment read_launch_environment(std::function<const char*(const
   TORCH_CHECK(has_address || launch.size == 1 || (local_size && *local_size >= launch.size),
               "launch environment (", launch.launcher, "): there are ", launch.size, " ranks, ",
               local_size ? "only " + std::to_string(*local_size) + " of them on this machine"
-                         : "it does not say how many of them are on this machine",
+                         : "the launcher does not report how many of them are on this machine",
               ", and MASTER_ADDR is not set; set it to the machine of rank 0, or to 127.0.0.1 when "
               "all ranks are on one machine");
   return launch;

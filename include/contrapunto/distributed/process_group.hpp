@@ -54,6 +54,7 @@ struct ProcessGroupOptions {
 /// failed.
 class ProcessGroupCommunicator {
  public:
+  /// Raises if `backend` is null.
   explicit ProcessGroupCommunicator(c10::intrusive_ptr<c10d::Backend> backend)
       : backend_(std::move(backend)) {
     TORCH_CHECK(backend_.defined(), "ProcessGroupCommunicator: the process group is null");
@@ -192,9 +193,10 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
               " ranks; ranks count from 0");
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   const auto key = [](std::int64_t r) { return "arrived/" + std::to_string(r); };
-  TORCH_CHECK(store.add(key(rank), 1) == 1, "process group: rank ", rank,
-              " is already there: two processes have the same rank, or the store is left over from "
-              "an earlier run");
+  TORCH_CHECK(
+      store.add(key(rank), 1) == 1, "process group: rank ", rank,
+      " has already joined: two processes have the same rank, or the store is left over from "
+      "an earlier run");
   std::vector<std::string> keys;
   for (std::int64_t r = 0; r < size; ++r) keys.push_back(key(r));
   constexpr auto kLongestPause = std::chrono::milliseconds(100);
@@ -216,7 +218,7 @@ inline void wait_for_ranks(c10d::Store& store, std::int64_t rank, std::int64_t s
           "process group: only " + std::to_string(arrived) + " of " + std::to_string(size) +
               " ranks arrived within " + std::to_string(timeout.count()) +
               " ms; missing: " + missing +
-              ". A missing rank was not started, ended early (see what it printed) or has another "
+              ". A missing rank was not started, ended early (see its output) or has another "
               "address, port or number of ranks");
       // The store may end with rank 0, so the other ranks get time to read the message.
       if (rank == 0 && arrived > 1) std::this_thread::sleep_for(5 * kLongestPause);

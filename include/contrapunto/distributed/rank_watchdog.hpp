@@ -260,8 +260,8 @@ class RankWatch {
 
   [[nodiscard]] std::optional<std::string> find_failure() {
     static constexpr const char* kRemedy =
-        " The other ranks cannot go on without it: end them, fix the cause and start all ranks "
-        "again from the last checkpoint.";
+        " The other ranks cannot continue without it: stop them, fix the cause and restart all "
+        "ranks from the last checkpoint.";
     const auto now = Clock::now();
     const std::scoped_lock lock(mutex_);
     for (std::size_t r = 0; r < ranks_.size(); ++r) {
@@ -271,15 +271,15 @@ class RankWatch {
         if (now - watched.heard <= o_.interval) continue;
         return watched.name(r) + " ended " + seconds_text(now - watched.heard) +
                " ago before the run was over; " + watched.last_step() +
-               ". It raised an error: see the end of what it printed." + kRemedy;
+               ". It raised an error: see the end of its output." + kRemedy;
       }
       if (r == rank_ || watched.state == RankState::kFinished || now - watched.heard <= o_.timeout)
         continue;
       if (watched.state == RankState::kUnseen)
-        return "rank " + std::to_string(r) + " has not been heard of within " +
+        return "rank " + std::to_string(r) + " has not been heard from within " +
                seconds_text(now - watched.heard) +
                " of this rank's start. It died while starting, or creates its watchdog much later: "
-               "see the end of what it printed." +
+               "see the end of its output." +
                kRemedy;
       return watched.name(r) + " has been silent for " + seconds_text(now - watched.heard) + "; " +
              watched.last_step() +
@@ -305,7 +305,7 @@ class RankWatch {
     return stuck.name(*slowest) + " is alive but has made no progress for " +
            seconds_text(now - stuck.moved) + "; " + stuck.last_step() + ", others are at step " +
            std::to_string(furthest_step()) +
-           ". It may wait for a disk, a lock or a GPU: see where it waits with `gdb -p " +
+           ". It may be waiting for a disk, a lock or a GPU: see where it waits with `gdb -p " +
            std::to_string(stuck.process) +
            "`. Then end all ranks and start them again from the last checkpoint.";
   }
@@ -316,8 +316,8 @@ class RankWatch {
     const auto& host = ranks_.front();
     auto text = "the store of the run is lost: " + what + ". It is hosted by " +
                 (host.state == RankState::kUnseen ? "rank 0" : host.name(0)) +
-                " or by the launcher; rank 0 was last heard of " + seconds_text(now - host.heard) +
-                " ago, " + host.last_step() + ".";
+                " or by the launcher; rank 0 was last heard from " +
+                seconds_text(now - host.heard) + " ago, " + host.last_step() + ".";
     // Rank 0 may have ended because another rank did.
     for (std::size_t r = 1; r < ranks_.size(); ++r)
       if (r != rank_ && ranks_[r].state == RankState::kRunning &&

@@ -35,9 +35,11 @@ class RgbImage {
     height_ = height;
   }
 
+  /// Width and height in pixels, and the number of bytes of all pixels.
   [[nodiscard]] std::int64_t width() const { return width_; }
   [[nodiscard]] std::int64_t height() const { return height_; }
   [[nodiscard]] std::size_t bytes() const { return static_cast<std::size_t>(width_ * height_ * 3); }
+  /// Pointer to the first pixel of row `y`, and to the first pixel of the image.
   [[nodiscard]] std::uint8_t* row(std::int64_t y) { return pixels_.get() + y * width_ * 3; }
   [[nodiscard]] const std::uint8_t* row(std::int64_t y) const {
     return pixels_.get() + y * width_ * 3;

@@ -23,6 +23,7 @@ namespace contrapunto {
 /// behind.
 class AtomicDirectory {
  public:
+  /// Creates the temporary folder. Raises if the system refuses.
   explicit AtomicDirectory(const std::filesystem::path& path)
       : path_(without_trailing_slash(path)) {
     temporary_ = path_;

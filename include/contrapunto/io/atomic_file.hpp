@@ -46,6 +46,7 @@ inline void sync_to_disk(const std::filesystem::path& path) {
 /// destructor removes the temporary file. Every error gives the path and the system's message.
 class AtomicFile {
  public:
+  /// Creates the temporary file. Raises if the system refuses.
   explicit AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
     static std::atomic<unsigned> count{0};
     temporary_ = path_;

@@ -21,6 +21,7 @@ namespace contrapunto {
 /// group ids.
 /// Reference: Radford et al. 2021, https://arxiv.org/abs/2103.00020
 struct InfoNce {
+  /// Returns the loss, [].
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "InfoNce");
     detail::check_plain(e, "InfoNce");

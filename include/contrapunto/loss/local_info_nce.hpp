@@ -54,6 +54,7 @@ class LocalInfoNce {
            "gradient_through_gather for exact ones.";
   }
 
+  /// Returns the loss, []. Collective, as is its backward if gradients pass through the gather.
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "LocalInfoNce");
     const auto width = in.x.size(1);

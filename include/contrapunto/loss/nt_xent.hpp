@@ -73,6 +73,7 @@ class NtXent {
   explicit NtXent(TileOptions tiles = {}, Ranks ranks = {})
       : tiles_(tiles), ranks_(std::move(ranks)) {}
 
+  /// Returns the loss, []. Collective, as is its backward.
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "NtXent");
     TORCH_CHECK(ranks_.size() > 1 || e.x.size(0) > 0, "NtXent: the batch is empty; x is ",
@@ -106,6 +107,7 @@ class SupCon {
   explicit SupCon(TileOptions tiles = {}, Ranks ranks = {})
       : tiles_(tiles), ranks_(std::move(ranks)) {}
 
+  /// Returns the loss, []. Collective, as is its backward.
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "SupCon");
     TORCH_CHECK(ranks_.size() > 1 || e.x.size(0) > 0, "SupCon: the batch is empty; x is ",

@@ -21,6 +21,7 @@ namespace contrapunto {
 /// fit, negatives and group ids.
 /// Reference: Zhai et al. 2023, https://arxiv.org/abs/2303.15343
 struct SigmoidLoss {
+  /// Returns the loss, [].
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "SigmoidLoss");
     detail::check_plain(e, "SigmoidLoss");

@@ -44,6 +44,7 @@ class TiledInfoNce {
   explicit TiledInfoNce(TiledInfoNceOptions options = {}, Ranks ranks = {})
       : o_(options), ranks_(std::move(ranks)) {}
 
+  /// Returns the loss, []. Collective, as is its backward.
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "TiledInfoNce");
     const detail::LogSumExpRequest request{.row_keys = in.row_groups,

@@ -42,6 +42,7 @@ class TiledSigmoidLoss {
   explicit TiledSigmoidLoss(TiledSigmoidLossOptions options = {}, Ranks ranks = {})
       : o_(options), ranks_(std::move(ranks)) {}
 
+  /// Returns the loss, []. Collective.
   [[nodiscard]] at::Tensor operator()(const Embeddings& e) const {
     const detail::LossInputs in(e, "TiledSigmoidLoss");
     TORCH_CHECK(e.bias.has_value() && e.bias->numel() == 1,

@@ -53,6 +53,7 @@ class AnyAttention : public detail::ModulePointer {
       cost_ = [attention](const TokenGrid& grid) -> ForwardCost { return attention->cost(grid); };
   }
 
+  /// Maps `x` [batch * L, width] to a new tensor of the same shape.
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x, const TokenGrid& grid) const {
     return forward_(x, grid);
   }
@@ -63,6 +64,7 @@ class AnyAttention : public detail::ModulePointer {
     return forward_once_ ? forward_once_(x, grid, rows) : forward_(x, grid).index_select(0, rows);
   }
 
+  /// Returns the cost that the module reports, or an estimate from its matrices.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     return cost_ ? cost_(grid) : detail::cost_of_matrices(**this, grid.batch * grid.length());
   }

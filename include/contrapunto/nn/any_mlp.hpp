@@ -39,8 +39,10 @@ class AnyMlp : public detail::ModulePointer {
       cost_ = [mlp](const TokenGrid& grid) -> ForwardCost { return mlp->cost(grid); };
   }
 
+  /// Maps `x` [N, width] to a new tensor of the same shape.
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const { return forward_(x); }
 
+  /// Returns the cost that the module reports, or an estimate from its matrices.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     return cost_ ? cost_(grid) : detail::cost_of_matrices(**this, grid.batch * grid.length());
   }

@@ -77,8 +77,8 @@ struct AttentionOptions {
   std::int64_t width = 512;
   std::int64_t heads = 8;  ///< Must divide `width`.
   bool causal = false;     ///< Tokens attend only to themselves and to earlier tokens.
-  std::optional<double> in_proj_std = std::nullopt;  ///< Standard deviation of a normal; unset:
-                                                     ///< Xavier uniform.
+  /// Standard deviation of a normal distribution; unset: Xavier uniform.
+  std::optional<double> in_proj_std = std::nullopt;
   /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> out_proj_std = std::nullopt;
 };
@@ -89,6 +89,8 @@ struct AttentionOptions {
 /// Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
 class AttentionImpl : public ParametrizedModule {
  public:
+  /// `tensor_options` gives the dtype and device of the parameters. Raises unless `heads` divides
+  /// `width`.
   explicit AttentionImpl(AttentionOptions options, const at::TensorOptions& tensor_options = {})
       : width_(options.width), heads_(options.heads), causal_(options.causal) {
     TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "Attention: width (", width_,

@@ -23,6 +23,7 @@ namespace contrapunto {
 /// Reference: Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
 class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
+  /// `first_weight` is the initial value of every weight.
   explicit BatchNormImpl(std::int64_t channels, double first_weight = 1.0,
                          const at::TensorOptions& tensor_options = {}) {
     weight = register_parameter("weight", at::ones({channels}, tensor_options).mul_(first_weight));

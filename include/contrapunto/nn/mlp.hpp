@@ -44,6 +44,7 @@ class MlpImpl : public torch::nn::Module {
                                               tensor_options));
   }
 
+  /// Maps `x` [N, width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
     return c_proj(activate(c_fc(x), activation_));
   }

@@ -80,7 +80,8 @@ class AdamW {
   /// `grad_scale` the gradients of 32-bit parameters are divided in place. Raises if `lr` is
   /// negative or not finite.
   void step(double lr, const StepScaling& scaling = {}) {
-    TORCH_CHECK(std::isfinite(lr) && lr >= 0.0, "AdamW: the learning rate is ", lr);
+    TORCH_CHECK(std::isfinite(lr) && lr >= 0.0, "AdamW: the learning rate is ", lr,
+                ", expected a finite number of at least 0");
     const at::NoGradGuard no_grad;
     std::optional<at::Tensor> skip;
     // The kernel only accepts 1, but a sum over ranks may be larger.

@@ -20,9 +20,9 @@ namespace contrapunto {
 
 /// Scales the gradients of `parameters` so that their total L2 norm is at most `max_norm`, and
 /// returns the norm before clipping: [], float32 (float64 for float64 gradients), on their device,
-/// without host synchronization. Parameters without a gradient are skipped; if none has a gradient,
-/// the norm is 0. If the norm is not finite, all gradients become not finite. Raises unless
-/// `max_norm` is above 0.
+/// without waiting for a CUDA device. Parameters without a gradient are skipped; if none has a
+/// gradient, the norm is 0. A norm of NaN makes all gradients NaN. An infinite norm makes infinite
+/// gradients NaN and all others 0. Raises unless `max_norm` is above 0.
 /// Reference: Pascanu et al. 2012, https://arxiv.org/abs/1211.5063
 inline at::Tensor clip_grad_norm_(const std::vector<at::Tensor>& parameters, double max_norm) {
   TORCH_CHECK(max_norm > 0.0, "clip_grad_norm_: max_norm (", max_norm, ") must be above 0");

@@ -81,6 +81,7 @@ class Ema {
     ++updates_;
   }
 
+  /// Number of updates so far.
   [[nodiscard]] std::int64_t updates() const { return updates_; }
 
   /// The properties of the average that a plan of the run uses.

@@ -79,6 +79,7 @@ class RunPlan {
     own_findings_.push_back({PlanFinding::Severity::kWarning, std::move(message)});
   }
 
+  /// Number of ranks; 1 without RanksFacts.
   [[nodiscard]] std::int64_t ranks() const { return ranks_.ranks; }
 
   /// Number of full batches in an epoch, plus one if the partial batch is kept. It is unset if the
@@ -101,6 +102,7 @@ class RunPlan {
   /// activation checkpointing each add one forward pass.
   [[nodiscard]] std::optional<std::int64_t> forwards_per_step() const;
 
+  /// Estimates the memory on one device from the facts.
   [[nodiscard]] Memory memory() const;
 
   /// Returns a table for people to read, without a final newline.

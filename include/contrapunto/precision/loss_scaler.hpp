@@ -55,6 +55,7 @@ class LossScaler {
     growth_ = at::zeros({}, at::TensorOptions(at::kInt).device(device));
   }
 
+  /// Whether the policy requests a loss scaler.
   [[nodiscard]] bool enabled() const { return enabled_; }
 
   /// Returns `loss` times the scale.
@@ -88,7 +89,8 @@ class LossScaler {
   /// Grows or shrinks the scale according to the result of `unscale_()`. Raises without it.
   void update() {
     if (!enabled_) return;
-    TORCH_CHECK(found_inf_.defined(), "LossScaler: update() without unscale_() before it");
+    TORCH_CHECK(found_inf_.defined(),
+                "LossScaler: update() was called without unscale_() before it");
     at::_amp_update_scale_(scale_, growth_, found_inf_, o_.growth_factor, o_.backoff_factor,
                            o_.growth_interval);
     found_inf_.reset();

@@ -95,6 +95,7 @@ class Setting {
   [[nodiscard]] const std::string& default_text() const { return default_; }
 
   [[nodiscard]] const Variable& variable() const { return variable_; }
+  /// Whether the variable has type T.
   template <class T>
   [[nodiscard]] bool holds() const {
     return std::holds_alternative<T*>(variable_);

@@ -34,6 +34,8 @@ struct AccumulatorOptions {
 template <class Loss, class Inputs = Embeddings>
 class Accumulator {
  public:
+  /// Raises if the model has no encoders or no head, or if the ranks of the loss and of `context`
+  /// differ.
   explicit Accumulator(StepModel<Inputs> model, Loss loss = {}, AccumulatorOptions options = {},
                        StepContext context = {})
       : o_(checked(options)),

@@ -14,6 +14,8 @@ namespace contrapunto {
 template <class Loss, class Inputs = Embeddings>
 class FullBatch {
  public:
+  /// Raises if the model has no encoders or no head, or if the ranks of the loss and of `context`
+  /// differ.
   explicit FullBatch(StepModel<Inputs> model, Loss loss = {}, StepContext context = {})
       : core_(std::move(model), std::move(loss), std::move(context), "FullBatch") {}
   template <detail::NotAStepModel Model>

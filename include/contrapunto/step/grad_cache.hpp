@@ -44,9 +44,10 @@ struct GradCacheOptions {
   /// already in memory.
   double keep_bytes = 0.0;
   /// Whether to halve the chunks and repeat the step when memory runs out. The result is the same.
-  /// With several ranks all ranks repeat the step together, for which the host waits once in each
-  /// step. With several ranks it is an error to run out of memory in the loss or in the last
-  /// backward of a step, which communicates gradients.
+  /// With several ranks a rank repeats the first pass alone. If the second pass fails on any rank,
+  /// all ranks repeat the step together, for which the host waits once in each step. With several
+  /// ranks it is an error to run out of memory in the loss or in the last backward of a step, which
+  /// communicates gradients.
   bool retry_out_of_memory = true;
 };
 
@@ -67,6 +68,8 @@ struct GradCacheOptions {
 template <class Loss, class Inputs = Embeddings>
 class GradCache {
  public:
+  /// Raises if `chunk_size` is negative, if the model has no encoders or no head, or if the ranks
+  /// of the loss and of `context` differ.
   explicit GradCache(StepModel<Inputs> model, Loss loss = {}, GradCacheOptions options = {},
                      StepContext context = {})
       : core_(std::move(model), std::move(loss), std::move(context), "GradCache"),
@@ -141,8 +144,8 @@ class GradCache {
   struct Pass {
     detail::Chunking chunking;
     std::vector<RngState> random;  // State before each chunk.
-    std::vector<std::optional<std::vector<at::Tensor>>>
-        outputs;                    // With their graph, for kept chunks.
+    /// Outputs with their graph, for kept chunks.
+    std::vector<std::optional<std::vector<at::Tensor>>> outputs;
     std::vector<at::Tensor> whole;  // Features of the batch, as leaves.
     std::vector<bool> trains;       // Per feature tensor.
   };
@@ -317,7 +320,7 @@ class GradCache {
   std::vector<double> chunks_of_;    // Number of chunks, per encoder, when measured.
   double keep_bytes_ = 0.0;
   std::int64_t kept_in_step_ = 0;
-  bool may_repeat_ = true;  // False while other ranks would wait for this one.
+  bool may_repeat_ = true;  // False while other ranks depend on this attempt.
 };
 
 }  // namespace contrapunto

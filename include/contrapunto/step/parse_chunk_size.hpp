@@ -22,7 +22,7 @@ inline constexpr std::int64_t kWholeBatch = std::numeric_limits<std::int64_t>::m
   std::int64_t size = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
   TORCH_CHECK(error == std::errc() && end == text.data() + text.size() && size > 0,
-              "a chunk size is 'none', 'auto' or a number of samples above 0");
+              "a chunk size must be 'none', 'auto' or a number of samples above 0");
   return size;
 }
 

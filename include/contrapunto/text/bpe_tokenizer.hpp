@@ -42,10 +42,10 @@ class BpeTokenizer {
     try {
       model_ = std::make_shared<const detail::BpeModel>(read_gzip(vocabulary), kMerges);
     } catch (const std::exception& error) {
-      TORCH_CHECK(
-          false, "BpeTokenizer: vocabulary file '", vocabulary.string(), "': ", error_text(error),
-          ". Give the path of CLIP's bpe_simple_vocab_16e6.txt.gz: the Python package "
-          "open_clip_torch holds it, and so does https://github.com/openai/CLIP (folder clip)");
+      TORCH_CHECK(false, "BpeTokenizer: vocabulary file '", vocabulary.string(),
+                  "': ", error_text(error),
+                  ". Give the path of CLIP's bpe_simple_vocab_16e6.txt.gz, which is in the Python "
+                  "package open_clip_torch and in https://github.com/openai/CLIP (folder clip)");
     }
   }
 
@@ -94,6 +94,7 @@ class BpeTokenizer {
     return detail::encode_utf8(detail::decode_utf8(bytes));
   }
 
+  /// Tokens per row, size of the vocabulary, and ids of the start and end tokens.
   [[nodiscard]] std::int64_t context_length() const { return o_.context_length; }
   [[nodiscard]] std::int64_t vocab_size() const { return model_->vocab_size(); }
   [[nodiscard]] std::int64_t start_token() const { return vocab_size() - 2; }

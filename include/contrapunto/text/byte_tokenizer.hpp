@@ -65,6 +65,7 @@ class ByteTokenizer {
     return text;
   }
 
+  /// Tokens per row, size of the vocabulary, and ids of the start and end tokens.
   [[nodiscard]] std::int64_t context_length() const { return o_.context_length; }
   [[nodiscard]] std::int64_t vocab_size() const { return 258; }
   [[nodiscard]] std::int64_t start_token() const { return 256; }

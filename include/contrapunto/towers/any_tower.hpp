@@ -79,6 +79,7 @@ class AnyTower : public detail::ModulePointer {
     return lock_groups_();
   }
 
+  /// Whether checkpoint_activations() is supported.
   [[nodiscard]] bool can_checkpoint_activations() const {
     return static_cast<bool>(checkpoint_activations_);
   }

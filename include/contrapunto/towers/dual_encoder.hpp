@@ -93,6 +93,7 @@ class DualEncoderImpl : public torch::nn::Module {
     logit_scale.clamp_(0.0, std::log(100.0));
   }
 
+  /// The tower of x and the tower of y.
   [[nodiscard]] const AnyTower& x_tower() const { return x_tower_; }
   [[nodiscard]] const AnyTower& y_tower() const { return y_tower_; }
   /// CLIP's name for x_tower().

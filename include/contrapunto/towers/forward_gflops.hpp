@@ -26,8 +26,8 @@ namespace detail {
 inline ForwardCost tower_cost(const AnyTower& tower, std::int64_t tokens, const char* caller) {
   const auto cost = tower.cost(tokens);
   TORCH_CHECK(cost, caller, ": the tower '", tower->name(),
-              "' has no member `ForwardCost cost(int64_t tokens) const`; add one, or leave the "
-              "number out; see docs/guides/extending.md, Towers");
+              "' has no member `ForwardCost cost(int64_t tokens) const`; add one, or do not "
+              "request this number; see docs/guides/extending.md, Towers");
   return *cost;
 }
 

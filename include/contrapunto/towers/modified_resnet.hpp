@@ -31,6 +31,7 @@ struct ModifiedResNetOptions {
   std::int64_t heads = 32;  ///< Heads of the attention pool; must divide 32 * width.
   std::int64_t output_dim = 1024;
 
+  /// Side of the last feature map.
   [[nodiscard]] std::int64_t grid() const { return image_size / 32; }
 };
 

@@ -51,6 +51,7 @@ struct TextTransformerOptions {
   /// Returns whether padding after the end token changes the feature. If it does not, texts may be
   /// trimmed after the end token of the longest text.
   [[nodiscard]] bool reads_padding() const { return !causal || pool != TextPool::kEndToken; }
+  /// Width of the hidden layer of the MLP.
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
   }
@@ -171,7 +172,7 @@ class TextTransformerImpl : public ParametrizedModule {
     if (!tokens.is_cpu() || tokens.numel() == 0) return;
     const auto low = tokens.min().item<std::int64_t>();
     const auto high = tokens.max().item<std::int64_t>();
-    TORCH_CHECK(low >= 0 && high < o_.vocab_size, "TextTransformer: token ids reach from ", low,
+    TORCH_CHECK(low >= 0 && high < o_.vocab_size, "TextTransformer: token ids range from ", low,
                 " to ", high, " but vocab_size is ", o_.vocab_size,
                 "; use the tokenizer that belongs to this model");
   }

@@ -59,7 +59,9 @@ struct VisionTransformerOptions {
   bool timm_names = false;  ///< Whether OpenCLIP keeps the tensors under timm's names.
   BlockParts parts = {};    ///< Attention and MLP of each layer; see BlockParts.
 
+  /// Number of patches along one side.
   [[nodiscard]] std::int64_t grid() const { return image_size / patch_size; }
+  /// Width of the hidden layer of the MLP.
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
   }

@@ -14,7 +14,7 @@
 
 namespace contrapunto::detail {
 
-/// Counts each sample that could not be used once, and raises if there are too many.
+/// Counts the samples that could not be used, each once, and raises if there are too many.
 class SkipCounter {
  public:
   /// `samples` is the size of the source. For `max_fraction` see LoaderOptions.

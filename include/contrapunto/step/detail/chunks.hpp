@@ -64,8 +64,8 @@ struct Chunking {
 
 /// Splits the texts `tokens` [B, L], or [B, K, L] for K texts per sample, into chunks. The texts
 /// are sorted by length, longest first, so that an out-of-memory error occurs in the first chunk.
-/// Each chunk has at least `size` samples (the last one may have fewer) and otherwise at most as
-/// many tokens as `size` texts of full length.
+/// Each chunk has at least `size` samples, except perhaps the last one, and at most as many tokens
+/// as `size` texts of full length.
 [[nodiscard]] inline Chunking trimmed_chunks(const at::Tensor& tokens, std::int64_t size) {
   TORCH_CHECK(
       tokens.dim() >= 2 && tokens.scalar_type() == at::kLong,

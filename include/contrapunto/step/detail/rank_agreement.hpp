@@ -63,13 +63,13 @@ class RankAgreement {
     for (std::size_t r = 1; r < all.size(); ++r) {
       const auto first = std::bit_cast<double>(all[0][2]);
       const auto other = std::bit_cast<double>(all[r][2]);
-      // The sums may be rounded differently on different devices. A NaN is reported elsewhere.
+      // The sums may be rounded differently on different devices. NaN does not raise here.
       TORCH_CHECK(!(std::abs(first - other) > 1e-7 * magnitude), strategy_,
                   ": the weights of rank ", r, " differ from those of rank 0 before step ", steps_,
                   " (their sums are ", other, " and ", first,
                   "). Start from one model: broadcast_tensors_(model->parameters(), ranks). After "
-                  "that use the same optimizer and learning rate on all ranks, and change "
-                  "gradients by nothing that one rank alone knows");
+                  "that use the same optimizer and learning rate on all ranks, and do not change "
+                  "gradients by anything that only one rank knows");
     }
   }
 
@@ -84,11 +84,11 @@ class RankAgreement {
       TORCH_CHECK(
           first == other || (std::isnan(first) && std::isnan(other)), strategy_, ": the loss is ",
           other, " on rank ", r, " and ", first,
-          " on rank 0, but each rank must return that of the whole batch. Either the loss "
+          " on rank 0, but every rank must return the loss of the whole batch. Either the loss "
           "was not given the ranks, as in TiledInfoNce loss({}, ranks), or it is a mean "
-          "over this rank's samples: if no sample meets another in it, let it say `static "
-          "constexpr bool kSeparable = true`; otherwise see docs/guides/extending.md, \"A loss "
-          "over ranks\"");
+          "over this rank's samples: if each sample contributes independently, declare `static "
+          "constexpr bool kSeparable = true` in the loss; otherwise see docs/guides/extending.md, "
+          "\"A loss over ranks\"");
     }
   }
 

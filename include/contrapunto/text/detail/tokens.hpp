@@ -17,7 +17,7 @@ namespace contrapunto::detail {
 
 inline std::int64_t checked_context_length(const char* tokenizer, std::int64_t context_length) {
   TORCH_CHECK(context_length >= 2, tokenizer, ": context_length (", context_length,
-              ") must hold at least the start and the end token");
+              ") must be at least 2, for the start and end tokens");
   return context_length;
 }
 
