@@ -4,8 +4,7 @@
 //
 //   train_clip --model examples/models/cifar-rn.json                    # built-in shapes
 //   train_clip --config examples/recipes/rn50_cc3m.toml --train-data 'cc3m/{00000..00331}.tar'
-//   torchrun --no-python --nproc-per-node 8 train_clip --config ...     # or srun, mpirun,
-//   scripts/launch -n 2 train_clip --config ...                         # or this
+//   torchrun --no-python --nproc-per-node 8 train_clip --config ...     # or scripts/launch, srun
 //
 // The batch size is that of one optimizer step over all ranks. The gradient is that of this batch,
 // whatever --chunk-size and the number of ranks are. A plan is printed before step 0, and a run
@@ -112,7 +111,7 @@ cp::SettingsTable describe(Settings& s) {
 
 void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks& ranks) {
   // ==== Ranks, device, precision ===============================================================
-  cp::check_same_on_all_ranks(ranks, "the settings", cp::values(settings));
+  cp::check_same_on_all_ranks(ranks, "the settings", cp::setting_values(settings));
   const torch::Device device = ranks.device();
   const cp::DeviceFacts free{cp::free_memory_bytes(device)};  // before the model takes its part
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
@@ -125,8 +124,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::Tokenizer tokenizer = cp::make_tokenizer(s.vocabulary, config.text.context_length);
   config.text.vocab_size = tokenizer.vocab_size;
   const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
-    const auto source = cp::open_source(spec, {.caption_fields = s.caption_fields,
-                                               .synthetic = {.samples = samples, .seed = seed}});
+    const auto source = cp::open_data_source(
+        spec,
+        {.caption_fields = s.caption_fields, .synthetic = {.samples = samples, .seed = seed}});
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
@@ -189,7 +189,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
   const cp::TiledInfoNce info_nce({.tiles = tiles, .ring = s.ring}, ranks);
   const cp::TiledSigmoidLoss sigmoid({.tiles = tiles, .ring = s.ring}, ranks);
-  const cp::LocalInfoNce local({.tiles = tiles, .gradient_through_gather = true}, ranks);
+  const cp::LocalInfoNce local({.tiles = tiles, .gather_with_grad = true}, ranks);
   const auto loss = [&](const cp::Embeddings& e) -> cp::LossTerms {
     return s.loss == "sigmoid" ? sigmoid(e) : s.loss == "infonce" ? info_nce(e) : local(e);
   };
@@ -226,7 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::WeightsFacts{.name = s.weights}, free);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
+  plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");

@@ -120,7 +120,7 @@ TORCH_MODULE(ImageModel);
 
 void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks& ranks) {
   // ==== Ranks, device, precision ===============================================================
-  cp::check_same_on_all_ranks(ranks, "the settings", cp::values(settings));
+  cp::check_same_on_all_ranks(ranks, "the settings", cp::setting_values(settings));
   const torch::Device device = ranks.device();
   const cp::DeviceFacts free{cp::free_memory_bytes(device)};  // before the model takes its part
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
@@ -131,7 +131,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Data ===================================================================================
   const cp::ModelConfig config = cp::find_model_config(s.model);
   const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
-    const auto source = cp::open_source(spec, {.synthetic = {.samples = samples, .seed = seed}});
+    const auto source =
+        cp::open_data_source(spec, {.synthetic = {.samples = samples, .seed = seed}});
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
@@ -230,7 +231,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
+  plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
   if (s.plan) return;

@@ -101,7 +101,7 @@ cp::SettingsTable describe(Settings& s) {
 
 void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks& ranks) {
   // ==== Ranks, device, precision ===============================================================
-  cp::check_same_on_all_ranks(ranks, "the settings", cp::values(settings));
+  cp::check_same_on_all_ranks(ranks, "the settings", cp::setting_values(settings));
   const torch::Device device = ranks.device();
   const cp::DeviceFacts free{cp::free_memory_bytes(device)};  // before the model takes its part
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
@@ -175,7 +175,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
-  plan.refuse_changes(cp::differences(settings, folder.earlier_config()));
+  plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
   if (s.plan) return;

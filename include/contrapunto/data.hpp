@@ -11,7 +11,7 @@
 #include "contrapunto/data/folder_source.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
-#include "contrapunto/data/open_source.hpp"
+#include "contrapunto/data/open_data_source.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_list.hpp"
 #include "contrapunto/data/shard_source.hpp"

@@ -4,7 +4,7 @@
 #include "contrapunto/data.hpp"
 
 int main() {
-  const contrapunto::DataLoader loader(contrapunto::open_source("synthetic"),
+  const contrapunto::DataLoader loader(contrapunto::open_data_source("synthetic"),
                                        contrapunto::ImageTransform(), nullptr, {.batch_size = 8});
   return static_cast<int>(loader.batches_per_epoch());
 }

@@ -127,7 +127,7 @@ void check_training(const ProcessGroupCommunicator& world) {
   };
   check(TiledInfoNce({.ring = false}, world));
   check(TiledInfoNce({.ring = true}, world));
-  check(LocalInfoNce({.gradient_through_gather = true}, world));
+  check(LocalInfoNce({.gather_with_grad = true}, world));
 }
 
 }  // namespace

@@ -39,10 +39,9 @@ at::Tensor dense_with_constant_candidates(const Embeddings& e) {
 
 const TileOptions kSmallTiles{.rows = 37, .columns = 50};
 
-auto local(bool gradient_through_gather) {
+auto local(bool gather_with_grad) {
   return [=](const test::ThreadRank& rank) {
-    return LocalInfoNce({.tiles = kSmallTiles, .gradient_through_gather = gradient_through_gather},
-                        rank);
+    return LocalInfoNce({.tiles = kSmallTiles, .gather_with_grad = gather_with_grad}, rank);
   };
 }
 
@@ -83,8 +82,8 @@ TEST_CASE("Constant candidates give the loss of the whole batch but other gradie
 
 TEST_CASE("With one rank candidates are never constant", "[loss][cpu]") {
   const auto e = pairs(30, 10.0);
-  const LocalInfoNce loss({.gradient_through_gather = false});
-  CHECK(loss.inexact().empty());
+  const LocalInfoNce loss({.gather_with_grad = false});
+  CHECK(loss.gradient_warning().empty());
   CHECK(test::worst_error(test::evaluate(loss, e, torch::kDouble),
                           test::evaluate(test::dense_symmetric, e, torch::kDouble), 1e-3) < 1e-12);
 }
@@ -93,12 +92,12 @@ TEST_CASE("Local InfoNCE says when its gradients are inexact, and the remedy", "
   std::string exact = "not asked", inexact;
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     if (rank.rank() != 0) return;
-    exact = local(true)(rank).inexact();
-    inexact = local(false)(rank).inexact();
+    exact = local(true)(rank).gradient_warning();
+    inexact = local(false)(rank).gradient_warning();
   });
   CHECK(exact.empty());
-  CHECK_THAT(inexact, Contains("not those of the loss") &&
-                          Contains("set gradient_through_gather for exact ones"));
+  CHECK_THAT(inexact,
+             Contains("not those of the loss") && Contains("set gather_with_grad for exact ones"));
 }
 
 TEST_CASE("Local InfoNCE in float32 and 16 bit is as exact as the tiled loss", "[loss][cpu]") {

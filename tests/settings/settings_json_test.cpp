@@ -39,26 +39,26 @@ TEST_CASE("The same settings have no differences", "[settings][cpu]") {
   ExampleSettings s;
   s.lr = 1.0 / 3;
   s.templates = {"a {}.", "b {}."};
-  CHECK(differences(s.table, written(s.table)).empty());
-  CHECK(differences(s.table, std::filesystem::path()).empty());  // a new run
+  CHECK(setting_differences(s.table, written(s.table)).empty());
+  CHECK(setting_differences(s.table, std::filesystem::path()).empty());  // a new run
   // A whole number in a file that people edit is the same number.
   auto json = written(s.table);
   s.ema = 0.0;
   json["ema"] = 0;
-  CHECK(differences(s.table, json).empty());
+  CHECK(setting_differences(s.table, json).empty());
 }
 
 TEST_CASE("Settings that must not change are listed with both values", "[settings][cpu]") {
   ExampleSettings s;
   const auto earlier = written(s.table);
   s.threads = 9;  // may change
-  CHECK(differences(s.table, earlier).empty());
+  CHECK(setting_differences(s.table, earlier).empty());
   s.batch_size = 128;
   s.flip = true;
   s.train_data = "";
   s.templates = {"a {}."};
   s.lr = 1e-3;
-  CHECK(differences(s.table, earlier) ==
+  CHECK(setting_differences(s.table, earlier) ==
         Lines{"train-data was synthetic, is empty",
               R"(templates was ["a photo of a {}."], is ["a {}."])", "flip was false, is true",
               "batch-size was 256, is 128", "lr was 0.0005, is 0.001"});
@@ -69,11 +69,11 @@ TEST_CASE("A setting that one of two programs lacks is a difference when it matt
   ExampleSettings s;
   auto earlier = written(s.table);
   earlier.erase("ema");
-  CHECK(differences(s.table, earlier).empty());  // it has its default
+  CHECK(setting_differences(s.table, earlier).empty());  // it has its default
   s.ema = 0.5;
   earlier["mixup"] = 0.2;
   CHECK(
-      differences(s.table, earlier) ==
+      setting_differences(s.table, earlier) ==
       Lines{"ema was not recorded, is 0.5", "mixup was 0.2, and this program has no such setting"});
-  CHECK_THROWS_WITH(differences(s.table, nlohmann::json(3)), Contains("are number"));
+  CHECK_THROWS_WITH(setting_differences(s.table, nlohmann::json(3)), Contains("are number"));
 }

@@ -116,12 +116,12 @@ TEST_CASE("Names of settings are checked, and a check must fit the kind of setti
 
 TEST_CASE("Ranks compare the settings that belong to what is computed", "[settings][cpu]") {
   ExampleSettings s;
-  const auto compared = values(s.table);
+  const auto compared = setting_values(s.table);
   REQUIRE(compared.size() == 9);  // all but threads
   CHECK(compared.front() == std::pair<std::string, std::string>("train-data", "synthetic"));
   for (const auto& [name, value] : compared) CHECK(name != "threads");
   s.batch_size = 64;
-  CHECK(values(s.table)[3] == std::pair<std::string, std::string>("batch-size", "64"));
+  CHECK(setting_values(s.table)[3] == std::pair<std::string, std::string>("batch-size", "64"));
 }
 
 TEST_CASE("The help says which values are allowed", "[settings][cpu]") {

@@ -12,7 +12,7 @@
 
 namespace contrapunto {
 
-/// Options that `open_source` passes on to the kind of source that it opens.
+/// Options that `open_data_source` passes on to the kind of source that it opens.
 struct SourceOptions {
   /// JSON fields of shards, or columns of a list, that hold captions. If set, they replace
   /// `shards.caption_fields` and `list.caption_columns`.

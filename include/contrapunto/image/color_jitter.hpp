@@ -53,8 +53,8 @@ inline void adjust_contrast(RgbImage& image, double factor) {
 /// Blends with the luma of each pixel: 0 gives a gray image, and 1 the image.
 inline void adjust_saturation(RgbImage& image, double factor) {
   detail::for_each_pixel(image, [&](std::uint8_t* p) {
-    const int grey = detail::luma(p);
-    for (int c = 0; c < 3; ++c) p[c] = detail::blend(grey, p[c], static_cast<float>(factor));
+    const int gray = detail::luma(p);
+    for (int c = 0; c < 3; ++c) p[c] = detail::blend(gray, p[c], static_cast<float>(factor));
   });
 }
 

@@ -26,7 +26,7 @@ struct LocalInfoNceOptions {
   /// those of the loss. Off: the candidates are constants, as with OpenCLIP's --local-loss without
   /// --gather-with-grad. This saves one exchange and a quarter of the products, but gives different
   /// gradients.
-  bool gradient_through_gather = true;
+  bool gather_with_grad = true;
 };
 
 /// InfoNCE of the batch of all ranks as OpenCLIP's --local-loss computes it: each rank matches its
@@ -46,12 +46,12 @@ class LocalInfoNce {
   /// Returns one sentence on what the gradients leave out and which option corrects it, to be
   /// printed at the start of a run. It is empty if the gradients are exact, as they always are with
   /// one rank.
-  [[nodiscard]] std::string inexact() const {
-    if (ranks_.size() == 1 || o_.gradient_through_gather) return {};
+  [[nodiscard]] std::string gradient_warning() const {
+    if (ranks_.size() == 1 || o_.gather_with_grad) return {};
     return "LocalInfoNce: gradients leave out the effect of each feature as a candidate for the "
            "rows "
            "of this and other ranks, so they are not those of the loss; set "
-           "gradient_through_gather for exact ones.";
+           "gather_with_grad for exact ones.";
   }
 
   /// Returns the loss, []. Collective, as is its backward if gradients pass through the gather.
@@ -85,8 +85,8 @@ class LocalInfoNce {
  private:
   /// Gathers the rows of all ranks. With one rank the gradient is always kept.
   [[nodiscard]] GatheredRows gather(const at::Tensor& rows) const {
-    return o_.gradient_through_gather || ranks_.size() == 1 ? gather_with_gradient(ranks_, rows)
-                                                            : gather_rows(ranks_, rows);
+    return o_.gather_with_grad || ranks_.size() == 1 ? gather_with_gradient(ranks_, rows)
+                                                     : gather_rows(ranks_, rows);
   }
 
   LocalInfoNceOptions o_;

@@ -71,7 +71,7 @@ class RunPlan {
   void refuse(std::string message) {
     own_findings_.push_back({PlanFinding::Severity::kError, std::move(message)});
   }
-  /// Refuses a run that goes on with other settings; `lines` are those of differences().
+  /// Refuses a run that goes on with other settings; `lines` are those of setting_differences().
   void refuse_changes(const std::vector<std::string>& lines) {
     for (const auto& line : lines) refuse("the run would go on with another setting: " + line);
   }

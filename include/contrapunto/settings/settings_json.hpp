@@ -43,9 +43,9 @@ namespace detail {
 /// settings. Returns a line such as "batch-size was 64, is 128" for each difference in a setting
 /// that must not change silently. A setting that the earlier run did not record counts as different
 /// unless it has its default value. Raises if `earlier` is not a JSON object.
-[[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
-                                                          const nlohmann::json& earlier) {
-  TORCH_CHECK(earlier.is_object(), "differences: the settings of the earlier run are ",
+[[nodiscard]] inline std::vector<std::string> setting_differences(const SettingsTable& table,
+                                                                  const nlohmann::json& earlier) {
+  TORCH_CHECK(earlier.is_object(), "setting_differences: the settings of the earlier run are ",
               earlier.type_name(), ", expected a JSON object as made by to_json()");
   std::vector<std::string> lines;
   for (const auto& setting : table.settings()) {
@@ -72,17 +72,17 @@ inline void write_settings(const std::filesystem::path& path, const SettingsTabl
   write_file_atomically(path, to_json(table).dump(2) + "\n");
 }
 
-/// Returns differences() from the settings in the file `path` that write_settings() wrote, and none
-/// for an empty path, which stands for a new run. A missing file counts as one difference, because
-/// the earlier settings are then unknown. Raises if the file is not JSON.
-[[nodiscard]] inline std::vector<std::string> differences(const SettingsTable& table,
-                                                          const std::filesystem::path& path) {
+/// Returns setting_differences() from the settings in the file `path` that write_settings() wrote,
+/// and none for an empty path, which stands for a new run. A missing file counts as one difference,
+/// because the earlier settings are then unknown. Raises if the file is not JSON.
+[[nodiscard]] inline std::vector<std::string> setting_differences(
+    const SettingsTable& table, const std::filesystem::path& path) {
   if (path.empty()) return {};
   if (!std::filesystem::is_regular_file(path))
     return {"'" + path.string() + "' with the earlier settings is missing"};
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  TORCH_CHECK(!json.is_discarded(), "differences: '", path.string(), "' is not JSON");
-  return differences(table, json);
+  TORCH_CHECK(!json.is_discarded(), "setting_differences: '", path.string(), "' is not JSON");
+  return setting_differences(table, json);
 }
 
 }  // namespace contrapunto

@@ -73,7 +73,7 @@ class SettingsTable {
 
 /// Returns the names and values of the settings that affect the result of the run, in order. All
 /// ranks must agree on them.
-[[nodiscard]] inline std::vector<std::pair<std::string, std::string>> values(
+[[nodiscard]] inline std::vector<std::pair<std::string, std::string>> setting_values(
     const SettingsTable& table) {
   std::vector<std::pair<std::string, std::string>> all;
   for (const auto& setting : table.settings())

@@ -94,13 +94,13 @@ class BatchBuilder {
       const at::Tensor& images = views_[static_cast<std::size_t>(view)];
       batch.tensors.emplace(view_name(view), n == rows_ ? images : images.narrow(0, 0, n));
     }
-    bool labelled = false;
+    bool labeled = false;
     for (Row& row : content_) {
-      labelled |= row.label.has_value();
+      labeled |= row.label.has_value();
       batch.keys.push_back(std::move(row.key));
     }
     if (o_.with_text) batch.tensors.emplace("text", texts(n));
-    if (labelled) {
+    if (labeled) {
       const at::Tensor labels = at::empty({n}, tensor_options(at::kLong));
       auto* out = labels.mutable_data_ptr<std::int64_t>();
       for (const Row& row : content_) *out++ = row.label.value_or(-1);

@@ -55,7 +55,7 @@ struct PngDecoder {
   png_infop info = nullptr;
   char message[128] = {};
   std::vector<png_bytep> rows;
-  std::vector<std::uint8_t> grey;  // 16 bits per pixel, high byte first.
+  std::vector<std::uint8_t> gray;  // 16 bits per pixel, high byte first.
 };
 
 /// Makes every call that may jump. Returns false on an error. It has no object with a destructor.
@@ -73,28 +73,28 @@ inline bool run_png(PngDecoder& decoder, RgbImage& image, std::int64_t max_pixel
 
   const int type = png_get_color_type(png, info);
   const int depth = png_get_bit_depth(png, info);
-  const bool deep_grey = type == PNG_COLOR_TYPE_GRAY && depth == 16;
+  const bool deep_gray = type == PNG_COLOR_TYPE_GRAY && depth == 16;
   if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (type == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
-  if (depth == 16 && !deep_grey) png_set_strip_16(png);
+  if (depth == 16 && !deep_gray) png_set_strip_16(png);
   png_set_strip_alpha(png);  // Also the alpha of a palette's transparency.
-  if (!(type & PNG_COLOR_MASK_COLOR) && !deep_grey) png_set_gray_to_rgb(png);
+  if (!(type & PNG_COLOR_MASK_COLOR) && !deep_gray) png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, info);
   const std::size_t row_bytes = png_get_rowbytes(png, info);
-  if (row_bytes != static_cast<std::size_t>(width) * (deep_grey ? 2 : 3))
+  if (row_bytes != static_cast<std::size_t>(width) * (deep_gray ? 2 : 3))
     png_error(png, "unexpected row size");
 
   image.reshape(width, height);
-  if (deep_grey) decoder.grey.resize(row_bytes * static_cast<std::size_t>(height));
+  if (deep_gray) decoder.gray.resize(row_bytes * static_cast<std::size_t>(height));
   decoder.rows.resize(static_cast<std::size_t>(height));
   for (std::int64_t y = 0; y < height; ++y)
     decoder.rows[static_cast<std::size_t>(y)] =
-        deep_grey ? decoder.grey.data() + static_cast<std::size_t>(y) * row_bytes : image.row(y);
+        deep_gray ? decoder.gray.data() + static_cast<std::size_t>(y) * row_bytes : image.row(y);
   png_read_image(png, decoder.rows.data());
-  if (deep_grey) {
+  if (deep_gray) {
     // As in PIL, values above 255 are clipped rather than scaled down.
-    const std::uint8_t* value = decoder.grey.data();
+    const std::uint8_t* value = decoder.gray.data();
     for (std::uint8_t *out = image.data(), *end = out + image.bytes(); out != end;
          out += 3, value += 2)
       std::fill_n(out, 3, value[0] ? std::uint8_t{255} : value[1]);

@@ -59,13 +59,13 @@ struct ResampleTaps {
     low.assign(n * stride, 0);
     std::vector<double> weights(most);
     for (std::size_t i = 0; i < n; ++i) {
-      const double centre = (static_cast<double>(begin) + static_cast<double>(i) + 0.5) * scale;
+      const double center = (static_cast<double>(begin) + static_cast<double>(i) + 0.5) * scale;
       const auto from =
-          std::max<std::int64_t>(static_cast<std::int64_t>(centre - support + 0.5), 0);
-      const auto to = std::min(static_cast<std::int64_t>(centre + support + 0.5), source);
+          std::max<std::int64_t>(static_cast<std::int64_t>(center - support + 0.5), 0);
+      const auto to = std::min(static_cast<std::int64_t>(center + support + 0.5), source);
       double sum = 0.0;
       for (std::int64_t x = from; x < to; ++x) {
-        const double distance = (static_cast<double>(x) - centre + 0.5) * (1.0 / widening);
+        const double distance = (static_cast<double>(x) - center + 0.5) * (1.0 / widening);
         sum += weights[static_cast<std::size_t>(x - from)] = filter_weight(mode, distance);
       }
       first[i] = from;

@@ -123,15 +123,15 @@ class ColumnBlocks {
       });
       return ranks_.reduce_scatter_sum(sums).narrow(0, 0, y.size(0));
     }
-    std::optional<PendingTensor> travelling;
+    std::optional<PendingTensor> traveling;
     for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
       auto own = at::zeros({longest_, width}, where);
       auto sum = own.narrow(0, 0, columns(owner));
       visit(owner, block, sum);
-      if (travelling) own.add_(travelling->wait());
-      travelling = ranks_.ring_shift(own, 1);
+      if (traveling) own.add_(traveling->wait());
+      traveling = ranks_.ring_shift(own, 1);
     });
-    return travelling->wait().narrow(0, 0, y.size(0));
+    return traveling->wait().narrow(0, 0, y.size(0));
   }
 
  private:

@@ -16,10 +16,10 @@ namespace contrapunto {
 /// Opens the source that `spec` describes: "synthetic"; a *.csv or *.tsv list; a directory of tar
 /// shards or of class folders; or a pattern of shards such as "train-{000..019}.tar" or
 /// "a/*.tar::b/*.tar". Raises if it does not exist or contains no sample.
-[[nodiscard]] inline std::shared_ptr<const SampleSource> open_source(const std::string& spec,
-                                                                     SourceOptions options = {}) {
+[[nodiscard]] inline std::shared_ptr<const SampleSource> open_data_source(
+    const std::string& spec, SourceOptions options = {}) {
   namespace fs = std::filesystem;
-  TORCH_CHECK(!spec.empty(), "open_source: no data given; pass a path or 'synthetic'");
+  TORCH_CHECK(!spec.empty(), "open_data_source: no data given; pass a path or 'synthetic'");
   if (!options.caption_fields.empty())
     options.shards.caption_fields = options.list.caption_columns = options.caption_fields;
   if (spec == "synthetic") return std::make_shared<const SyntheticShapes>(options.synthetic);
@@ -34,7 +34,7 @@ namespace contrapunto {
   }
   TORCH_CHECK(
       extension == ".tar" || spec.find_first_of("*{:") != std::string::npos,
-      "open_source: cannot tell what '", spec,
+      "open_data_source: cannot tell what '", spec,
       "' is; expected 'synthetic', a *.csv or *.tsv list, a directory of class folders or of"
       " *.tar shards, or a pattern of *.tar shards");
   return std::make_shared<const ShardSource>(spec, options.shards);
