@@ -110,7 +110,7 @@ class GradCache {
       }
       TORCH_CHECK(chunk_size_ > 1 && may_repeat_, "GradCache: out of memory with chunks of ",
                   chunk_size_, " samples",
-                  core_.over_ranks()
+                  chunk_size_ > 1
                       ? " on a rank that the other ranks wait for; halve chunk_size"
                       : "; the weights, a single sample or the features of the batch do not fit",
                   ". ", *failure);
