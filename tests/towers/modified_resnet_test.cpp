@@ -84,6 +84,11 @@ TEST_CASE("A ResNet says what is wrong with its images", "[towers][cpu]") {
         static_cast<void>(resnet(torch::zeros({1, 3, 32, 32})));
       },
       {"[1, 3, 32, 32]", "[B, 3, 64, 64]"}));
+  CHECK(test::raises(
+      [] {
+        ModifiedResNet(ModifiedResNetOptions{.layers = {1, 1, 1, 0}});
+      },
+      {"[1, 1, 1, 0]", "at least one block"}));
   CHECK(test::raises([] { ModifiedResNet(ModifiedResNetOptions{.image_size = 100}); },
                      {"image_size (100)", "multiple of 32"}));
 }

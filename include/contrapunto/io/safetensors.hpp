@@ -60,11 +60,15 @@ struct SafetensorsHeader {
   std::uint64_t checksum = 0;    ///< Checksum of the bytes before the data.
 };
 
-/// Computes the bytes of a tensor of this shape. Returns false if the number overflows.
+/// Computes the bytes of a tensor of this shape. Returns false if the number overflows, or if the
+/// strides do, which are the products of the extents even if one of these is 0.
 inline bool safetensors_bytes(const SafetensorsEntry& entry, std::uint64_t* bytes) {
   *bytes = c10::elementSize(entry.type);
+  std::int64_t stride = static_cast<std::int64_t>(*bytes);
   for (const auto extent : entry.shape)
-    if (__builtin_mul_overflow(*bytes, static_cast<std::uint64_t>(extent), bytes)) return false;
+    if (__builtin_mul_overflow(*bytes, static_cast<std::uint64_t>(extent), bytes) ||
+        __builtin_mul_overflow(stride, std::max<std::int64_t>(extent, 1), &stride))
+      return false;
   return true;
 }
 

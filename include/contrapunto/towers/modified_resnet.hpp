@@ -50,6 +50,9 @@ class ModifiedResNetImpl : public torch::nn::Module {
                 o_.image_size, ") must be a multiple of 32");
     TORCH_CHECK(o_.width > 0 && o_.width % 2 == 0, "ModifiedResNet: width (", o_.width,
                 ") must be positive and even");
+    for (const auto blocks : o_.layers)
+      TORCH_CHECK(blocks > 0, "ModifiedResNet: layers (", at::IntArrayRef(o_.layers),
+                  ") must give every stage at least one block");
     const auto half = o_.width / 2;
     const auto stem = [&](const char* index, std::int64_t in, std::int64_t out,
                           std::int64_t stride) {
