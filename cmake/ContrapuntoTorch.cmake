@@ -90,6 +90,9 @@ function(_contrapunto_define_torch_targets root)
   target_include_directories(contrapunto::torch SYSTEM INTERFACE
     "${root}/include" "${root}/include/torch/csrc/api/include")
   target_link_libraries(contrapunto::torch INTERFACE contrapunto::detail::torch_cpu contrapunto::detail::c10)
+  # LibTorch is built by g++, whose names for some templates (Tensor::const_data_ptr) Clang has had only up to version 17.
+  target_compile_options(contrapunto::torch INTERFACE
+    $<$<AND:$<COMPILE_LANG_AND_ID:CXX,Clang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,18>>:-fclang-abi-compat=17>)
   # At run time the wheel's libraries find NVIDIA's through their own rpath; the linker needs the folders.
   file(GLOB nvidia_folders "${root}/../nvidia/*/lib")
   foreach(folder IN LISTS nvidia_folders)

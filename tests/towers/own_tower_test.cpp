@@ -93,7 +93,7 @@ TEST_CASE("A tower in one file has cost, locking, checkpoints and names", "[towe
   CHECK(state.contains("ln_final.weight"));
   CHECK(open_clip_state(model, /*custom_text=*/true).contains("text.ln_final.weight"));
   state["visual.positions"] = state["visual.positions"].view({4, 5});
-  DualEncoder target(PatchMlp(), TextTransformer(test::small_text()));
+  DualEncoder target{PatchMlp(), TextTransformer(test::small_text())};
   load_open_clip_state(target, /*custom_text=*/true, state);
   const auto images = torch::randn({3, 3, 32, 32});
   model->eval();
