@@ -140,7 +140,7 @@ void train(const Settings& s) {
       result.top1);
   cp::write_safetensors(output / "open_clip_model.safetensors", cp::open_clip_state(model, config));
   if (!cp::write_curves(output / "log.jsonl", output / "curves.png", {.title = "Quick start"}))
-    out << "curves.png: gnuplot is not installed\n";
+    std::cout << "curves.png: gnuplot is not installed\n";
   std::cout << "wrote a checkpoint, open_clip_model.safetensors and curves.png to " << s.output
             << "\n";
 }

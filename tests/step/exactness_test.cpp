@@ -78,6 +78,11 @@ struct NaiveSigmoid {
 /// Factor on the loss that keeps gradients within the range of fp16.
 constexpr double kLossScale = 2.0;
 
+/// Samples of a chunk of a batch, or of a rank's part of one.
+std::int64_t chunk_of(std::int64_t samples) {
+  return std::max<std::int64_t>(1, 2 * samples / 7);
+}
+
 enum class Strategy { kDirect, kAccumulator, kGradCache, kKeptGraphs };
 constexpr auto kStrategies = {Strategy::kDirect, Strategy::kAccumulator, Strategy::kGradCache,
                               Strategy::kKeptGraphs};
@@ -89,7 +94,7 @@ Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& b
               const PrecisionPolicy& precision, const Ranks& ranks = {}) {
   LossScaler scaler(precision, torch::kCPU, {.initial_scale = kLossScale});
   const StepContext context{.precision = precision, .scaler = &scaler, .ranks = ranks};
-  const auto chunk = std::max<std::int64_t>(1, 2 * batch.tensors.at("x").size(0) / 7);
+  const auto chunk = chunk_of(batch.size());
   Gradients gradients;
   const auto twice = [&](auto step) {
     for (int i = 0; i < 2; ++i) {
@@ -128,6 +133,51 @@ double largest(const Gradients& gradients) {
   return value;
 }
 
+/// First sample of each rank's part of a batch of `n`. Each rank has at least one sample, and the
+/// last rank has most of them.
+std::vector<std::int64_t> rank_bounds(std::int64_t n, std::int64_t ranks) {
+  std::vector<std::int64_t> bounds;
+  for (std::int64_t r = 0; r <= ranks; ++r)
+    bounds.push_back(r + (n - ranks) * r * r / (ranks * ranks));
+  return bounds;
+}
+
+/// How far apart gradients may be that are sums over the parts `bounds` of the batch, measured as
+/// gradient_error does: the gradient of every part is rounded to `dtype` once, and it may be larger
+/// than the sum. `exact` is the model in float64.
+template <class Loss>
+double rounding_of_parts(TwoMlps exact, const Loss& loss, const Batch& batch,
+                         const std::vector<std::int64_t>& bounds, const Gradients& expected,
+                         at::ScalarType dtype) {
+  auto step = step_of(exact);
+  const auto features = [&](std::size_t i, std::int64_t begin, std::int64_t count) {
+    const auto& encoder = step.encoders[i];
+    return encoder.forward(batch.at(encoder.input).narrow(0, begin, count)).tensors.front();
+  };
+  std::vector<at::Tensor> whole;
+  for (const std::size_t i : {0, 1})
+    whole.push_back(features(i, 0, batch.size()).detach().set_requires_grad(true));
+  loss(step.head({whole[0], whole[1]}, batch)).backward();
+  test::take_gradients(*exact);
+  std::vector<double> sizes(expected.size(), 0.0);
+  for (std::size_t p = 0; p + 1 < bounds.size(); ++p) {
+    const auto count = bounds[p + 1] - bounds[p];
+    for (const std::size_t i : {0, 1})
+      features(i, bounds[p], count).backward(whole[i].grad().narrow(0, bounds[p], count));
+    const auto part = test::take_gradients(*exact);
+    for (std::size_t g = 0; g < part.size(); ++g)
+      sizes[g] += part[g].second.abs().max().item<double>();
+  }
+  double most = 0.0;
+  for (std::size_t g = 0; g < sizes.size(); ++g)
+    most = std::max(most, sizes[g] / std::max(0.1 * largest(expected),
+                                              expected[g].second.abs().max().item<double>()));
+  const double unit_roundoff = (dtype == at::kBFloat16 ? 0x1p-9
+                                : dtype == at::kHalf   ? 0x1p-11
+                                                       : 0x1p-24);
+  return unit_roundoff * most;
+}
+
 /// As gradient_error. A single pair has no negatives, so all gradients of InfoNCE are zero.
 double distance(const Gradients& result, const Gradients& expected) {
   if (largest(expected) > 0.0) return test::gradient_error(result, expected, 0.1);
@@ -143,13 +193,10 @@ double worst_on_ranks(std::int64_t ranks, Strategy strategy, double scale,
   std::vector<TwoMlps> models;
   for (std::int64_t r = 0; r < ranks; ++r) models.emplace_back(scale);
   std::vector<Gradients> results(models.size());
-  const auto n = batch.tensors.at("x").size(0);
-  // Each rank has at least one sample, and the last rank has most of them.
-  const auto bound = [&](std::int64_t r) { return r + (n - ranks) * r * r / (ranks * ranks); };
+  const auto bounds = rank_bounds(batch.size(), ranks);
   test::run_thread_ranks(ranks, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
-    const auto begin = bound(rank.rank());
-    const auto part = test::part_of(batch, begin, bound(rank.rank() + 1) - begin);
+    const auto part = test::part_of(batch, bounds[r], bounds[r + 1] - bounds[r]);
     results[r] = run(strategy, models[r], make_loss(rank), part, precision, rank);
   });
   std::vector<double> distances;
@@ -191,18 +238,31 @@ TEST_CASE(
             bound = 4 * std::numeric_limits<float>::epsilon() * (1.0 + scale) * logit_gradient;
           }
           CHECK(std::isfinite(bound));
-          for (const std::int64_t ranks : {1, 2, 4})
+          for (const std::int64_t ranks : {1, 2, 4}) {
+            if (ranks > n) continue;
+            const auto parts = rank_bounds(n, ranks);
+            std::vector<std::int64_t> chunks;
+            for (std::size_t r = 0; r + 1 < parts.size(); ++r)
+              for (auto c = parts[r]; c < parts[r + 1]; c += chunk_of(parts[r + 1] - parts[r]))
+                chunks.push_back(c);
+            chunks.push_back(n);
+            const auto rounding = [&](const std::vector<std::int64_t>& bounds) {
+              return rounding_of_parts(exact, naive, batch_of(n, torch::kDouble), bounds, expected,
+                                       precision.product_dtype());
+            };
+            const double by_rank = n > 1 ? rounding(parts) : 0.0;
+            const double by_chunk = n > 1 ? rounding(chunks) : 0.0;
             for (const auto strategy : kStrategies) {
-              if (ranks > n) continue;
               const double error = worst_on_ranks(
                   ranks, strategy, scale,
                   [&](const test::ThreadRank& rank) { return make_loss(rank, precision); }, batch,
                   precision, expected);
               INFO(name << ", " << precision_name << ", " << n << " pairs, scale " << scale << ", "
                         << ranks << " ranks, strategy " << static_cast<int>(strategy));
-              CHECK(error <= bound);
+              CHECK(error <= bound + (strategy == Strategy::kDirect ? by_rank : by_chunk));
               ++checked;
             }
+          }
         }
   };
   const auto tiles = [](const PrecisionPolicy& precision) {

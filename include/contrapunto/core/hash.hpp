@@ -28,8 +28,10 @@ namespace contrapunto {
   for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
     std::uint64_t word = 0;
     std::memcpy(&word, bytes.data() + i, std::min(sizeof(word), bytes.size() - i));
-    // Every step is a bijection of the sum, so a difference is never lost again.
-    sum = std::rotl(sum ^ word, 29) * 0x9E3779B97F4A7C15U;
+    // Every step is a bijection of the sum, so a difference is never lost again. The multiplication
+    // carries it to higher bits, and the shift to lower ones.
+    sum = (sum ^ word) * 0x9E3779B97F4A7C15U;
+    sum ^= sum >> 32;
   }
   return sum;
 }
