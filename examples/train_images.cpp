@@ -12,8 +12,8 @@
 // 0. The output folder receives config.json, log.jsonl, curves.png, step-*/ checkpoints and
 // image_tower.safetensors, the weights without the projection; --resume continues a run.
 //
-// What to expect: recipes/supcon_cifar10.toml has the accuracy and the time of a whole run on two
-// CPU cores in its comments.
+// What to expect: with recipes/supcon_cifar10.toml 55 % of the test images find their class by
+// their nearest neighbors after five epochs, in 5.5 minutes on two CPU cores.
 #include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
 #include <unistd.h>

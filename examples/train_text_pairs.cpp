@@ -12,8 +12,8 @@
 // output folder receives config.json, log.jsonl, curves.png and step-*/ checkpoints; --resume
 // continues a run. docs/reference/settings.md describes the settings and the output.
 //
-// What to expect: recipes/text_pairs.toml reaches a mean reciprocal rank of 0.39 among 1,773
-// functions in 142 seconds on two CPU cores; docs/measurements/large_batches.md compares batch
+// What to expect: recipes/text_pairs.toml reaches a mean reciprocal rank of 0.385 among 1,773
+// functions in 171 seconds on two CPU cores; docs/measurements/large_batches.md compares batch
 // sizes.
 #include <torch/utils.h>
 #include <unistd.h>
