@@ -130,9 +130,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Data ===================================================================================
   const cp::ModelConfig config = cp::find_model_config(s.model);
-  const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
-    const auto source =
-        cp::open_data_source(spec, {.synthetic = {.samples = samples, .seed = seed}});
+  const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
+    const auto source = cp::open_data_source(spec, {.synthetic = {.samples = n, .seed = seed}});
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
@@ -156,7 +155,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .pin_memory = device.is_cuda(),
                             .channels_last = true};
   loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
-  cp::DataLoader loader(open(s.train_data, 6'000, 0), cp::ImageTransform(pixels), nullptr, loading);
+  const auto images = open(s.train_data, 6'000, 0);
+  cp::DataLoader loader(images, cp::ImageTransform(pixels), nullptr, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());
   const bool built_in = s.train_data == "synthetic", evaluates = built_in || !s.eval_data.empty();
@@ -165,13 +165,13 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     loading.train = false;
     loading.views = 1;
     const cp::ImageTransform plain(pixels.for_evaluation());
-    gallery_loader.emplace(open(s.train_data, 6'000, 0), plain, nullptr, loading);
+    gallery_loader.emplace(images, plain, nullptr, loading);
     eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1), plain, nullptr,
                         loading);
     static_cast<void>(cp::check_labels(eval_loader->source()));
   }
   // Missing labels are found now and not in the middle of the run.
-  if (evaluates || s.loss == "supcon") static_cast<void>(cp::check_labels(loader.source()));
+  if (evaluates || s.loss == "supcon") static_cast<void>(cp::check_labels(*images));
 
   // ==== Model ==================================================================================
   ImageModel model(cp::make_image_tower(config), config.embed_dim, s.projection_dim);
@@ -194,7 +194,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = loader.source().size(), .batch_size = s.batch_size};
+  cp::RunLength run{.dataset_samples = images->size(), .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const cp::WarmupCosine schedule({.peak_lr = s.lr,
                                    .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),

@@ -21,8 +21,8 @@ namespace contrapunto {
 }
 
 /// 64 bits that tell whether `bytes` changed on a disk or on the way, the same on every machine and
-/// some times faster than hash_of. Any change within one 8-byte word shows for certain. `seed` is
-/// the checksum of what comes before. Not for an adversary.
+/// several times faster than hash_of. Any change within one 8-byte word shows for certain. `seed`
+/// is the checksum of what comes before. Not for an adversary.
 [[nodiscard]] inline std::uint64_t checksum_of(std::string_view bytes, std::uint64_t seed = 0) {
   std::uint64_t sum = seed ^ bytes.size();
   for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {

@@ -101,7 +101,6 @@ static_assert(ContrastiveLoss<NtXent>);
 /// without group ids, with negatives, for an empty batch in one process and for shapes that do not
 /// fit.
 /// Reference: Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2
-/// Reference: Khosla et al. 2020, https://arxiv.org/abs/2004.11362, equation 2
 class SupCon {
  public:
   explicit SupCon(TileOptions tiles = {}, Ranks ranks = {})
