@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Times open_clip's loss, forward and backward: the peer of contrastive_loss.cpp."""
 
 import argparse

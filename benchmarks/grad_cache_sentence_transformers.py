@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Times sentence-transformers' loss, whole or cached: the peer of grad_cache.cpp, started by run_grad_cache.py."""
 
 import argparse

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Draws docs/measurements/large_batches.png, the memory of the loss against the batch size.
 
 It reads benchmarks/results/contrastive_loss.csv, uses the newest row of each batch size, and needs gnuplot.

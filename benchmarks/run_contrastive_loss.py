@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Times our tiled losses against open_clip's, alternating process by process so that both see the same machine.
 
     python benchmarks/run_contrastive_loss.py --program build/benchmarks/benchmarks/bench_contrastive_loss

@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Times GradCache against the whole batch at once, against sentence-transformers' cached loss, and trimmed texts
 against full ones, alternating process by process so that all see the same machine. What sentence-transformers' cache
 costs over its own whole batch tells how much of the second comparison is the encoder's part.

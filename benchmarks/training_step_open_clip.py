@@ -1,3 +1,5 @@
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Times one open_clip training step: the peer of training_step.cpp, started by run_training_step.py."""
 
 import argparse

@@ -26,7 +26,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings {
+struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+  Settings() { output = "runs/train_clip"; }
   // Data
   std::string train_data = "synthetic", eval_data, class_names, vocabulary;
   std::vector<std::string> caption_fields, templates = {"a photo of a {}."};
@@ -44,9 +45,7 @@ struct Settings {
   bool shard_optimizer = false;
   std::uint64_t seed = 0;
   // Run
-  std::string output = "runs/train_clip", resume, device;
-  std::int64_t log_every = 10, save_every = 1'000, stop_after = 0, pretend_samples = 0;
-  bool plan = false, force = false;
+  std::int64_t eval_every = 1, pretend_samples = 0;
 };
 
 /// Describes every setting once. The command line, --config FILE.toml, config.json and the
@@ -96,16 +95,10 @@ cp::SettingsTable describe(Settings& s) {
       .may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops and dropout");
   t.section("Run");
-  t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
-  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
-  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never").may_change();
+  t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
   t.add("pretend-samples", s.pretend_samples, "with plan: the size of the training data to assume")
       .may_change();
-  t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train even if the plan refuses the run").may_change();
+  cp::add_run_settings(t, s);
   return t;
 }
 
@@ -156,7 +149,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   std::vector<std::string> classes;
   if (const bool built_in = s.train_data == "synthetic"; built_in || !s.eval_data.empty()) {
     loading.train = false;
-    eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1),
+    eval_loader.emplace(open(s.eval_data.empty() ? s.train_data : s.eval_data, 1'500, 1),
                         cp::ImageTransform(pixels.for_evaluation()), nullptr, loading);
     classes =
         s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
@@ -274,14 +267,14 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== The loop ===============================================================================
-  const auto last_step =
-      s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
+  const auto last_step = s.last_step(run.total_steps);
   model->train();
   while (progress.step < last_step) {
     const auto batch = loader.next();
     if (!batch) {  // The metric of a checkpoint belongs to exactly the weights in it.
-      const auto metric = evaluate();
-      loader.start_epoch(loader.epoch() + 1);
+      const auto epoch = loader.epoch() + 1;
+      const auto metric = epoch % s.eval_every == 0 ? evaluate() : std::nullopt;
+      loader.start_epoch(epoch);
       if (metric) folder.save(progress.step, parts, metric);
       continue;
     }

@@ -27,7 +27,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings {
+struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+  Settings() { output = "runs/train_images"; }
   // Data
   std::string train_data = "synthetic", eval_data;
   double crop_area = 0.2, color_jitter = 0.5, grayscale = 0.2;
@@ -45,9 +46,7 @@ struct Settings {
   bool shard_optimizer = false;
   std::uint64_t seed = 0;
   // Run
-  std::string output = "runs/train_images", resume, device;
-  std::int64_t log_every = 10, eval_every = 1, save_every = 1'000, stop_after = 0;
-  bool plan = false, force = false;
+  std::int64_t eval_every = 1;
 };
 
 /// Describes every setting once. The command line, --config FILE.toml, config.json and the
@@ -88,15 +87,8 @@ cp::SettingsTable describe(Settings& s) {
       .may_change();
   t.add("seed", s.seed, "seed of weights, data order and views");
   t.section("Run");
-  t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
-  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
-  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never").may_change();
-  t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train even if the plan refuses the run").may_change();
+  cp::add_run_settings(t, s);
   return t;
 }
 
@@ -164,10 +156,11 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (evaluates) {
     loading.train = false;
     loading.views = 1;
+    loading.cache_decoded = false;  // one copy of the decoded images is enough
     const cp::ImageTransform plain(pixels.for_evaluation());
     gallery_loader.emplace(images, plain, nullptr, loading);
-    eval_loader.emplace(open(built_in ? s.train_data : s.eval_data, 1'500, 1), plain, nullptr,
-                        loading);
+    eval_loader.emplace(open(s.eval_data.empty() ? s.train_data : s.eval_data, 1'500, 1), plain,
+                        nullptr, loading);
     static_cast<void>(cp::check_labels(eval_loader->source()));
   }
   // Missing labels are found now and not in the middle of the run.
@@ -274,8 +267,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== The loop ===============================================================================
-  const auto last_step =
-      s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
+  const auto last_step = s.last_step(run.total_steps);
   model->train();
   while (progress.step < last_step) {
     const auto batch = loader.next();

@@ -27,7 +27,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings {
+struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+  Settings() { output = "runs/train_text_pairs"; }
   // Data
   std::string train_data, eval_data, x_field = "query", y_field = "code", group_field, vocabulary;
   std::int64_t hard_negatives = 0, x_context = 32, y_context = 96;
@@ -40,9 +41,7 @@ struct Settings {
   bool ring = false;
   std::uint64_t seed = 0;
   // Run
-  std::string output = "runs/train_text_pairs", resume, device;
-  std::int64_t log_every = 10, eval_every = 0, save_every = 1'000, stop_after = 0;
-  bool plan = false, force = false;
+  std::int64_t eval_every = 0;
 };
 
 /// Describes every setting once. The command line, --config FILE.toml, config.json and the
@@ -83,19 +82,10 @@ cp::SettingsTable describe(Settings& s) {
       .readable_by(cp::precision_policy);
   t.add("seed", s.seed, "seed of weights, data order and hard negatives");
   t.section("Run");
-  t.add("output", s.output, "folder for everything that is written").may_change();
-  t.add("resume", s.resume, "'latest', 'auto' (latest if any), or a checkpoint").may_change();
-  t.add("device", s.device, "cuda or cpu; empty: cuda if there is one").may_change();
-  t.add("log-every", s.log_every, "steps between records").check(cp::at_least(1)).may_change();
   t.add("eval-every", s.eval_every, "samples between evaluations; 0: only at the end")
       .check(cp::at_least(0))
       .may_change();
-  t.add("save-every", s.save_every, "steps between two saves").check(cp::at_least(1)).may_change();
-  t.add("stop-after", s.stop_after, "stop at this step, schedule unchanged; 0: never")
-      .check(cp::at_least(0))
-      .may_change();
-  t.add("plan", s.plan, "print what the run would do, and train nothing").may_change();
-  t.add("force", s.force, "train even if the plan refuses the run").may_change();
+  cp::add_run_settings(t, s);
   return t;
 }
 
@@ -227,8 +217,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== The loop ===============================================================================
-  const auto last_step =
-      s.stop_after > 0 ? std::min(s.stop_after, run.total_steps) : run.total_steps;
+  const auto last_step = s.last_step(run.total_steps);
   model->train();
   while (progress.step < last_step) {
     const auto batch = loader.next();

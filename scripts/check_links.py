@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Checks that the documentation has no dead relative links.
 
 Every relative link and image in the Markdown files must name an existing file, and its anchor a heading of that file. Every

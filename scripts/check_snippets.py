@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+# SPDX-License-Identifier: Apache-2.0
 """Checks that the C++ code in the documentation is code that is compiled and run.
 
 A C++ block after `<!-- snippet: NAME -->` in README.md or docs/**/*.md must equal the text between `// snippet: NAME` and

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/settings/run_settings.hpp"
 #include "contrapunto/settings/setting.hpp"
 #include "contrapunto/settings/setting_check.hpp"
 #include "contrapunto/settings/settings_json.hpp"

@@ -113,6 +113,33 @@ TEST_CASE("A fault of a checkpoint is named with its file", "[checkpoint][cpu]")
     REQUIRE_THROWS_WITH(load_checkpoint(path),
                         Contains("state.json is damaged") && Contains("another checkpoint"));
   }
+  SECTION("a checksum that is missing or no checksum") {
+    const auto whole = read_file(path / "state.json");
+    for (const auto* name : {"parts_checksum", "tensor_checksum"}) {
+      auto json = nlohmann::json::parse(whole);
+      json.erase(name);
+      write_file_atomically(path / "state.json", json.dump());
+      REQUIRE_THROWS_WITH(load_checkpoint(path), Contains("one of its two checksums is missing"));
+    }
+    for (const auto& value : {nlohmann::json(-1), nlohmann::json("1"), nlohmann::json(1.5)}) {
+      auto json = nlohmann::json::parse(whole);
+      json["tensor_checksum"] = value;
+      write_file_atomically(path / "state.json", json.dump());
+      REQUIRE_THROWS_WITH(load_checkpoint(path), Contains("state.json is damaged"));
+    }
+  }
+  SECTION("a tensor that changed") {
+    auto bytes = read_file(path / "state.safetensors");
+    bytes.back() = static_cast<char>(bytes.back() ^ 4);
+    write_file_atomically(path / "state.safetensors", bytes);
+    REQUIRE_THROWS_WITH(load_checkpoint(path), Contains(path.string()) &&
+                                                   Contains("state.safetensors is damaged") &&
+                                                   Contains("another checkpoint"));
+    REQUIRE_THAT(checkpoint_problem(path), Contains("state.safetensors is damaged"));
+  }
+  SECTION("no fault") {
+    REQUIRE(checkpoint_problem(path).empty());
+  }
   SECTION("a tensor of no part, in a checkpoint without checksums") {
     auto json = nlohmann::json::parse(read_file(path / "state.json"));
     json.erase("parts_checksum");

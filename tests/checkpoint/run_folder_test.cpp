@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "contrapunto/core/run_progress.hpp"
+#include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/read_file.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
@@ -125,6 +127,46 @@ TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cp
   REQUIRE_THAT(folder.notes()[1], Contains("resumed from") && Contains("step-000000001"));
   REQUIRE(folder.earlier_config() == folder.config());
   REQUIRE(RunFolder(disk / "new").earlier_config().empty());
+}
+
+TEST_CASE("A checkpoint whose tensors changed on the disk is skipped like a truncated one",
+          "[checkpoint][cpu]") {
+  const TemporaryFolder disk;
+  {
+    const RunFolder folder(disk / "run");
+    Run run;
+    for (int i = 0; i < 2; ++i) {
+      run.advance();
+      folder.save(run.progress.step, run.parts);
+    }
+  }
+  const auto flip_last_byte = [&](const std::string& step) {
+    const auto file = disk / ("run/" + step + "/state.safetensors");
+    auto bytes = read_file(file);
+    bytes.back() = static_cast<char>(bytes.back() ^ 1);
+    write_file_atomically(file, bytes);
+  };
+  flip_last_byte("step-000000002");
+  for (const auto* resume : {"latest", "auto"}) {
+    const RunFolder folder(disk / "run", {.resume = resume});
+    REQUIRE(folder.resume_from().filename() == "step-000000001");
+    REQUIRE_THAT(folder.notes()[0], Contains("skipped a damaged checkpoint") &&
+                                        Contains("step-000000002") &&
+                                        Contains("go on from another checkpoint"));
+  }
+  {  // A path is taken as given, and loading it says what is wrong.
+    const RunFolder folder(disk / "run", {.resume = (disk / "run/step-000000002").string()});
+    Run run;
+    REQUIRE_THROWS_WITH(folder.load(run.parts), Contains("step-000000002") &&
+                                                    Contains("state.safetensors is damaged") &&
+                                                    Contains("go on from another checkpoint"));
+  }
+  // A restarted job must not start from nothing beside checkpoints that all are damaged.
+  flip_last_byte("step-000000001");
+  for (const auto* resume : {"latest", "auto"})
+    REQUIRE_THROWS_WITH(RunFolder(disk / "run", {.resume = resume}),
+                        Contains("no complete checkpoint") && Contains("step-000000001") &&
+                            Contains("step-000000002"));
 }
 
 TEST_CASE("A checkpoint of other parts is refused before anything changes", "[checkpoint][cpu]") {

@@ -176,6 +176,8 @@ TEST_CASE("Several views are refused where they would be equal", "[data][cpu]") 
   const auto source = std::make_shared<TestSource>(8);
   CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.train = false, .views = 2}),
                     Contains("set views to 1"));
+  CHECK_THROWS_WITH(DataLoader(source, ImageTransform({.image_size = 8}), letters, {.views = 2}),
+                    Contains("ImageTransformOptions::train"));
   CHECK_THROWS_WITH(DataLoader(source, kTrain, letters, {.views = 0}), Contains("views (0)"));
 }
 

@@ -8,8 +8,12 @@
 #include <numeric>
 #include <vector>
 
+#include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/precision/precision_policy.hpp"
+#include "evaluate/fixed_loader.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
+#include "support/tolerance.hpp"
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
@@ -49,8 +53,8 @@ ClassificationAccuracy naive(const LabeledFeatures& gallery, const LabeledFeatur
         std::count_if(votes.begin(), votes.end(),
                       [&](double vote) { return vote > votes[right]; }) +
         std::count(votes.begin(), votes.begin() + static_cast<long>(right), votes[right]);
-    first += better < 1;
-    five += better < 5;
+    first += better < 1 && votes[right] > 0;
+    five += better < 5 && votes[right] > 0;
   }
   const auto n = static_cast<double>(q.size(0));
   return {static_cast<double>(first) / n, static_cast<double>(five) / n, q.size(0)};
@@ -83,8 +87,56 @@ TEST_CASE("The scale of features and a tiny temperature do not matter", "[evalua
                                         {queries.features * 1e-6, queries.labels}),
               expected));
   // exp(1 / 0.001) overflows; the weights are then those of the nearest one alone.
-  CHECK(equal(nearest_neighbor_accuracy(gallery, queries, {.temperature = 1e-3}),
-              nearest_neighbor_accuracy(gallery, queries, {.neighbors = 1})));
+  CHECK(nearest_neighbor_accuracy(gallery, queries, {.temperature = 1e-3}).top1 ==
+        nearest_neighbor_accuracy(gallery, queries, {.neighbors = 1}).top1);
+}
+
+TEST_CASE("Autocast does not change what the neighbors vote", "[evaluate][cpu]") {
+  // All cosines lie near 1, where bf16 has steps of 1 / 256.
+  auto gallery = some(600, 9, 1.5, 1), queries = some(300, 9, 1.5, 2);
+  gallery.features += 40;
+  queries.features += 40;
+  const auto expected = nearest_neighbor_accuracy(gallery, queries, {.temperature = 0.01});
+  CHECK(expected.top1 > 0.2);
+  const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
+  CHECK(equal(nearest_neighbor_accuracy(gallery, queries, {.temperature = 0.01}), expected));
+}
+
+TEST_CASE("A large label costs no memory, and a class outside of the gallery is not found",
+          "[evaluate][cpu]") {
+  const auto gallery = some(60, 5, 0.3, 1), queries = some(40, 5, 0.3, 2);
+  const auto expected = nearest_neighbor_accuracy(gallery, queries);
+  constexpr std::int64_t kFar = std::int64_t{1} << 40;
+  const auto far = [&](const LabeledFeatures& some) {
+    return LabeledFeatures{some.features, some.labels * kFar};
+  };
+  CHECK(equal(nearest_neighbor_accuracy(far(gallery), far(queries)), expected));
+  // Every query asks for a class that the gallery lacks, below, between and above its classes.
+  for (const std::int64_t shift : {1, 7}) {
+    const auto none = nearest_neighbor_accuracy({gallery.features, gallery.labels * 2 + 2},
+                                                {queries.features, queries.labels * 2 + shift});
+    CHECK(none.top1 == 0);
+    CHECK(none.top5 == 0);
+    CHECK(none.samples == 40);
+  }
+}
+
+TEST_CASE("Labeled features are those of every batch in order", "[evaluate][cpu]") {
+  torch::manual_seed(5);
+  const auto images = torch::randn({7, 4}), labels = torch::randint(0, 5, {7});
+  const auto weight = torch::randn({4, 3}).requires_grad_();
+  const auto encode = [&](const at::Tensor& batch) { return batch.mm(weight); };
+  test::FixedLoader loader(images, labels, 3);  // batches of 3, 3 and 1, and an empty one
+  for (int pass = 0; pass < 2; ++pass) {        // Each call begins the epoch anew.
+    const auto result = labeled_features(loader, encode);
+    CHECK(test::close(result.features, images.mm(weight)));
+    CHECK(torch::equal(result.labels, labels));
+    CHECK_FALSE(result.features.requires_grad());
+  }
+  test::FixedLoader empty(images.narrow(0, 0, 0), labels.narrow(0, 0, 0), 3);
+  const auto none = labeled_features(empty, encode);
+  CHECK(none.features.sizes() == at::IntArrayRef({0, 0}));
+  CHECK(none.labels.sizes() == at::IntArrayRef({0}));
 }
 
 TEST_CASE("Ranks share the queries and know the whole gallery", "[evaluate][cpu]") {

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/precision/precision_policy.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
 
@@ -99,6 +101,23 @@ TEST_CASE("Retrieval agrees with sorting the full matrix, ties and all", "[evalu
         require_same(metrics.y_to_x, expected.y_to_x);
       }
     }
+  }
+}
+
+TEST_CASE("Autocast and narrow features do not round the scores of retrieval", "[evaluate][cpu]") {
+  torch::manual_seed(7);
+  const std::int64_t n = 60;
+  const auto x = (torch::randn({n, 8}) * 0.1 + 2).to(at::kBFloat16);
+  const auto y = (x + 0.1 * torch::randn({n, 8})).to(at::kBFloat16);
+  const auto owner = torch::arange(n);
+  // Products of bf16 numbers near 2 are multiples of 2^-14, so their sums below 64 are exact in
+  // float32.
+  const auto expected = naive(x, y, owner);
+  const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
+  for (const auto& metrics : {retrieval_metrics(x, y, owner),
+                              retrieval_metrics(x.to(at::kFloat), y.to(at::kFloat), owner)}) {
+    require_same(metrics.x_to_y, expected.x_to_y);
+    require_same(metrics.y_to_x, expected.y_to_x);
   }
 }
 

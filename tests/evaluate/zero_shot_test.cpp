@@ -12,7 +12,10 @@
 #include "contrapunto/evaluate/prompt_templates.hpp"
 #include "contrapunto/evaluate/zero_shot_accuracy.hpp"
 #include "contrapunto/evaluate/zero_shot_classifier.hpp"
+#include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/precision/precision_policy.hpp"
 #include "contrapunto/text/fill_prompt.hpp"
+#include "evaluate/fixed_loader.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
 #include "support/tolerance.hpp"
@@ -126,6 +129,25 @@ TEST_CASE("Top-1 and top-5 agree with sorting by score and index", "[evaluate][c
   REQUIRE(result.top5 == top5 / 200.0);
 }
 
+TEST_CASE("Autocast and narrow features do not round the scores", "[evaluate][cpu]") {
+  torch::manual_seed(6);
+  // Scores near 40 differ by less than bf16's step of 1 / 4.
+  const auto features = torch::randn({200, 8}) * 0.1 + 2;
+  const auto classifier = torch::randn({12, 8}) * 0.1 + 2;
+  const auto labels = torch::randint(0, 12, {200});
+  const auto accuracy = [&](const at::Tensor& images, const at::Tensor& classes) {
+    ZeroShotAccuracy result;
+    result.add(images, labels, classes);
+    return result.result().top1;
+  };
+  const auto narrow = features.to(at::kBFloat16), classes = classifier.to(at::kBFloat16);
+  const auto exact = accuracy(features, classifier);
+  const auto of_narrow = accuracy(narrow.to(at::kDouble), classes.to(at::kDouble));
+  const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
+  CHECK(accuracy(features, classifier) == exact);
+  CHECK(accuracy(narrow, classes) == of_narrow);
+}
+
 TEST_CASE("With fewer than five classes top-5 is always right", "[evaluate][cpu]") {
   ZeroShotAccuracy accuracy;
   accuracy.add(torch::eye(3), torch::tensor({0, 1, 0}, at::kLong), torch::eye(3));
@@ -191,45 +213,6 @@ TEST_CASE("Features, labels and classifier that do not fit are refused", "[evalu
                       Contains("int64"));
 }
 
-namespace {
-
-/// Returns rows of fixed features as batches of images, a part of them on each rank.
-class FixedLoader {
- public:
-  FixedLoader(at::Tensor images, at::Tensor labels, std::int64_t batch_size)
-      : images_(std::move(images)), labels_(std::move(labels)), batch_size_(batch_size) {}
-  void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
-    epoch_ = epoch;
-    next_ = first_sample;
-  }
-  [[nodiscard]] std::optional<Batch> next() {
-    if (next_ > images_.size(0)) return std::nullopt;  // the last batch is empty
-    const auto end = std::min(next_ + batch_size_, images_.size(0));
-    Batch batch;
-    batch.tensors.emplace("image", images_.slice(0, next_, end));
-    if (end > next_) batch.tensors.emplace("label", labels_.slice(0, next_, end));
-    next_ += batch_size_;
-    return batch;
-  }
-  [[nodiscard]] std::int64_t epoch() const { return epoch_; }
-  [[nodiscard]] std::int64_t batches_per_epoch() const { return images_.size(0) / batch_size_ + 1; }
-  struct Statistics {
-    double wait_seconds = 0.0;
-  };
-  [[nodiscard]] Statistics statistics() const { return {}; }
-  [[nodiscard]] State save_state() const { return {}; }
-  void load_state(const State& /*state*/) {}
-
- private:
-  at::Tensor images_, labels_;
-  std::int64_t batch_size_;
-  std::int64_t epoch_ = 0;
-  std::int64_t next_ = 0;
-};
-static_assert(Loader<FixedLoader>);
-
-}  // namespace
-
 TEST_CASE("The accuracy over a loader is that of all its samples, on one rank and on two",
           "[evaluate][cpu]") {
   torch::manual_seed(12);
@@ -238,7 +221,7 @@ TEST_CASE("The accuracy over a loader is that of all its samples, on one rank an
   const auto classifier = torch::randn({5, 6});
   const auto encode = [](const at::Tensor& batch) { return batch.sin(); };
   const auto right = encode(images).mm(classifier.t()).argmax(1).eq(labels).sum().item<double>();
-  FixedLoader loader(images, labels, 8);
+  test::FixedLoader loader(images, labels, 8);
   const auto result = evaluate_zero_shot(loader, encode, classifier);
   CHECK(result.samples == 24);
   CHECK(result.top1 == right / 24);
@@ -246,8 +229,8 @@ TEST_CASE("The accuracy over a loader is that of all its samples, on one rank an
   std::vector<ClassificationAccuracy> of_ranks(2);
   test::run_thread_ranks(2, [&](const test::ThreadRank& rank) {
     const auto r = static_cast<std::size_t>(rank.rank());
-    FixedLoader part(images.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24),
-                     labels.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24), 8);
+    test::FixedLoader part(images.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24),
+                           labels.slice(0, r == 0 ? 0 : 16, r == 0 ? 16 : 24), 8);
     of_ranks[r] = evaluate_zero_shot(part, encode, classifier, rank);
   });
   for (const auto& one : of_ranks) {

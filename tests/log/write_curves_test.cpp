@@ -88,6 +88,12 @@ TEST_CASE("Curves that cannot be drawn raise with the remedy", "[log][cpu]") {
   write_file_atomically(folder / "log.jsonl", "{\"step\":1,\"loss\":2.5}\n");
   REQUIRE_FALSE(
       write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "no-such-gnuplot"}));
+  // A program that may not run, and a path through a file.
+  write_file_atomically(folder / "gnuplot", "#!/bin/sh\n");
+  std::filesystem::permissions(folder / "gnuplot", std::filesystem::perms::owner_read);
+  for (const auto& program : {folder / "gnuplot", folder / "log.jsonl/gnuplot"})
+    REQUIRE_FALSE(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = program}));
+  std::filesystem::remove(folder / "gnuplot");
   REQUIRE_FALSE(std::filesystem::exists(folder / "c.png"));
   REQUIRE_THROWS_WITH(write_curves(folder / "log.jsonl", folder / "c.png", {.gnuplot = "false"}),
                       Contains("'false' failed"));

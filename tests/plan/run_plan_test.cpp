@@ -127,6 +127,26 @@ TEST_CASE("An average that still holds the initial weights at the end is warned 
   CHECK(plan.findings().empty());
   plan.add(AverageFacts{kGiB, std::nullopt});
   CHECK(plan.findings().empty());
+  // Later facts replace earlier ones, and the memory is counted once.
+  CHECK(plan.memory().other == kGiB);
+}
+
+TEST_CASE("The decay that the plan advises passes the same check", "[plan][cpu]") {
+  for (const std::int64_t steps : {8, 30, 999, 1'000, 20'000, 123'456, 10'000'000}) {
+    INFO(steps << " steps");
+    Run run;
+    run.schedule.total_steps = steps;
+    run.schedule.warmup_steps = 0;
+    auto plan = run.plan();
+    plan.add(AverageFacts{0, 1.0 - 1.0 / static_cast<double>(steps)});
+    const auto message = only_message(plan, kWarning);
+    const auto advice = message.substr(message.find("set the decay to ") + 17);
+    const double decay = std::stod(advice);
+    CHECK(decay < 1.0);
+    CHECK(decay >= 1.0 - 20.0 / static_cast<double>(steps));
+    plan.add(AverageFacts{0, decay});
+    CHECK(plan.findings().empty());
+  }
 }
 
 TEST_CASE("Findings of the program are listed with those of the plan, errors first",
@@ -348,6 +368,17 @@ TEST_CASE("Batch norm with statistics of a part of the batch is a warning", "[pl
   run.ranks.ranks = 1;
   grad_cache(run, 64);
   CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
+}
+
+TEST_CASE("Batch norm over chunks is a warning even if the ranks are synchronized", "[plan][cpu]") {
+  Run run;
+  run.model.has_batch_norm = true;
+  run.ranks.ranks = 2;
+  CHECK(run.plan().findings().empty());
+  grad_cache(run, 64);
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
+  run.model.has_batch_norm = false;
+  CHECK(run.plan().findings().empty());
 }
 
 TEST_CASE("A beta2 that averages over more steps than the run has is a warning", "[plan][cpu]") {

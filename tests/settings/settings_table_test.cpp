@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/settings/run_settings.hpp"
 #include "settings/example_settings.hpp"
 #include "support/catch.hpp"
 
@@ -122,6 +123,27 @@ TEST_CASE("Ranks compare the settings that belong to what is computed", "[settin
   for (const auto& [name, value] : compared) CHECK(name != "threads");
   s.batch_size = 64;
   CHECK(setting_values(s.table)[3] == std::pair<std::string, std::string>("batch-size", "64"));
+}
+
+TEST_CASE("The settings of every trainer may change when a run resumes", "[settings][cpu]") {
+  struct Settings : RunSettings {
+    double lr = 0.1;
+  } s;
+  s.output = "runs/mine";
+  SettingsTable table;
+  table.add("lr", s.lr, "learning rate");
+  add_run_settings(table, s);
+  const auto fixed = setting_values(table);
+  REQUIRE(fixed.size() == 1);
+  CHECK(fixed[0].first == "lr");
+  CHECK(table.find("output")->text() == "runs/mine");
+  CHECK(s.last_step(100) == 100);
+  table.find("stop-after")->set({"7"});
+  CHECK(s.last_step(100) == 7);
+  CHECK(s.last_step(5) == 5);
+  for (const auto* name : {"log-every", "save-every"})
+    CHECK_THROWS_WITH(table.find(name)->set({"0"}), Contains("at least 1"));
+  CHECK_THROWS_WITH(table.find("stop-after")->set({"-1"}), Contains("at least 0"));
 }
 
 TEST_CASE("The help says which values are allowed", "[settings][cpu]") {

@@ -5,12 +5,15 @@
 
 #include <ATen/autocast_mode.h>
 
+#include <variant>
+
 #include "contrapunto/towers/lock_towers.hpp"
 #include "nn/raises.hpp"
 #include "support/tolerance.hpp"
 #include "towers/small_models.hpp"
 
 using namespace contrapunto;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -62,6 +65,18 @@ TEST_CASE("Features are unit rows in float32, whatever the precision", "[towers]
     }
     model->to(at::kBFloat16);
     check(model->forward(images, tokens));
+  }
+}
+
+TEST_CASE("A tower whose features have another width than embed_dim is refused", "[towers][cpu]") {
+  for (const auto& kind : kKinds) {
+    auto config = test::small_config(kind);
+    config.text.output_dim = 12;
+    CHECK_THROWS_WITH(make_dual_encoder(config), Contains("the text tower of") && Contains("12"));
+    config = test::small_config(kind);
+    std::visit([](auto& image) { image.output_dim = 12; }, config.image);
+    CHECK_THROWS_WITH(make_dual_encoder(config), Contains("the image tower of") && Contains("12"));
+    CHECK_THROWS_WITH(make_image_tower(config), Contains("embed_dim is 20"));
   }
 }
 

@@ -36,11 +36,13 @@ TEST_CASE("Locked towers have no trainable parameters, and frozen batch norms ar
   config.text.vocab_size = 100;
   auto model = make_dual_encoder(config, torch::kMeta);
   CHECK(model_facts(*model, config).has_local_batch_norm);
+  CHECK(model_facts(*model, config).has_batch_norm);
   lock_image_tower(model, /*unlocked_groups=*/0, /*freeze_batch_norm_statistics=*/true);
   const auto facts = model_facts(*model, config);
   CHECK(facts.towers[0].trainable_parameters == 0);
   CHECK(facts.towers[0].parameters > 0);
   CHECK_FALSE(facts.has_local_batch_norm);
+  CHECK_FALSE(facts.has_batch_norm);
 }
 
 TEST_CASE("The estimate of checkpointed activations includes the block that backward recomputes",

@@ -73,9 +73,14 @@ inline nlohmann::json read_checkpoint_json(const std::filesystem::path& path) {
                   json.contains("tensor_bytes") && json["tensor_bytes"].is_number_unsigned(),
               where, kCheckpointScalars, " is damaged: parts or tensor_bytes are missing");
   // Checkpoints of earlier versions have no checksums.
-  TORCH_CHECK(!json.contains("parts_checksum") ||
-                  json["parts_checksum"] == checksum_of(json["parts"].dump()),
-              where, kCheckpointScalars,
+  const bool has_checksums = json.contains("parts_checksum") || json.contains("tensor_checksum");
+  TORCH_CHECK(
+      !has_checksums || (json.contains("parts_checksum") && json.contains("tensor_checksum") &&
+                         json["tensor_checksum"].is_number_unsigned()),
+      where, kCheckpointScalars,
+      " is damaged: one of its two checksums is missing; go on from another checkpoint");
+  TORCH_CHECK(!has_checksums || json["parts_checksum"] == checksum_of(json["parts"].dump()), where,
+              kCheckpointScalars,
               " is damaged: its numbers are not those that were written; go on from another "
               "checkpoint");
   const auto expected = json["tensor_bytes"].get<std::uint64_t>();
@@ -134,7 +139,7 @@ inline void save_checkpoint(const std::filesystem::path& path,
 
 /// Returns the parts that `save_checkpoint` wrote, bit for bit, with tensors on the CPU. Raises if
 /// something is missing, was cut off, was changed or has another format; the message names the
-/// folder and the file.
+/// folder, the file and the remedy.
 [[nodiscard]] inline std::map<std::string, State> load_checkpoint(
     const std::filesystem::path& path) {
   const auto json = detail::read_checkpoint_json(path);
@@ -144,7 +149,14 @@ inline void save_checkpoint(const std::filesystem::path& path,
         detail::part_scalars(scalars, "checkpoint '" + path.string() + "': part '" + part + "'");
   std::optional<std::uint64_t> checksum;
   if (json.contains("tensor_checksum")) checksum = json["tensor_checksum"].get<std::uint64_t>();
-  for (const auto& [name, tensor] : read_safetensors(path / detail::kCheckpointTensors, checksum)) {
+  TensorMap tensors;
+  try {
+    tensors = read_safetensors(path / detail::kCheckpointTensors, checksum);
+  } catch (const c10::Error& error) {
+    TORCH_CHECK(false, "checkpoint '", path.string(), "': ", detail::kCheckpointTensors,
+                " is damaged: ", error.what_without_backtrace(), "; go on from another checkpoint");
+  }
+  for (const auto& [name, tensor] : tensors) {
     const auto slash = name.find('/');
     const auto state = states.find(name.substr(0, slash));
     TORCH_CHECK(slash != std::string::npos && state != states.end(), "checkpoint '", path.string(),
@@ -152,6 +164,19 @@ inline void save_checkpoint(const std::filesystem::path& path,
     state->second.tensors.emplace(name.substr(slash + 1), tensor);
   }
   return states;
+}
+
+/// Returns what is wrong with the checkpoint `path`, or an empty text if load_checkpoint() can load
+/// it. It reads and checks every byte.
+[[nodiscard]] inline std::string checkpoint_problem(const std::filesystem::path& path) {
+  try {
+    static_cast<void>(load_checkpoint(path));
+    return {};
+  } catch (const c10::Error& error) {
+    return error.what_without_backtrace();
+  } catch (const std::filesystem::filesystem_error& error) {  // Removed in the meantime.
+    return error.what();
+  }
 }
 
 /// Returns the part `name`. Raises if there is none; the message lists the existing parts.

@@ -86,21 +86,10 @@ class CheckpointFolder {
   }
 
   /// Returns the newest complete checkpoint, or nothing. `list` tells whether a newer one is
-  /// damaged and why.
+  /// damaged and why. The bytes of the tensors are not read; checkpoint_problem() checks them.
   [[nodiscard]] std::optional<SavedCheckpoint> latest() const {
     const auto all = complete();
     return all.empty() ? std::nullopt : std::optional(all.back());
-  }
-
-  /// Returns the checkpoint that a user asks to resume from: "latest" is the newest complete
-  /// checkpoint in this folder, and anything else is the path of a checkpoint, which is returned
-  /// unchecked. Raises for "latest" if there is no complete checkpoint.
-  [[nodiscard]] std::filesystem::path find(const std::string& which) const {
-    if (which != "latest") return which;
-    const auto newest = latest();
-    TORCH_CHECK(newest, "there is no complete checkpoint in '", folder_.string(),
-                "' to resume from; give the path of one, or start a new run");
-    return newest->path;
   }
 
   /// Returns the complete checkpoint with the best metric, the newest among equals. Returns nothing

@@ -22,9 +22,9 @@
 namespace contrapunto {
 
 struct RunFolderOptions {
-  /// Empty: start a new run. "latest": resume from the newest complete checkpoint in the folder,
-  /// which must exist. "auto": resume from the newest complete checkpoint if there is one,
-  /// otherwise start a new run; use it for jobs that are restarted. Anything else: the path of a
+  /// Empty: start a new run. "latest": resume from the newest checkpoint in the folder whose bytes
+  /// are all as they were written; there must be one. "auto": the same, but start a new run in a
+  /// folder without checkpoints; use it for jobs that are restarted. Anything else: the path of a
   /// checkpoint, which may be in another folder.
   std::string resume = {};
   RetentionPolicy keep = {};
@@ -129,13 +129,27 @@ class RunFolder {
                   "; resume that run (\"latest\"), choose another output folder, or remove it");
       return;
     }
-    for (const auto& saved : all)
-      if (!saved.problem.empty() && (resume == "latest" || resume == "auto"))
-        notes_.push_back("skipped a damaged checkpoint: " + saved.problem);
-    if (resume == "auto" && !checkpoints_.latest()) return;
-    resume_from_ = checkpoints_.find(resume == "auto" ? "latest" : resume);
-    TORCH_CHECK(std::filesystem::is_directory(*resume_from_), "there is no checkpoint '",
-                resume_from_->string(), "' to resume from");
+    if (resume != "latest" && resume != "auto") {
+      TORCH_CHECK(std::filesystem::is_directory(resume), "there is no checkpoint '", resume,
+                  "' to resume from");
+      resume_from_ = resume;
+      return;
+    }
+    std::string problems;
+    for (auto saved = all.rbegin(); saved != all.rend() && !resume_from_; ++saved) {
+      const auto problem =
+          saved->problem.empty() ? checkpoint_problem(saved->path) : saved->problem;
+      if (problem.empty()) {
+        resume_from_ = saved->path;
+        break;
+      }
+      notes_.push_back("skipped a damaged checkpoint: " + problem);
+      problems += "\n  " + problem;
+    }
+    TORCH_CHECK(resume_from_ || (resume == "auto" && all.empty()),
+                "there is no complete checkpoint in '", path_.string(),
+                "' to resume from; give the path of one, or start a new run in another folder",
+                problems);
   }
 
   /// Every rank resumes from the checkpoint that rank 0 has found.

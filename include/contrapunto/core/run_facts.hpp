@@ -34,6 +34,8 @@ struct ModelFacts {
   /// Some batch norm uses the statistics of one forward pass of one process: it is neither frozen
   /// nor synchronized over the ranks.
   bool has_local_batch_norm = false;
+  /// Some batch norm uses the statistics of a forward pass: it is not frozen.
+  bool has_batch_norm = false;
 };
 
 /// The training data.

@@ -221,6 +221,9 @@ class DataLoader {
     TORCH_CHECK(o_.views == 1 || o_.train, "DataLoader: ", o_.views,
                 " views of an image are for training; for evaluation all are equal, so set views "
                 "to 1");
+    TORCH_CHECK(o_.views == 1 || transform_.options().train, "DataLoader: the ", o_.views,
+                " views of an image would be equal, because the transform is not random; set "
+                "ImageTransformOptions::train");
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
     TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,

@@ -19,6 +19,8 @@
 #include <tuple>
 #include <vector>
 
+#include "contrapunto/autograd/no_autocast.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/gather_rows.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
@@ -129,7 +131,8 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
 /// The query of an x with at least one y is for the best of its own ys among all y. An x without a
 /// y is not a query, so `x_to_y.queries` counts only those with a y, but it remains a candidate for
 /// the ys. Among equal scores the one that comes first wins, and those of rank 0 come before those
-/// of rank 1. Scores are computed for `chunk` queries at a time, never for all N x M pairs.
+/// of rank 1. Scores are computed in at least float32, also under autocast, and for `chunk` queries
+/// at a time, never for all N x M pairs.
 ///
 /// Each rank processes its own queries against all rows, which are gathered once, so the memory is
 /// O(D) per row of all ranks. N and M may differ between ranks and may be 0 on some. The result is
@@ -148,17 +151,19 @@ inline at::Tensor ranks_of_best(const at::Tensor& x, const at::Tensor& number, c
       " ", y_owner.sizes());
   TORCH_CHECK(chunk >= 1, "retrieval_metrics: chunk must be at least 1, got ", chunk);
   const at::NoGradGuard no_grad;
-  const auto all_x = gather_rows(ranks, x);
-  const auto all_y = gather_rows(ranks, y);
+  const NoAutocast no_autocast;
+  const auto own_x = at_least_float32(x), own_y = at_least_float32(y);
+  const auto all_x = gather_rows(ranks, own_x);
+  const auto all_y = gather_rows(ranks, own_y);
   const auto all_owners = gather_rows(ranks, y_owner.to(x.device()));
   const auto owner = detail::global_owners(all_owners, all_x);  // [M of all ranks]
   const auto own = owner.narrow(0, all_y.offset, y.size(0));
 
-  const auto y_ranks = detail::ranks_of_owners(y, own, all_x.rows, chunk);
+  const auto y_ranks = detail::ranks_of_owners(own_y, own, all_x.rows, chunk);
   const auto owned = owner.bincount({}, all_x.rows.size(0)).gt(0);  // [N of all ranks]
   const auto row = owned.narrow(0, all_x.offset, x.size(0)).nonzero().squeeze(1);  // Rows with a y.
-  const auto x_ranks =
-      detail::ranks_of_best(x.index_select(0, row), row + all_x.offset, all_y.rows, owner, chunk);
+  const auto x_ranks = detail::ranks_of_best(own_x.index_select(0, row), row + all_x.offset,
+                                             all_y.rows, owner, chunk);
   return {detail::summarize_ranks(gather_rows(ranks, x_ranks).rows),
           detail::summarize_ranks(gather_rows(ranks, y_ranks).rows)};
 }

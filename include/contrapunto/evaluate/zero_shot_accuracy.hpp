@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "contrapunto/autograd/no_autocast.hpp"
+#include "contrapunto/core/unit_rows.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/evaluate/classification_accuracy.hpp"
 #include "contrapunto/evaluate/detail/rank_among.hpp"
@@ -19,7 +21,8 @@
 namespace contrapunto {
 
 /// Counts over batches how often the correct class ranks first or among the first five. Among
-/// classes with equal scores the one with the lower index comes first.
+/// classes with equal scores the one with the lower index comes first. Scores are computed in at
+/// least float32, also under autocast: in bf16 many of them would be equal.
 class ZeroShotAccuracy {
  public:
   /// Adds a batch. `image_features` [B, D] and `classifier` [C, D] (of `zero_shot_classifier`) must
@@ -44,7 +47,8 @@ class ZeroShotAccuracy {
                   " classes; -1 is a sample without a label. check_labels() names the sample");
     }
     const at::NoGradGuard no_grad;
-    const auto scores = image_features.mm(classifier.t());  // [B, C]
+    const NoAutocast no_autocast;
+    const auto scores = at_least_float32(image_features).mm(at_least_float32(classifier).t());
     const auto column = labels.to(scores.device()).unsqueeze(1);
     const auto rank = detail::rank_among(scores, scores.gather(1, column), column);
     const auto first = rank.lt(1).sum();

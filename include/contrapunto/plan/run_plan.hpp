@@ -125,10 +125,7 @@ class RunPlan {
   void take(MemoryFacts facts) {
     if (facts.bytes > 0) other_memory_.push_back(std::move(facts));
   }
-  void take(AverageFacts facts) {
-    take(MemoryFacts{"averaged weights", facts.bytes});
-    average_ = facts;
-  }
+  void take(AverageFacts facts) { average_ = facts; }
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;

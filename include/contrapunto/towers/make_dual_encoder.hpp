@@ -4,9 +4,6 @@
 
 #include <c10/util/Exception.h>
 
-#include <cstdint>
-#include <variant>
-
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/make_image_tower.hpp"
 #include "contrapunto/towers/model_config.hpp"
@@ -19,12 +16,9 @@ namespace contrapunto {
 /// `output_dim` differs from `embed_dim`.
 [[nodiscard]] inline DualEncoder make_dual_encoder(const ModelConfig& config,
                                                    const at::TensorOptions& tensor_options = {}) {
-  const auto image_dim =
-      std::visit([](const auto& image) -> std::int64_t { return image.output_dim; }, config.image);
-  TORCH_CHECK(image_dim == config.embed_dim && config.text.output_dim == config.embed_dim,
-              "make_dual_encoder: embed_dim is ", config.embed_dim, " but output_dim is ",
-              image_dim, " for the image tower and ", config.text.output_dim,
-              " for the text tower; make all three equal");
+  TORCH_CHECK(config.text.output_dim == config.embed_dim, "make_dual_encoder: the text tower of '",
+              config.name, "' gives features of ", config.text.output_dim,
+              " numbers, but embed_dim is ", config.embed_dim, "; set them alike");
   return DualEncoder(make_image_tower(config, tensor_options),
                      TextTransformer(config.text, tensor_options),
                      DualEncoderOptions{config.initial_logit_scale, config.initial_logit_bias});

@@ -69,8 +69,9 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
 }  // namespace detail
 
 /// Returns the facts that a plan of the run can derive from any `model`: the parameters of its
-/// towers, which are its direct submodules, and whether any BatchNorm of the library is neither
-/// frozen nor synchronized. Call it after the towers are locked and batch norms are synchronized.
+/// towers, which are its direct submodules, and whether any BatchNorm of the library is not
+/// frozen or not synchronized. Call it after the towers are locked and batch norms are
+/// synchronized.
 [[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
                                             const std::string& name) {
   ModelFacts facts{.name = name};
@@ -87,8 +88,10 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
     add_tower(child.key(), child.value()->parameters());
   add_tower("other", model.parameters(/*recurse=*/false));
   for (const auto& module : model.modules(/*include_self=*/false))
-    if (const auto* norm = module->as<BatchNormImpl>(); norm != nullptr)
-      facts.has_local_batch_norm |= !norm->frozen() && !norm->synchronized();
+    if (const auto* norm = module->as<BatchNormImpl>(); norm != nullptr && !norm->frozen()) {
+      facts.has_batch_norm = true;
+      facts.has_local_batch_norm |= !norm->synchronized();
+    }
   return facts;
 }
 

@@ -60,7 +60,8 @@ inline std::optional<std::string> run_gnuplot(const std::string& program, std::s
   const int error =
       ::posix_spawnp(&child, name.c_str(), &actions, nullptr, arguments.data(), ::environ);
   ::posix_spawn_file_actions_destroy(&actions);
-  if (error == ENOENT) return std::nullopt;
+  // A folder of PATH that cannot be read, or is none, hides that the program is not there.
+  if (error == ENOENT || error == EACCES || error == ENOTDIR) return std::nullopt;
   TORCH_CHECK(error == 0, "cannot run '", program, "': ", errno_text(error));
 
   int status = 0;

@@ -43,6 +43,15 @@ inline void add_warning(std::vector<PlanFinding>& found, std::string message) {
   found.push_back({PlanFinding::Severity::kWarning, std::move(message)});
 }
 
+/// A decay with which next to nothing of the initial weights is left after `steps` steps: 1 - 10 /
+/// steps, rounded down to as many decimals as the number of steps has digits.
+[[nodiscard]] inline std::string decay_for(std::int64_t steps) {
+  const auto digits = static_cast<int>(std::to_string(steps).size());
+  const double unit = std::pow(10.0, digits);
+  const double decay = 1.0 - 10.0 / static_cast<double>(steps);
+  return with_digits(std::max(0.0, std::floor(decay * unit) / unit), digits);
+}
+
 }  // namespace detail
 
 inline std::vector<PlanFinding> RunPlan::findings() const {
@@ -128,9 +137,7 @@ inline void RunPlan::find_schedule_faults(std::vector<PlanFinding>& found) const
           found, "the averaged weights still hold " + as_percent(kept, 0) +
                      " of the initial weights after " + with_commas(total) +
                      " steps, because each update keeps " + with_digits(*average_.decay, 6) +
-                     " of the average; set the decay to " +
-                     with_digits(std::max(0.0, 1.0 - 10.0 / static_cast<double>(total)), 3) +
-                     " or less");
+                     " of the average; set the decay to " + detail::decay_for(total) + " or less");
   if (optimizer_ && optimizer_->beta2 && *optimizer_->beta2 >= 0.999 && total < 1000)
     detail::add_warning(
         found, optimizer_->name + "'s beta2 of " + with_digits(*optimizer_->beta2, 4) +
@@ -150,14 +157,13 @@ inline void RunPlan::find_model_faults(std::vector<PlanFinding>& found) const {
             (*model_->quick_gelu ? "QuickGELU" : "GELU") +
             "; they would load without an error but give much worse results. Choose the model " +
             (*theirs ? "with" : "without") + " QuickGELU (OpenCLIP's names end in -quickgelu)");
-  if (!model_->has_local_batch_norm) return;
-  if (ranks() > 1)
+  if (ranks() > 1 && model_->has_local_batch_norm)
     detail::add_warning(found,
                         "batch norm uses the statistics of each rank's own samples, so the " +
                             with_commas(ranks()) +
                             " ranks do not compute what one process would, and their "
                             "running statistics differ; call synchronize_batch_norm()");
-  if (has_chunks())
+  if (has_chunks() && (model_->has_batch_norm || model_->has_local_batch_norm))
     detail::add_warning(found,
                         "batch norm uses the statistics of a chunk instead of the batch, so "
                         "gradients depend on the chunk size; freeze its statistics, or use the "

@@ -50,6 +50,7 @@ inline std::int64_t RunPlan::parameters(bool trainable) const {
 
 inline RunPlan::Memory RunPlan::memory() const {
   Memory memory;
+  memory.other = average_.bytes;
   for (const auto& part : other_memory_) memory.other += part.bytes;
   if (!model_) return memory;
   const auto trainable = static_cast<double>(parameters(/*trainable=*/true));
@@ -157,6 +158,7 @@ inline std::string RunPlan::to_string() const {
           detail::bytes_or_unknown(needs.gradients) + ", optimizer " +
           detail::bytes_or_unknown(needs.optimizer) + ", activations " +
           (measured ? "measured at the first step" : detail::bytes_or_unknown(needs.activations)));
+  if (average_.bytes > 0) rows.emplace_back("", "averaged weights " + as_bytes(average_.bytes));
   for (const auto& part : other_memory_)
     rows.emplace_back("", part.name + " " + as_bytes(part.bytes));
   rows.emplace_back(
