@@ -131,15 +131,24 @@ TEST_CASE("Top-1 and top-5 agree with sorting by score and index", "[evaluate][c
 
 TEST_CASE("Autocast and narrow features do not round the scores", "[evaluate][cpu]") {
   torch::manual_seed(6);
-  // Scores near 32 differ by less than bf16's step of 1 / 4. Products of bf16 numbers near 2 are
-  // multiples of 2^-14, so their sums below 64 are exact in float32.
-  const auto features = (torch::randn({200, 8}) * 0.1 + 2).to(at::kBFloat16);
-  const auto classifier = (torch::randn({12, 8}) * 0.1 + 2).to(at::kBFloat16);
-  const auto scores = features.to(at::kDouble).mm(classifier.to(at::kDouble).t());
+  // Scores near 36 differ by less than bf16's step of 1 / 4, but by more than float32 rounds.
+  const auto near_six = [](std::int64_t rows) {
+    return torch::cat({torch::full({rows, 1}, 6.0), torch::randn({rows, 7}) * 0.3}, 1)
+        .to(at::kBFloat16);
+  };
+  const auto classifier = near_six(12);
+  auto features = near_six(400);
+  const auto gaps = [&] {
+    const auto best =
+        std::get<0>(features.to(at::kDouble).mm(classifier.to(at::kDouble).t()).topk(2, 1));
+    return best.select(1, 0) - best.select(1, 1);
+  };
+  features = features.index({gaps() > 1e-3});
+  const auto labels = features.to(at::kDouble).mm(classifier.to(at::kDouble).t()).argmax(1);
   const AutocastGuard autocast(precision_policy("bf16"), at::kCPU);
   for (const auto kind : {at::kBFloat16, at::kFloat}) {
     ZeroShotAccuracy accuracy;
-    accuracy.add(features.to(kind), scores.argmax(1), classifier.to(kind));
+    accuracy.add(features.to(kind), labels, classifier.to(kind));
     CHECK(accuracy.result().top1 == 1);
   }
 }
