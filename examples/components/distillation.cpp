@@ -1,43 +1,12 @@
 // SPDX-License-Identifier: CC0-1.0
-// Distillation: a frozen teacher adds two encoders to the step, and the loss takes the features of
-// both models. The teacher runs once per step, in chunks, and the gradient is exact under GradCache
-// too. Expect a soft loss that falls: the student agrees more and more with its teacher.
+// Distillation: a small student learns the similarities of a larger frozen teacher (affinity
+// mimicking) beside the contrastive loss. The teacher runs once per step, in chunks and without a
+// graph, and the gradient is exact under GradCache too. Expect an affinity loss that falls towards
+// the entropy of the teacher.
 #include <contrapunto/contrapunto.hpp>
 #include <iostream>
 
 namespace cp = contrapunto;
-
-// snippet: distillation
-struct WithTeacher {
-  cp::Embeddings student, teacher;
-};
-
-/// InfoNCE, and the cross-entropy of the student's similarities with those of the teacher.
-struct SoftTargets {
-  cp::LossTerms operator()(const WithTeacher& in) const {
-    const auto& [student, teacher] = in;
-    const auto targets = (teacher.scale * teacher.x.mm(teacher.y.t())).softmax(1);  // [B, B]
-    const auto logits = student.scale * student.x.mm(student.y.t());
-    const auto soft = -(targets * logits.log_softmax(1)).sum(1).mean();
-    const auto contrastive = cp::TiledInfoNce()(student);
-    return {contrastive + soft, {{"contrastive", contrastive}, {"soft", soft}}};
-  }
-};
-
-/// The encoders of both models, and a head that returns what the loss takes.
-cp::StepModel<WithTeacher> with_teacher(cp::DualEncoder student, cp::DualEncoder teacher) {
-  for (auto& parameter : teacher->parameters()) parameter.set_requires_grad(false);
-  teacher->eval();
-  const auto ours = cp::pair_step_model(student, torch::kCPU);
-  const auto theirs = cp::pair_step_model(teacher, torch::kCPU);
-  auto encoders = ours.encoders;
-  encoders.insert(encoders.end(), theirs.encoders.begin(), theirs.encoders.end());
-  const auto head = [ours, theirs](const std::vector<cp::Features>& f, const cp::Batch& batch) {
-    return WithTeacher{ours.head({f[0], f[1]}, batch), theirs.head({f[2], f[3]}, batch)};
-  };
-  return {encoders, head, ours.parameters, ours.buffers};
-}
-// snippet end
 
 cp::DualEncoder make_model(std::int64_t width) {
   cp::ModelConfig config;
@@ -55,8 +24,19 @@ cp::DualEncoder make_model(std::int64_t width) {
 int main() {
   torch::manual_seed(1);
   cp::DualEncoder student = make_model(32), teacher = make_model(64);
+
+  // snippet: distillation
+  // Any two towers can teach, with their own width, inputs and precision.
+  cp::freeze_teacher(*teacher);
+  const auto model = cp::with_teachers(cp::pair_step_model(student, torch::kCPU),
+                                       {{.model = cp::pair_step_model(teacher, torch::kCPU)}});
+  const double alpha = 0.5;
+  const cp::LossSum loss(cp::WeightedLoss{"contrastive", 1 - alpha, cp::TiledInfoNce()},
+                         cp::WeightedLoss{"affinity", alpha, cp::AffinityLoss()});
+  cp::GradCache compute_gradients(model, loss, {.chunk_size = 8});
+  // snippet end
+
   cp::AdamW optimizer(cp::decay_groups(*student, 0.1));
-  cp::GradCache compute_gradients(with_teacher(student, teacher), SoftTargets{}, {.chunk_size = 8});
   cp::Batch batch;
   batch.tensors = {{"image", torch::rand({32, 3, 32, 32})},
                    {"text", torch::randint(1, 512, {32, 16})}};
@@ -66,9 +46,11 @@ int main() {
     cp::StepRecord record{.step = step};
     record.add(compute_gradients(batch));
     optimizer.step(2e-3);
-    last = *record.find("loss/soft");
+    last = *record.find("loss/affinity");
     if (step == 0) first = last;
-    if (step % 10 == 0) std::cout << "step " << step << ": soft " << last << "\n";
+    if (step % 10 == 0)
+      std::cout << "step " << step << ": affinity " << last << ", entropy of the teacher "
+                << *record.find("loss/affinity/target_entropy") << "\n";
   }
   return last < first ? 0 : 1;
 }

@@ -5,6 +5,7 @@
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/error_text.hpp"
 #include "contrapunto/core/gates.hpp"

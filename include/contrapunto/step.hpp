@@ -9,3 +9,4 @@
 #include "contrapunto/step/pair_step_model.hpp"
 #include "contrapunto/step/parse_chunk_size.hpp"
 #include "contrapunto/step/step_model.hpp"
+#include "contrapunto/step/with_teachers.hpp"

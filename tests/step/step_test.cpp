@@ -1,12 +1,16 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <functional>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/autograd/rng_state.hpp"
 #include "contrapunto/distributed/gradient_sync.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
+#include "contrapunto/loss/affinity_loss.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
@@ -16,6 +20,7 @@
 #include "contrapunto/step/accumulator.hpp"
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
+#include "contrapunto/step/with_teachers.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "step/step_models.hpp"
 #include "support/catch.hpp"
@@ -241,6 +246,62 @@ TEST_CASE("A frozen tower runs once and gets no gradient", "[step][cpu]") {
   const auto expected = gradients_of(direct, batch, *model);
   CHECK(gradient_error(gradients_of(cached, batch, *model), expected, 0.1) < 1e-5);
   CHECK(forwards == 4);
+}
+
+TEST_CASE("A teacher runs once per step, in its own precision and without a graph", "[step][cpu]") {
+  torch::manual_seed(3);
+  torch::nn::Linear student(6, 5), teacher(6, 9);
+  std::vector<at::ScalarType> seen;
+  std::int64_t samples = 0;
+  const auto linear_step = [](torch::nn::Linear layer,
+                              const std::function<void(at::Tensor)>& look) {
+    const auto encode = [layer, look](const at::Tensor& in) mutable -> Features {
+      const auto out = layer(in);
+      look(out);
+      return unit_rows(out);
+    };
+    StepModel<> step;
+    step.encoders = {{"x", encode}, {"y", encode}};
+    step.head = [](const std::vector<Features>& f, const Batch&) {
+      return Embeddings{f[0].tensors[0], f[1].tensors[0], torch::tensor(10.0)};
+    };
+    step.parameters = layer->parameters();
+    return step;
+  };
+  const auto look = [&](const at::Tensor& out) {
+    CHECK_FALSE(out.requires_grad());
+    seen.push_back(out.scalar_type());
+    samples += out.size(0);
+  };
+  teacher->train();
+  freeze_teacher(*teacher);
+  CHECK_FALSE(teacher->is_training());
+  CHECK_FALSE(teacher->weight.requires_grad());
+  for (const auto* precision : {"fp32", "bf16"}) {
+    const auto model = with_teachers(
+        linear_step(student, [](const at::Tensor&) {}),
+        {{.model = linear_step(teacher, look), .precision = precision_policy(precision)}});
+    CHECK(model.parameters.size() == 2);
+    Batch batch;
+    batch.tensors = {{"x", torch::randn({20, 6})}, {"y", torch::randn({20, 6})}};
+    test::Gradients expected;
+    for (const bool chunked : {false, true}) {
+      seen.clear();
+      samples = 0;
+      const StepContext context{};
+      if (chunked)
+        static_cast<void>(GradCache(model, AffinityLoss(), {.chunk_size = 6}, context)(batch));
+      else
+        static_cast<void>(FullBatch(model, AffinityLoss(), context)(batch));
+      CHECK(samples == 40);  // each image and each text once
+      for (const auto kind : seen)
+        CHECK(kind == (std::string(precision) == "bf16" ? at::kBFloat16 : at::kFloat));
+      const auto gradients = test::take_gradients(*student);
+      if (chunked)
+        CHECK(test::gradient_error(gradients, expected, 0.1) < test::tolerance(torch::kFloat));
+      expected = gradients;
+    }
+  }
 }
 
 TEST_CASE("Kept chunks save second forwards, within the bytes given", "[step][cpu]") {

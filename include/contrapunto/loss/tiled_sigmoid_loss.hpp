@@ -110,10 +110,9 @@ class TiledSigmoidLoss {
         if (differentiable && on_cuda) sum->mul_(scale / factor);
       };
       if (differentiable) {
-        dy = blocks.for_each_and_sum(
-            y, where, [&](std::int64_t owner, const at::Tensor& columns, at::Tensor& sum) {
-              visit(owner, columns, &sum);
-            });
+        dy = blocks.for_each_and_sum(y, y.size(1), where,
+                                     [&](std::int64_t owner, const at::Tensor& columns,
+                                         at::Tensor& sum) { visit(owner, columns, &sum); });
         if (factor != 1.0) dx.div_(factor);
         const auto own = at_positives.unsqueeze(1);
         dx.addcmul_(own, y.narrow(0, 0, n));

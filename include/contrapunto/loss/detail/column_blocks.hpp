@@ -103,13 +103,13 @@ class ColumnBlocks {
     }
   }
 
-  /// Calls `visit(rank, block, sum)` likewise, with a `sum` [m, D] that starts as zeros with
+  /// Calls `visit(rank, block, sum)` likewise, with a `sum` [m, width] that starts as zeros with
   /// options `where`. Returns the sum over all ranks of what they added for this rank's block. The
   /// ring form passes the sums around together with the blocks.
   template <class Visit>
-  [[nodiscard]] at::Tensor for_each_and_sum(const at::Tensor& y, const at::TensorOptions& where,
+  [[nodiscard]] at::Tensor for_each_and_sum(const at::Tensor& y, std::int64_t width,
+                                            const at::TensorOptions& where,
                                             const Visit& visit) const {
-    const auto width = y.size(1);
     if (size_ == 1) {
       auto sum = at::zeros({y.size(0), width}, where);
       visit(rank_, y, sum);

@@ -24,106 +24,10 @@
 #include "contrapunto/autograd/custom_gradient.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/column_blocks.hpp"
+#include "contrapunto/loss/detail/pair_sums.hpp"
 #include "contrapunto/loss/detail/tiles.hpp"
 
 namespace contrapunto::detail {
-
-/// Sums of exp(logit) over rows and columns, accumulated tile by tile. With `fixed` all sums use
-/// the same `offset`, so that one exponential per pair serves both. Otherwise each row and column
-/// keeps its running maximum.
-struct ExpSums {
-  bool fixed = true;
-  double offset = 0.0;
-  at::Tensor rows;        ///< [n]
-  at::Tensor columns;     ///< [m]; undefined if columns are not requested.
-  at::Tensor positives;   ///< [n], logits of the positives; undefined if not requested.
-  at::Tensor row_maxima;  ///< [n], running maxima; undefined with `fixed`.
-  at::Tensor column_maxima;
-
-  /// Logarithms of the sums, in float64. The loss is their difference to the logits of the
-  /// positives, which float32 would round away.
-  [[nodiscard]] at::Tensor log_rows() const { return log_of(rows, row_maxima); }
-  [[nodiscard]] at::Tensor log_columns() const { return log_of(columns, column_maxima); }
-
- private:
-  [[nodiscard]] at::Tensor log_of(const at::Tensor& sums, const at::Tensor& maxima) const {
-    auto logs = sums.to(at::kDouble).log();
-    return fixed ? logs.add_(offset) : logs.add_(maxima);
-  }
-};
-
-[[nodiscard]] inline ExpSums empty_sums(std::int64_t rows, std::int64_t columns, bool want_columns,
-                                        bool fixed, double offset, const at::TensorOptions& where) {
-  ExpSums sums{fixed, offset, at::zeros({rows}, where), {}, {}, {}, {}};
-  if (want_columns) sums.columns = at::zeros({columns}, where);
-  if (!fixed) {
-    // A finite start value keeps all differences finite.
-    const double lowest = -1e30;
-    sums.row_maxima = at::full({rows}, lowest, where);
-    if (want_columns) sums.column_maxima = at::full({columns}, lowest, where);
-  }
-  return sums;
-}
-
-/// Adds `exponents` [r, c] along `dim` to running sums, which are relative to the running maxima.
-inline void add_to_running(const at::Tensor& exponents, std::int64_t dim, const at::Tensor& sums,
-                           const at::Tensor& maxima) {
-  const auto larger = at::maximum(maxima, exponents.amax(dim));
-  sums.mul_((maxima - larger).exp_()).add_((exponents - larger.unsqueeze(dim)).exp_().sum(dim));
-  maxima.copy_(larger);
-}
-
-/// Exponentials that the forward keeps for the backward, in the order of the tiles.
-struct KeptTiles {
-  double bytes_left = 0.0;
-  std::vector<at::Tensor> tiles;
-  std::size_t next = 0;  ///< Index of the next tile in the backward.
-
-  /// Allocates memory for the exponentials of `tile`. Returns an undefined tensor if no memory is
-  /// left. The exponentials are stored in bf16 if the gradients computed from them are bf16. The
-  /// range of fp16 is too small.
-  [[nodiscard]] at::Tensor place_for(const Tile& tile) {
-    const bool rounded = tile.column_block.scalar_type() == at::kBFloat16;
-    const auto where =
-        rounded ? tile.products.options().dtype(at::kBFloat16) : tile.products.options();
-    bytes_left -=
-        static_cast<double>(tile.products.numel()) * static_cast<double>(where.dtype().itemsize());
-    if (bytes_left < 0.0) return {};
-    return tiles.emplace_back(at::empty(tile.products.sizes(), where));
-  }
-
-  /// Returns the exponentials of the next tile; undefined if they were not kept.
-  [[nodiscard]] at::Tensor take() { return next < tiles.size() ? tiles[next++] : at::Tensor(); }
-};
-
-/// Adds the block y [m, D] to `sums`, whose columns are those of the block. With `upper` x and y
-/// are the same tensor: only half of the tiles are computed, and `sums.rows` receives both halves.
-inline void sum_exponentials(const at::Tensor& x, const at::Tensor& y, const at::Tensor& scale,
-                             const PairBlock& block, const TileOptions& options, bool upper,
-                             ExpSums& sums, KeptTiles* kept) {
-  for_each_tile(x, y, scale, block, options, upper, [&](Tile& tile) {
-    multiply(tile);
-    auto& z = tile.products;
-    if (sums.positives.defined() && tile.pairs.positives > 0 && !block.positive_logits.defined())
-      sums.positives.narrow(0, tile.first, tile.pairs.positives).copy_(positives_of(z, tile.pairs));
-    const auto rows = sums.rows.narrow(0, tile.row, tile.rows);
-    if (!sums.fixed) {
-      to_logits_(z, tile.scale, tile.pairs);
-      exclude_(z, tile.pairs, -std::numeric_limits<double>::infinity());
-      add_to_running(z, 1, rows, sums.row_maxima.narrow(0, tile.row, tile.rows));
-      if (sums.columns.defined())
-        add_to_running(z, 0, sums.columns.narrow(0, tile.column, tile.columns),
-                       sums.column_maxima.narrow(0, tile.column, tile.columns));
-      return;
-    }
-    // In a symmetric matrix the column sums of a tile are row sums of the mirrored tile.
-    at::Tensor columns;
-    if (sums.columns.defined()) columns = sums.columns.narrow(0, tile.column, tile.columns);
-    if (upper && tile.column != tile.row) columns = sums.rows.narrow(0, tile.column, tile.columns);
-    exp_sums_(z, tile.scale, sums.offset, tile.pairs, rows, columns,
-              kept == nullptr ? at::Tensor() : kept->place_for(tile));
-  });
-}
 
 /// Weights of each row and column in the gradient of the logits.
 struct GradientWeights {
@@ -209,22 +113,6 @@ inline void add_gradients(const at::Tensor& x, const at::Tensor& y, const at::Te
   return all.abs().max().clamp_min(1e-30).div_(gradient_factor(products));
 }
 
-/// Returns the offset for which the sum of exp(logit - offset) over `pairs` pairs cannot overflow
-/// float32 while the logits are within +-`bound`. It is the smallest such offset, so that sums
-/// underflow as late as possible.
-[[nodiscard]] inline double safe_offset(double bound, double pairs) {
-  return std::max(0.0, bound + std::log(std::max(1.0, pairs)) - 85.0);
-}
-
-/// Sums below this value have lost digits or underflowed to 0.
-inline constexpr double kSmallestSum = 1e-37;
-
-/// Counts the sums that underflowed or overflowed. NaN is not counted because it comes from the
-/// features.
-[[nodiscard]] inline at::Tensor broken_sums(const at::Tensor& sums) {
-  return (sums < kSmallestSum).logical_or_(sums == std::numeric_limits<double>::infinity()).sum();
-}
-
 /// The request to `tiled_logsumexp`.
 struct LogSumExpRequest {
   at::Tensor row_keys = {};     ///< int64 [n]; used with `column_keys`. Pairs with equal keys are
@@ -281,8 +169,6 @@ struct LogSumExp {
     const auto rank = ranks.rank();
     const bool several = ranks.size() > 1;
     const double bound = blocks.bound() * std::abs(scale.item<double>());
-    const double offset =
-        safe_offset(bound, static_cast<double>(std::max(blocks.total(), blocks.all_rows())));
     const auto kept = std::make_shared<KeptTiles>();
     at::Tensor keys;  // Keys of the columns of all ranks.
     if (request.row_keys.defined()) keys = blocks.gather(request.column_keys);
@@ -303,48 +189,21 @@ struct LogSumExp {
       return block;
     };
 
-    const auto sweep = [&](bool fixed) {
-      kept->tiles.clear();
-      kept->bytes_left = differentiable && fixed ? tiles.keep_bytes : 0.0;
-      auto all = empty_sums(n, blocks.total(), request.columns, fixed, offset, where);
-      all.positives = positives.defined() ? positives : at::zeros({n}, where);
-      blocks.for_each(y, [&](std::int64_t owner, const at::Tensor& block) {
-        auto part = all;
-        const auto begin = blocks.begin(owner);
-        if (all.columns.defined()) part.columns = all.columns.narrow(0, begin, block.size(0));
-        if (all.column_maxima.defined())
-          part.column_maxima = all.column_maxima.narrow(0, begin, block.size(0));
-        sum_exponentials(x, block, scale, pair_block(owner, block.size(0)), tiles, false, part,
-                         kept.get());
-      });
-      return all;
-    };
-
-    auto sums = sweep(true);
-    auto broken = at::zeros({}, where);
-    const bool look = bound > tiles.testing.safe_bound && kind == at::kFloat;
-    if (look) broken.add_(broken_sums(sums.rows));
-    if (several && (look || sums.columns.defined())) {
-      auto shared = sums.columns.defined() ? at::cat({sums.columns, broken.view({1})})
-                                           : broken.view({1}).clone();
-      ranks.all_reduce_sum_(shared);
-      if (sums.columns.defined()) sums.columns = shared.narrow(0, 0, blocks.total());
-      broken = shared.narrow(0, shared.size(0) - 1, 1);
-    }
-    if (look && sums.columns.defined())
-      for (std::int64_t r = 0; r < ranks.size(); ++r)  // Only columns with a positive row.
-        broken = broken + broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
-    at::Tensor log_columns;
-    if (look && broken.item<double>() > 0.0) {
-      sums = sweep(false);
-      if (sums.columns.defined()) {
-        log_columns = sums.log_columns();
-        if (several) log_columns = ranks.all_gather(log_columns).logsumexp(0);
-      }
-    } else if (sums.columns.defined()) {
-      log_columns = sums.log_columns();
-    }
-    const auto log_rows = sums.log_rows();
+    kept->bytes_left = differentiable ? tiles.keep_bytes : 0.0;
+    const auto result = sum_pairs(blocks, y,
+                                  {{.x = x,
+                                    .scale = scale,
+                                    .width = y.size(1),
+                                    .bound = bound,
+                                    .columns = request.columns,
+                                    .positives = true,
+                                    .kept = kept.get(),
+                                    .block = pair_block}},
+                                  tiles, ranks)
+                            .front();
+    const auto& sums = result.sums;
+    const auto& log_rows = result.log_rows;
+    const auto& log_columns = result.log_columns;
     outputs.push_back(log_rows);
     const auto begin = blocks.begin(rank);
     outputs.push_back(sums.positives.to(at::kDouble));
@@ -378,7 +237,7 @@ struct LogSumExp {
       auto dx = at::zeros(x.sizes(), where);
       auto at_positives = at::zeros({n}, where);
       auto dy = blocks.for_each_and_sum(
-          y, where, [&](std::int64_t owner, const at::Tensor& block, at::Tensor& sum) {
+          y, y.size(1), where, [&](std::int64_t owner, const at::Tensor& block, at::Tensor& sum) {
             if (columns_wanted) {
               const auto count = block.size(0);
               const auto wanted = column_gradients[several ? owner : 0].narrow(0, 0, count);
