@@ -17,7 +17,7 @@ namespace cp = contrapunto;
 namespace {
 
 struct Settings {
-  std::string loss = "info_nce";         // or sigmoid
+  std::string loss = "info_nce";         // or sigmoid, or distill: InfoNCE and affinity mimicking
   std::vector<std::int64_t> n = {8192};  // pairs
   std::vector<std::int64_t> d = {512};   // features of each
   std::string products = "fp32";         // tf32, bf16, fp16: on CUDA
@@ -79,18 +79,26 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
     return (x / x.norm(2, {1}, true)).requires_grad_(true);
   };
   const auto x = features(), y = features();
+  const auto teacher_x = features().detach(), teacher_y = features().detach();
   const auto scale = torch::tensor(14.3F, device).requires_grad_(true);
   const auto bias = torch::tensor(-10.0F, device).requires_grad_(true);
   const cp::TileOptions tiles{
       .rows = s.rows, .columns = s.columns, .keep_bytes = s.keep_bytes, .matmul_dtype = products};
   const cp::TiledInfoNce info_nce({.tiles = tiles});
   const cp::TiledSigmoidLoss sigmoid({.tiles = tiles});
-  const bool softmax = s.loss == "info_nce";
+  const cp::LossSum distill(cp::WeightedLoss{"contrastive", 1.0, info_nce},
+                            cp::WeightedLoss{"affinity", 1.0, cp::AffinityLoss({.tiles = tiles})});
+  const auto loss_of = [&]() -> cp::LossTerms {
+    const cp::Embeddings e{x, y, scale};
+    if (s.loss == "info_nce") return info_nce(e);
+    if (s.loss == "sigmoid") return sigmoid(cp::Embeddings{x, y, scale, bias});
+    return distill(
+        cp::DistilledEmbeddings{e, {{teacher_x, teacher_y, at::full_like(scale, 50.0)}}});
+  };
   double value = 0.0;
   const auto step = [&] {
     for (const auto& leaf : {x, y, scale, bias}) leaf.mutable_grad().reset();
-    const auto loss = softmax ? info_nce(cp::Embeddings{x, y, scale})
-                              : sigmoid(cp::Embeddings{x, y, scale, bias});
+    const auto loss = loss_of().total;
     loss.backward();
     value = loss.item<double>();
   };
@@ -112,7 +120,8 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
 
   const double pairs = static_cast<double>(n) * static_cast<double>(n);
   const double kept = s.keep_bytes / (pairs * (factor_kind == torch::kBFloat16 ? 2.0 : 4.0));
-  const double multiplications = softmax ? 4.0 - std::min(1.0, kept) : 3.0;
+  double multiplications = s.loss == "sigmoid" ? 3.0 : 4.0 - std::min(1.0, kept);
+  if (s.loss == "distill") multiplications += 6.0;  // Two of them are the teacher's.
   const double rate = multiplications * 2.0 * pairs * static_cast<double>(d) / seconds / 1e12;
   std::cout << nlohmann::json{{"benchmark", "contrastive_loss"},
                               {"loss", s.loss},
@@ -136,7 +145,7 @@ void run(const Settings& s, std::int64_t n, std::int64_t d) {
 int main(int argc, char** argv) {
   Settings s;
   CLI::App app{"Forward and backward of a tiled loss, timed"};
-  app.add_option("--loss", s.loss)->check(CLI::IsMember({"info_nce", "sigmoid"}));
+  app.add_option("--loss", s.loss)->check(CLI::IsMember({"info_nce", "sigmoid", "distill"}));
   app.add_option("--n", s.n);
   app.add_option("--d", s.d);
   app.add_option("--products", s.products)->check(CLI::IsMember({"fp32", "tf32", "bf16", "fp16"}));

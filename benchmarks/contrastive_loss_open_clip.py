@@ -10,7 +10,7 @@ import time
 
 import open_clip
 import torch
-from open_clip.loss import ClipLoss, SigLipLoss
+from open_clip.loss import ClipLoss, DistillClipLoss, SigLipLoss
 
 
 def process_bytes(key):
@@ -22,7 +22,7 @@ def process_bytes(key):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--loss", choices=["info_nce", "sigmoid"], default="info_nce")
+    parser.add_argument("--loss", choices=["info_nce", "sigmoid", "distill"], default="info_nce")
     parser.add_argument("--n", type=int, default=8192)
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--products", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
@@ -41,16 +41,20 @@ def main():
         return (x / x.norm(dim=1, keepdim=True)).requires_grad_()
 
     x, y = features(), features()
+    teacher = features().detach(), features().detach(), torch.tensor(50.0, device=device)
     scale = torch.tensor(14.3, device=device, requires_grad=True)
     bias = torch.tensor(-10.0, device=device, requires_grad=True)
-    loss_function = ClipLoss() if a.loss == "info_nce" else SigLipLoss()
+    losses = {"info_nce": (ClipLoss(), ()), "sigmoid": (SigLipLoss(), (bias,)), "distill": (DistillClipLoss(), teacher)}
+    loss_function, more = losses[a.loss]
 
     def step():
         for leaf in (x, y, scale, bias):
             leaf.grad = None
         # The loss runs under autocast, as in open_clip's trainer. On the CPU both multiply in float32.
         with torch.autocast(device.type, dtype=rounded, enabled=rounded is not None and device.type == "cuda"):
-            loss = loss_function(x, y, scale) if a.loss == "info_nce" else loss_function(x, y, scale, bias)
+            loss = loss_function(x, y, scale, *more)
+        if a.loss == "distill":  # the contrastive and the distillation loss
+            loss = sum(loss)
         loss.backward()
         return loss.item()
 

@@ -29,7 +29,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=pathlib.Path)
     parser.add_argument("--cases", nargs="*", default=[
-        "info_nce,2048,512,fp32,0", "info_nce,8192,512,fp32,0", "sigmoid,2048,512,fp32,0", "sigmoid,8192,512,fp32,0"],
+        "info_nce,2048,512,fp32,0", "info_nce,8192,512,fp32,0", "sigmoid,2048,512,fp32,0", "sigmoid,8192,512,fp32,0",
+        "distill,2048,512,fp32,0", "distill,8192,512,fp32,0"],
         help="loss,pairs,features,products,bytes of exponentials to keep")
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: CC0-1.0
-// Trains a CLIP model on image-text pairs and measures its zero-shot accuracy. The data are shards,
-// tables, class folders or built-in shapes. It runs as one process or as any number of ranks.
+// Trains a CLIP model on image-text pairs, with or without a teacher, and measures its zero-shot
+// accuracy. It runs as one process or as any number of ranks.
 //
 //   train_clip --model examples/models/cifar-rn.json                    # built-in shapes
 //   train_clip --config examples/recipes/rn50_cc3m.toml --train-data 'cc3m/{00000..00331}.tar'
@@ -9,13 +9,11 @@
 // The batch size is that of one optimizer step over all ranks. The gradient is that of this batch,
 // whatever --chunk-size and the number of ranks are. A plan is printed before step 0, and a run
 // that would be wasted is refused. --resume continues a run, bit-equal on the CPU, and also with
-// another number of ranks. docs/reference/settings.md describes the settings and the output, such
-// as open_clip_model.safetensors, which OpenCLIP loads.
+// another number of ranks. docs/reference/settings.md describes the settings and the output.
 //
 // What to expect: recipes/cifar10.toml reaches 82.5 % zero-shot accuracy (loss 3.6) in 16 minutes
 // on two CPU cores; see docs/measurements/cifar10.md. The other recipes have comments on this.
 #include <torch/utils.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <contrapunto/contrapunto.hpp>
@@ -36,11 +34,12 @@ struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so o
   bool flip = false, cache_decoded = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
+  std::string teacher, teacher_model = "ViT-B-16";
   bool lock_image = false, lock_text = false, checkpoint_activations = false, ring = false;
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
-  double epochs = 10, lr = 5e-4, weight_decay = 0.2, clip = 1.0, ema = 0.0;
+  double epochs = 10, lr = 5e-4, weight_decay = 0.2, clip = 1.0, ema = 0.0, distillation = 1.0;
   std::string precision = "fp32";
   bool shard_optimizer = false;
   std::uint64_t seed = 0;
@@ -69,6 +68,9 @@ cp::SettingsTable describe(Settings& s) {
   t.add("weights", s.weights, "OpenCLIP weights (safetensors) to start from; empty: none");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
+  t.add("teacher", s.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
+  t.add("teacher-model", s.teacher_model, "a name or a .json file, like model");
+  t.add("distillation", s.distillation, "the teacher's part of the loss").check(cp::in_range(0, 1));
   t.add("lock-image", s.lock_image, "freeze the image tower");
   t.add("lock-text", s.lock_text, "freeze the text tower");
   t.add("batch-norm", s.batch_norm, "statistics of batch norm").one_of({"synchronized", "frozen"});
@@ -84,20 +86,17 @@ cp::SettingsTable describe(Settings& s) {
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
       .readable_by(cp::parse_duration);
   t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
-  t.add("cooldown", s.cooldown, "length of the cooldown, in the same forms")
-      .readable_by(cp::parse_duration);
+  t.add("cooldown", s.cooldown, "its length, in the same forms").readable_by(cp::parse_duration);
   t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
-      .may_change();
+  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops and dropout");
   t.section("Run");
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
-  t.add("pretend-samples", s.pretend_samples, "with plan: the size of the training data to assume")
-      .may_change();
+  t.add("pretend-samples", s.pretend_samples, "with plan: size of train-data").may_change();
   cp::add_run_settings(t, s);
   return t;
 }
@@ -140,9 +139,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .pin_memory = device.is_cuda(),
                             .channels_last = true};
   loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
-  const auto made_up = s.pretend_samples > 0 ? s.pretend_samples : 6'000;
-  cp::DataLoader loader(open(s.train_data, made_up, 0), cp::ImageTransform(pixels),
-                        tokenizer.encode, loading);
+  const auto train_source =
+      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());
   std::optional<cp::DataLoader> eval_loader;
@@ -173,18 +172,25 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   else
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
-  const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalized on the device
-    return cp::normalize_images(bytes, config.image_mean, config.image_std, torch::kFloat32,
-                                torch::MemoryFormat::ChannelsLast);
-  };
+  const auto to_images = cp::image_normalizer(config);
+  std::optional<cp::LoadedTeacher> teacher;
+  if (!s.teacher.empty())
+    teacher = cp::load_teacher(cp::find_model_config(s.teacher_model), s.teacher, config,
+                               s.distillation, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
   const cp::TiledInfoNce info_nce({.tiles = tiles, .ring = s.ring}, ranks);
   const cp::TiledSigmoidLoss sigmoid({.tiles = tiles, .ring = s.ring}, ranks);
   const cp::LocalInfoNce local({.tiles = tiles, .gather_with_grad = true}, ranks);
-  const auto loss = [&](const cp::Embeddings& e) -> cp::LossTerms {
+  const auto contrast = [&](const cp::Embeddings& e) -> cp::LossTerms {
     return s.loss == "sigmoid" ? sigmoid(e) : s.loss == "infonce" ? info_nce(e) : local(e);
+  };
+  const cp::AffinityLoss affinity({.tiles = tiles, .ring = s.ring}, ranks);
+  const cp::LossSum distilled(cp::WeightedLoss{"contrastive", 1 - s.distillation, contrast},
+                              cp::WeightedLoss{"affinity", s.distillation, affinity});
+  const auto loss = [&](const cp::DistilledEmbeddings& e) {
+    return teacher ? distilled(e) : contrast(e.student);
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
@@ -207,9 +213,11 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::Ema ema(*model, s.ema);
 
   // ==== Step: batch in, gradients out ==========================================================
+  const auto student =
+      cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims});
   cp::GradCache compute_gradients(
-      cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), loss,
-      {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
+      cp::with_teachers(student, teacher ? std::vector{teacher->step} : std::vector<cp::Teacher>()),
+      loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
@@ -218,6 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::WeightsFacts{.name = s.weights}, free);
+  if (teacher) plan.add(teacher->facts);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
@@ -236,8 +245,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
-  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
-  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::ThroughputMeter meter;
 
@@ -303,8 +311,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
           .add("lr", lr)
           .add("scale", model->scale().item<double>())
           .add("gradient_norm", norm.item<double>())
-          .add("samples_per_second", window.samples_per_second)
-          .add("data_wait_fraction", window.data_wait_fraction);
+          .add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }

@@ -16,7 +16,6 @@
 // their nearest neighbors after five epochs, in 5.5 minutes on two CPU cores.
 #include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <contrapunto/contrapunto.hpp>
@@ -83,8 +82,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split the optimizer's state over ranks")
-      .may_change();
+  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order and views");
   t.section("Run");
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
@@ -173,10 +171,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::apply_precision_(*model, precision);
   cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
-  const auto to_images = [&](const at::Tensor& bytes) {  // [B, 3, H, W], normalized on the device
-    return cp::normalize_images(bytes.to(device), config.image_mean, config.image_std,
-                                torch::kFloat32, torch::MemoryFormat::ChannelsLast);
-  };
+  const auto to_images = cp::image_normalizer(config);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
@@ -201,7 +196,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Step: batch in, gradients out ==========================================================
   const auto encode = [&](const at::Tensor& bytes) -> cp::Features {
-    return model(to_images(bytes));
+    return model(to_images(bytes.to(device)));
   };
   const auto scale =
       at::full({}, 1.0 / s.temperature, at::TensorOptions(at::kFloat).device(device));
@@ -240,8 +235,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
-  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
-  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::ThroughputMeter meter;
 
@@ -255,7 +249,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     model->eval();
     const auto features = [&](const at::Tensor& bytes) {
       ranks.progress(progress.step);
-      return model->tower(to_images(bytes));
+      return model->tower(to_images(bytes.to(device)));
     };
     const auto gallery = cp::labeled_features(*gallery_loader, features);
     const auto queries = cp::labeled_features(*eval_loader, features);
@@ -301,8 +295,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
           .add(terms)
           .add("lr", lr)
           .add("gradient_norm", norm.item<double>())
-          .add("samples_per_second", window.samples_per_second)
-          .add("data_wait_fraction", window.data_wait_fraction);
+          .add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }

@@ -16,7 +16,6 @@
 // functions in 171 seconds on two CPU cores; docs/measurements/large_batches.md compares batch
 // sizes.
 #include <torch/utils.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <contrapunto/contrapunto.hpp>
@@ -181,8 +180,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
-  const bool in_place = ::isatty(STDOUT_FILENO) == 1;
-  cp::ProgressLine line(out, {run.total_steps, s.log_every, in_place});
+  cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::ThroughputMeter meter;
 
@@ -250,8 +248,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
           .add("lr", lr)
           .add("scale", model->scale().item<double>())
           .add("gradient_norm", norm.item<double>())
-          .add("samples_per_second", window.samples_per_second)
-          .add("data_wait_fraction", window.data_wait_fraction);
+          .add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }

@@ -4,6 +4,7 @@
 
 #include "contrapunto/autograd.hpp"
 #include "contrapunto/checkpoint.hpp"
+#include "contrapunto/compress.hpp"
 #include "contrapunto/core.hpp"
 #include "contrapunto/data.hpp"
 #include "contrapunto/distributed.hpp"

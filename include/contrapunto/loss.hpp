@@ -8,6 +8,7 @@
 #include "contrapunto/loss/interactive_loss.hpp"
 #include "contrapunto/loss/local_info_nce.hpp"
 #include "contrapunto/loss/loss_sum.hpp"
+#include "contrapunto/loss/matryoshka_loss.hpp"
 #include "contrapunto/loss/nt_xent.hpp"
 #include "contrapunto/loss/pairwise_logsumexp.hpp"
 #include "contrapunto/loss/sigmoid_distillation.hpp"

@@ -9,6 +9,7 @@
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
+#include "contrapunto/towers/image_normalizer.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "contrapunto/towers/make_image_tower.hpp"

@@ -68,7 +68,7 @@ TEST_CASE("A sound run has no findings and a table with its numbers", "[plan][cp
        {"ViT-B-32, 151.3 M parameters (visual 87.8 M, text 63.4 M)", "77 tokens per text",
         "50,000 samples in 195 steps of 256 per epoch, 80 left over",
         "5,850 steps, 1,497,600 samples, 30.00 epochs", "cosine, highest 0.0005 at step 292",
-        "292 steps, 5.0 % of the run", "tf32", "AdamW", "whole batch, the whole batch at once",
+        "292 steps, 5.0 % of the run", "tf32", "AdamW", "step           the whole batch at once",
         "weights 577.1 MiB, gradients 577.1 MiB, optimizer 1.1 GiB, activations 9.5 GiB",
         "about 11.8 GiB per device of 80.0 GiB free", "66.4 PFLOP"})
     CHECK_THAT(text, Contains(part));
@@ -368,6 +368,25 @@ TEST_CASE("Batch norm with statistics of a part of the batch is a warning", "[pl
   run.ranks.ranks = 1;
   grad_cache(run, 64);
   CHECK_THAT(only_message(run.plan(), kWarning), Contains("statistics of a chunk"));
+}
+
+TEST_CASE("A teacher is shown with its part of the loss and of the computation", "[plan][cpu]") {
+  Run run;
+  run.model.forward_gflops = 10.0;
+  auto plan = run.plan();
+  const double before = plan.memory().total();
+  const auto alone = plan.to_string();
+  CHECK(alone.find("teacher") == std::string::npos);
+  plan.add(TeacherFacts{"ViT-L-14", 427'616'513, 0.75, 20.0, 2 * kGiB});
+  CHECK(plan.memory().total() == before + 2 * kGiB);
+  const auto forwards = static_cast<double>(*plan.forwards_per_step());
+  const auto percent = as_percent(20.0 / (20.0 + 10.0 * forwards), 0);
+  CHECK_THAT(plan.to_string(), Contains("ViT-L-14, 427.6 M parameters, 75 % of the loss, " +
+                                        percent + " of the computation of a step") &&
+                                   Contains("teacher 2.0 GiB") &&
+                                   Contains("with backward and teacher"));
+  plan.add(TeacherFacts{.name = "ours"});  // Nothing else is known of it.
+  CHECK_THAT(plan.to_string(), Contains("ours, 0.0 M parameters, 100 % of the loss\n"));
 }
 
 TEST_CASE("Batch norm over chunks is a warning even if the ranks are synchronized", "[plan][cpu]") {

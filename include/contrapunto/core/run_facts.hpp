@@ -38,6 +38,15 @@ struct ModelFacts {
   bool has_batch_norm = false;
 };
 
+/// A frozen model from which the model learns. It runs once per step, forward only.
+struct TeacherFacts {
+  std::string name = {};
+  std::int64_t parameters = 0;
+  double weight = 1.0;  ///< Fraction of the loss that its similarities have.
+  std::optional<double> forward_gflops = std::nullopt;  ///< Per sample.
+  double bytes = 0.0;                                   ///< Of its weights on every device.
+};
+
 /// The training data.
 struct DataFacts {
   std::int64_t samples = 0;      ///< Samples in an epoch, over all ranks.

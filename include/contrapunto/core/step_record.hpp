@@ -47,6 +47,14 @@ struct StepRecord {
     return *this;
   }
 
+  /// Appends the named `values()` of a measurement, such as a window of a ThroughputMeter.
+  template <class Measured>
+  requires requires(const Measured& measured) { measured.values(); }
+  StepRecord& add(const Measured& measured) {
+    for (const auto& [name, value] : measured.values()) add(name, value);
+    return *this;
+  }
+
   /// Returns the value with this name, or nothing.
   [[nodiscard]] std::optional<double> find(std::string_view name) const {
     const auto found = std::find_if(values.begin(), values.end(),

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <c10/util/Exception.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,10 +21,15 @@
 
 namespace contrapunto {
 
+/// Returns whether the standard output is a terminal, on which a line can be redrawn.
+[[nodiscard]] inline bool stdout_is_terminal() {
+  return ::isatty(STDOUT_FILENO) == 1;
+}
+
 struct ProgressLineOptions {
   std::int64_t total_steps = 0;  ///< Last step of the run; 0 if unknown: no bar and no ETA.
   std::int64_t every = 100;      ///< Number of steps between plain lines.
-  bool in_place = false;         ///< Redraw one line, for terminals; use isatty() to decide.
+  bool in_place = false;         ///< Redraw one line, for terminals; see stdout_is_terminal().
   double redraw_seconds = 0.1;   ///< Minimum time between two redraws, in seconds.
   std::int64_t width = 100;  ///< Columns of the terminal; less important fields are dropped to fit.
   std::function<double()> clock = steady_seconds;  ///< Returns seconds, for the ETA.

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace contrapunto {
 
@@ -23,6 +25,12 @@ class ThroughputMeter {
     double samples_per_second = 0.0;  ///< 0 if no time has passed.
     double data_wait_fraction = 0.0;  ///< Fraction of the time outside pauses, 0 to 1.
     double seconds = 0.0;             ///< Duration without pauses.
+
+    /// The numbers that StepRecord::add() takes.
+    [[nodiscard]] std::vector<std::pair<std::string, double>> values() const {
+      return {{"samples_per_second", samples_per_second},
+              {"data_wait_fraction", data_wait_fraction}};
+    }
   };
 
   /// Excludes its own lifetime from the measured time.

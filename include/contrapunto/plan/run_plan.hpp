@@ -48,8 +48,8 @@ class RunPlan {
   requires(sizeof...(Parts) > 0) explicit RunPlan(const Parts&... parts) { (add(parts), ...); }
 
   /// Adds a struct of core/run_facts.hpp, or the result of `facts()` of any other object. An empty
-  /// std::optional adds nothing. Later facts of a kind replace earlier ones, except that all
-  /// MemoryFacts are summed.
+  /// std::optional adds nothing. Later facts of a kind replace earlier ones, except that there may
+  /// be several MemoryFacts and TeacherFacts.
   template <class Part>
   RunPlan& add(const Part& part) {
     if constexpr (requires { this->take(part); })
@@ -126,6 +126,7 @@ class RunPlan {
     if (facts.bytes > 0) other_memory_.push_back(std::move(facts));
   }
   void take(AverageFacts facts) { average_ = facts; }
+  void take(TeacherFacts facts) { teachers_.push_back(std::move(facts)); }
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;
@@ -137,6 +138,8 @@ class RunPlan {
     return step_ && step_->chunks != StepFacts::Chunks::kWholeBatch;
   }
   [[nodiscard]] double highest_lr() const;
+  /// GFLOP of a sample in one step, with backward and without teachers; unset if unknown.
+  [[nodiscard]] std::optional<double> gflops_per_step() const;
 
   std::optional<ModelFacts> model_;
   std::optional<DataFacts> data_;
@@ -149,6 +152,7 @@ class RunPlan {
   WeightsFacts weights_;
   DeviceFacts device_;
   std::vector<MemoryFacts> other_memory_;
+  std::vector<TeacherFacts> teachers_;
   std::vector<PlanFinding> own_findings_;
 };
 

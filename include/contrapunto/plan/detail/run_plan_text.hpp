@@ -51,6 +51,7 @@ inline std::int64_t RunPlan::parameters(bool trainable) const {
 inline RunPlan::Memory RunPlan::memory() const {
   Memory memory;
   memory.other = average_.bytes;
+  for (const auto& teacher : teachers_) memory.other += teacher.bytes;
   for (const auto& part : other_memory_) memory.other += part.bytes;
   if (!model_) return memory;
   const auto trainable = static_cast<double>(parameters(/*trainable=*/true));
@@ -74,6 +75,12 @@ inline double RunPlan::highest_lr() const {
              : schedule_->peak_lr * detail::fraction_of(total, schedule_->warmup_steps);
 }
 
+inline std::optional<double> RunPlan::gflops_per_step() const {
+  const auto forwards = forwards_per_step();
+  if (!forwards || !model_ || !model_->forward_gflops) return std::nullopt;
+  return *model_->forward_gflops * static_cast<double>(*forwards);
+}
+
 inline std::string RunPlan::to_string() const {
   std::vector<std::pair<std::string, std::string>> rows;
   const auto row = [&](const std::string& name, const std::string& value) {
@@ -95,6 +102,17 @@ inline std::string RunPlan::to_string() const {
   }
   row("model", text);
   if (!weights_.name.empty()) row("weights", weights_.name);
+  const auto own_gflops = gflops_per_step();
+  double teacher_gflops = 0.0;
+  for (const auto& teacher : teachers_) teacher_gflops += teacher.forward_gflops.value_or(0.0);
+  for (const auto& teacher : teachers_) {
+    text = teacher.name + ", " + detail::in_millions(teacher.parameters) + " parameters, " +
+           as_percent(teacher.weight, 0) + " of the loss";
+    if (own_gflops && teacher.forward_gflops)
+      text += ", " + as_percent(*teacher.forward_gflops / (*own_gflops + teacher_gflops), 0) +
+              " of the computation of a step";
+    row("teacher", text);
+  }
   if (model_ && model_->text_context)
     row("text", with_commas(*model_->text_context) + " tokens per text");
 
@@ -138,7 +156,8 @@ inline std::string RunPlan::to_string() const {
                               : "");
   row("precision", precision_ ? precision_->name : "");
   if (step_) {
-    text = step_->name.empty() ? "" : step_->name + ", ";
+    const bool whole = step_->chunks == StepFacts::Chunks::kWholeBatch;
+    text = step_->name.empty() || (whole && step_->name == "whole batch") ? "" : step_->name + ", ";
     if (step_->chunks == StepFacts::Chunks::kMeasured)
       text += "chunks as large as fit, measured at the first step";
     else if (step_->chunks == StepFacts::Chunks::kFixed)
@@ -159,6 +178,8 @@ inline std::string RunPlan::to_string() const {
           detail::bytes_or_unknown(needs.optimizer) + ", activations " +
           (measured ? "measured at the first step" : detail::bytes_or_unknown(needs.activations)));
   if (average_.bytes > 0) rows.emplace_back("", "averaged weights " + as_bytes(average_.bytes));
+  for (const auto& teacher : teachers_)
+    if (teacher.bytes > 0) rows.emplace_back("", "teacher " + as_bytes(teacher.bytes));
   for (const auto& part : other_memory_)
     rows.emplace_back("", part.name + " " + as_bytes(part.bytes));
   rows.emplace_back(
@@ -168,12 +189,12 @@ inline std::string RunPlan::to_string() const {
   text.clear();
   if (model_ && model_->forward_gflops) {
     text = with_digits(*model_->forward_gflops, 4) + " GFLOP per sample forward";
-    if (const auto forwards = forwards_per_step(); forwards && total && data_)
+    if (own_gflops && total && data_)
       text += ", " +
-              with_digits(1e-6 * *model_->forward_gflops *
-                              static_cast<double>(*forwards * *total * data_->batch_size),
+              with_digits(1e-6 * (*own_gflops + teacher_gflops) *
+                              static_cast<double>(*total * data_->batch_size),
                           3) +
-              " PFLOP in all with backward";
+              " PFLOP in all with backward" + (teachers_.empty() ? "" : " and teacher");
   }
   row("compute", text);
 

@@ -1,0 +1,76 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <c10/core/Device.h>
+#include <c10/util/Exception.h>
+
+#include <cstdint>
+#include <filesystem>
+
+#include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/precision/apply_precision.hpp"
+#include "contrapunto/precision/precision_policy.hpp"
+#include "contrapunto/step/pair_step_model.hpp"
+#include "contrapunto/step/with_teachers.hpp"
+#include "contrapunto/towers/dual_encoder.hpp"
+#include "contrapunto/towers/forward_gflops.hpp"
+#include "contrapunto/towers/image_normalizer.hpp"
+#include "contrapunto/towers/make_dual_encoder.hpp"
+#include "contrapunto/towers/model_config.hpp"
+#include "contrapunto/towers/open_clip_state.hpp"
+
+namespace contrapunto {
+
+/// A pretrained model that teaches, ready for with_teachers().
+struct LoadedTeacher {
+  ModelConfig config = {};
+  DualEncoder model = nullptr;
+  Teacher step = {};
+  TeacherFacts facts = {};
+};
+
+/// Loads OpenCLIP weights (safetensors) into the model of `config`, frozen and on `device`. The
+/// teacher reads the same batches as the model of `student`, with its own mean and standard
+/// deviation of the pixels, and computes in `precision`. `weight` is the fraction of the loss that
+/// its similarities have, for the plan. The vocabulary is that of the student. Raises if the
+/// weights do not fit, and if the teacher cannot read the student's batches: another image size or
+/// context length, or padding that only the teacher reads.
+[[nodiscard]] inline LoadedTeacher load_teacher(ModelConfig config,
+                                                const std::filesystem::path& weights,
+                                                const ModelConfig& student, double weight,
+                                                const PrecisionPolicy& precision,
+                                                at::Device device) {
+  const auto same = [&](const char* what, std::int64_t theirs, std::int64_t ours) {
+    TORCH_CHECK(theirs == ours, "load_teacher: the teacher ", config.name, " has ", what, " ",
+                theirs, " and the student ", student.name, " ", ours,
+                "; both must be able to read the same batch");
+  };
+  same("the image size", config.image_size(), student.image_size());
+  same("the context length", config.text.context_length, student.text.context_length);
+  config.text.vocab_size = student.text.vocab_size;
+  TORCH_CHECK(!config.text.reads_padding() || student.text.reads_padding(),
+              "load_teacher: the text tower of the teacher ", config.name,
+              " reads the padding behind a text, but the texts of the student ", student.name,
+              " are not padded; choose another teacher");
+  LoadedTeacher teacher{.config = config, .model = make_dual_encoder(config)};
+  load_open_clip_state(teacher.model, config, read_safetensors(weights));
+  teacher.model->to(device);
+  apply_precision_(*teacher.model, precision);
+  freeze_teacher(*teacher.model);
+  teacher.step = {.model = pair_step_model(teacher.model, device,
+                                           {.prepare_x = image_normalizer(config),
+                                            .trim_y = !config.text.reads_padding()}),
+                  .precision = precision,
+                  .device = device};
+  teacher.facts = {.name = config.name, .weight = weight};
+  for (const auto& parameter : teacher.model->parameters()) {
+    teacher.facts.parameters += parameter.numel();
+    teacher.facts.bytes += static_cast<double>(parameter.nbytes());
+  }
+  teacher.facts.forward_gflops = forward_gflops(config).total();
+  return teacher;
+}
+
+}  // namespace contrapunto
