@@ -34,7 +34,7 @@ struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so o
   bool flip = false, cache_decoded = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
-  std::string teacher, teacher_model = "ViT-B-16";
+  std::string weights_model, teacher, teacher_model = "ViT-B-16";
   bool lock_image = false, lock_text = false, checkpoint_activations = false, ring = false;
   // Optimization
   std::int64_t batch_size = 256;
@@ -66,6 +66,7 @@ cp::SettingsTable describe(Settings& s) {
   t.section("Model");
   t.add("model", s.model, "a name such as RN50 or ViT-B-32, or a .json file in OpenCLIP's format");
   t.add("weights", s.weights, "OpenCLIP weights (safetensors) to start from; empty: none");
+  t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
   t.add("teacher", s.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
@@ -115,10 +116,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::ModelConfig config = cp::find_model_config(s.model);
   const cp::Tokenizer tokenizer = cp::make_tokenizer(s.vocabulary, config.text.context_length);
   config.text.vocab_size = tokenizer.vocab_size;
-  const auto open = [&](const std::string& spec, std::int64_t samples, std::uint64_t seed) {
+  const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     const auto source = cp::open_data_source(
-        spec,
-        {.caption_fields = s.caption_fields, .synthetic = {.samples = samples, .seed = seed}});
+        spec, {.caption_fields = s.caption_fields, .synthetic = {.samples = n, .seed = seed}});
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
@@ -161,7 +161,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Model ==================================================================================
   if (s.loss == "sigmoid") config = cp::with_sigmoid_head(config);
   cp::DualEncoder model = cp::make_dual_encoder(config);
-  if (!s.weights.empty()) cp::load_open_clip_state(model, config, cp::read_safetensors(s.weights));
+  if (!s.weights.empty())
+    for (const auto& line : cp::start_from(model, config, s.weights, s.weights_model))
+      out << "inherited " << line << "\n";
   if (s.lock_image) cp::lock_image_tower(model);
   if (s.lock_text) cp::lock_text_tower(model);
   if (s.checkpoint_activations) cp::checkpoint_activations(*model);
@@ -213,10 +215,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::Ema ema(*model, s.ema);
 
   // ==== Step: batch in, gradients out ==========================================================
-  const auto student =
-      cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims});
   cp::GradCache compute_gradients(
-      cp::with_teachers(student, teacher ? std::vector{teacher->step} : std::vector<cp::Teacher>()),
+      cp::with_teacher(
+          cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), teacher),
       loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
@@ -225,8 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                   cp::WeightsFacts{.name = s.weights}, free);
-  if (teacher) plan.add(teacher->facts);
+                   cp::WeightsFacts{.name = s.weights}, free, teacher);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);

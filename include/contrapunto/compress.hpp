@@ -2,4 +2,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"

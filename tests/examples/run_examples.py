@@ -213,6 +213,10 @@ def distillation(build, work):
     run(train, *halves, "--resume", "auto")
     run(train, *common, "--chunk-size", 24, "--output", work / "uninterrupted")
     check(losses(work / "halves") == losses(work / "uninterrupted"), "resume is bit-equal with a teacher")
+    said = run(train, *common, "--weights", work / "teacher" / "open_clip_model.safetensors", "--weights-model",
+               teacher_model, "--output", work / "inherited")
+    check("inherited image:" in said and "inherited text: layers" in said, f"it says what was inherited:\n{said}")
+    check(losses(work / "inherited")[0] < losses(work / "whole")[0], "a student that inherits begins ahead")
     other = ["RN50" if argument == teacher_model else argument for argument in common]
     said = run(train, *other, "--output", work / "wrong", expect=1)
     check("image size" in said and "teacher" in said, f"a teacher of other images is refused:\n{said}")

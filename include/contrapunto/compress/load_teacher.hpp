@@ -7,7 +7,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <utility>
+#include <vector>
 
+#include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/io/safetensors.hpp"
 #include "contrapunto/precision/apply_precision.hpp"
@@ -23,20 +27,31 @@
 
 namespace contrapunto {
 
-/// A pretrained model that teaches, ready for with_teachers().
+/// A pretrained model that teaches.
 struct LoadedTeacher {
   ModelConfig config = {};
   DualEncoder model = nullptr;
-  Teacher step = {};
-  TeacherFacts facts = {};
+  Teacher step = {};    ///< For with_teachers().
+  double weight = 1.0;  ///< Fraction of the loss that its similarities have.
+
+  /// What a plan of the run shows.
+  [[nodiscard]] TeacherFacts facts() const {
+    TeacherFacts facts{
+        .name = config.name, .weight = weight, .forward_gflops = forward_gflops(config).total()};
+    for (const auto& parameter : model->parameters()) {
+      facts.parameters += parameter.numel();
+      facts.bytes += static_cast<double>(parameter.nbytes());
+    }
+    return facts;
+  }
 };
 
 /// Loads OpenCLIP weights (safetensors) into the model of `config`, frozen and on `device`. The
 /// teacher reads the same batches as the model of `student`, with its own mean and standard
-/// deviation of the pixels, and computes in `precision`. `weight` is the fraction of the loss that
-/// its similarities have, for the plan. The vocabulary is that of the student. Raises if the
-/// weights do not fit, and if the teacher cannot read the student's batches: another image size or
-/// context length, or padding that only the teacher reads.
+/// deviation of the pixels, and computes in `precision`. `weight` is shown in the plan. The
+/// vocabulary is that of the student. Raises if the weights do not fit, and if the teacher cannot
+/// read the student's batches: another image size or context length, or padding that only the
+/// teacher reads.
 [[nodiscard]] inline LoadedTeacher load_teacher(ModelConfig config,
                                                 const std::filesystem::path& weights,
                                                 const ModelConfig& student, double weight,
@@ -54,7 +69,7 @@ struct LoadedTeacher {
               "load_teacher: the text tower of the teacher ", config.name,
               " reads the padding behind a text, but the texts of the student ", student.name,
               " are not padded; choose another teacher");
-  LoadedTeacher teacher{.config = config, .model = make_dual_encoder(config)};
+  LoadedTeacher teacher{.config = config, .model = make_dual_encoder(config), .weight = weight};
   load_open_clip_state(teacher.model, config, read_safetensors(weights));
   teacher.model->to(device);
   apply_precision_(*teacher.model, precision);
@@ -64,13 +79,15 @@ struct LoadedTeacher {
                                             .trim_y = !config.text.reads_padding()}),
                   .precision = precision,
                   .device = device};
-  teacher.facts = {.name = config.name, .weight = weight};
-  for (const auto& parameter : teacher.model->parameters()) {
-    teacher.facts.parameters += parameter.numel();
-    teacher.facts.bytes += static_cast<double>(parameter.nbytes());
-  }
-  teacher.facts.forward_gflops = forward_gflops(config).total();
   return teacher;
+}
+
+/// Adds `teacher`, if there is one, to the step model of `student`; see with_teachers().
+[[nodiscard]] inline StepModel<DistilledEmbeddings> with_teacher(
+    StepModel<> student, const std::optional<LoadedTeacher>& teacher) {
+  std::vector<Teacher> teachers;
+  if (teacher) teachers.push_back(teacher->step);
+  return with_teachers(std::move(student), std::move(teachers));
 }
 
 }  // namespace contrapunto

@@ -1,0 +1,260 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/compress/inherit_weights.hpp"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "contrapunto/towers/make_dual_encoder.hpp"
+#include "support/catch.hpp"
+#include "support/tolerance.hpp"
+#include "towers/small_models.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+using Layers = std::vector<std::int64_t>;
+
+VisionTransformerOptions& vit(ModelConfig& config) {
+  return std::get<VisionTransformerOptions>(config.image);
+}
+
+/// A model with heads of 8 numbers.
+ModelConfig small() {
+  auto config = test::small_config("ViT-B-32");
+  vit(config).heads = config.text.heads = 3;
+  return config;
+}
+
+/// Twice the layers, and `factor` times the width, heads and MLP.
+ModelConfig large(std::int64_t factor) {
+  auto config = small();
+  config.name = "large";
+  for (const bool image : {true, false}) {
+    auto& layers = image ? vit(config).layers : config.text.layers;
+    auto& width = image ? vit(config).width : config.text.width;
+    auto& heads = image ? vit(config).heads : config.text.heads;
+    layers *= 2;
+    width *= factor;
+    heads *= factor;
+  }
+  return config;
+}
+
+/// The source of the small model's tensor `name`, by loops: the layer from the table, leading
+/// units, and of the projection of queries, keys and values the leading heads of each.
+at::Tensor by_loops(const TensorMap& source, std::string name, const at::Tensor& target,
+                    const Layers& layers) {
+  const std::string blocks = "resblocks.";
+  if (const auto at = name.find(blocks); at != std::string::npos) {
+    const auto begin = at + blocks.size(), end = name.find('.', begin);
+    const auto layer = layers[std::stoul(name.substr(begin, end - begin))];
+    name = name.substr(0, begin) + std::to_string(layer) + name.substr(end);
+  }
+  const auto from = source.at(name);
+  auto result = torch::empty_like(target);
+  const auto rows = target.dim() == 0 ? 1 : target.size(0);
+  const bool packed = name.find("in_proj") != std::string::npos;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    auto row = i;
+    if (packed) row = i / (rows / 3) * (from.size(0) / 3) + i % (rows / 3);
+    if (target.dim() == 0)
+      result.copy_(from.reshape({}));
+    else if (target.dim() == 1)
+      result[i] = from[row];
+    else
+      for (std::int64_t j = 0; j < target.size(1); ++j) result[i][j] = from[row][j];
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("The layers that are inherited follow the rule", "[compress][cpu]") {
+  const auto tiny = [](std::int64_t from, std::int64_t to) {
+    return inherited_layers(from, to, LayerRule::kTinyClip);
+  };
+  CHECK(tiny(12, 6) == Layers{0, 2, 4, 6, 8, 10});
+  CHECK(tiny(12, 3) == Layers{0, 4, 8});
+  CHECK(tiny(12, 9) == Layers{0, 1, 2, 3, 4, 5, 6, 7, 8});
+  CHECK(tiny(12, 10) == Layers{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  CHECK(tiny(12, 12).back() == 11);
+  CHECK(tiny(5, 1) == Layers{0});
+  CHECK(tiny(6, 2) == Layers{0, 3});  // stages of a ResNet
+  CHECK(tiny(3, 2) == Layers{0, 1});
+  const auto even = [](std::int64_t from, std::int64_t to) {
+    return inherited_layers(from, to, LayerRule::kEven);
+  };
+  CHECK(even(12, 6) == Layers{0, 2, 4, 7, 9, 11});
+  CHECK(even(12, 2) == Layers{0, 11});
+  CHECK(even(12, 1) == Layers{0});
+  CHECK(even(7, 7) == Layers{0, 1, 2, 3, 4, 5, 6});
+  CHECK_THROWS_WITH(tiny(6, 12), Contains("12 layers cannot be inherited from 6"));
+  CHECK_THROWS_WITH(tiny(6, 0), Contains("0 layers"));
+}
+
+TEST_CASE("A smaller transformer inherits layers, heads and leading units", "[compress][cpu]") {
+  torch::manual_seed(3);
+  const auto to = small(), from = large(2);
+  const auto source = open_clip_state(make_dual_encoder(from), from);
+  for (const bool listed : {false, true}) {
+    auto model = make_dual_encoder(to);
+    InheritOptions options;
+    if (listed) options.image_layers = {5, 0, 3}, options.text_layers = {1, 2, 5};
+    const auto report = inherit_weights(model, to, source, from, options);
+    const auto layers = [&](const std::string& name) {
+      if (!listed) return Layers{0, 2, 4};
+      return name.starts_with("visual.") ? options.image_layers : options.text_layers;
+    };
+    for (const auto& [name, tensor] : open_clip_state(model, to)) {
+      INFO(name);
+      REQUIRE(tensor.equal(by_loops(source, name, tensor, layers(name))));
+    }
+    REQUIRE(report.size() == 2);
+    CHECK_THAT(report[0],
+               Contains(listed ? "image: layers 5, 0, 3 of 6" : "image: layers 0, 2, 4 of 6") &&
+                   Contains("width 24 of 48, heads 3 of 6, MLP 96 of 192 from large"));
+  }
+}
+
+TEST_CASE("A model that inherits everything is its source", "[compress][cpu]") {
+  for (const auto* kind : {"ViT-B-32", "RN50"}) {
+    torch::manual_seed(8);
+    const auto config = test::small_config(kind);
+    auto source = make_dual_encoder(config), model = make_dual_encoder(config);
+    for (const auto rule : {UnitRule::kLeading, UnitRule::kMagnitude}) {
+      static_cast<void>(inherit_weights(model, config, open_clip_state(source, config), config,
+                                        {.layers = LayerRule::kEven, .units = rule}));
+      const auto ours = open_clip_state(model, config);
+      for (const auto& [name, tensor] : open_clip_state(source, config)) {
+        INFO(kind << ' ' << name);
+        REQUIRE(tensor.equal(ours.at(name)));
+      }
+    }
+  }
+}
+
+TEST_CASE("Units and layers that do nothing are left out without a change of the function",
+          "[compress][cpu]") {
+  torch::manual_seed(5);
+  const auto to = small();
+  auto original = make_dual_encoder(to);
+  original->eval();
+  // A deeper source with a wider MLP: the layers in between add nothing, and neither do the units
+  // between those of the original.
+  auto from = to;
+  vit(from).layers = from.text.layers = 6;
+  vit(from).mlp_ratio = from.text.mlp_ratio = 6.0;
+  auto wide = make_dual_encoder(from);
+  const auto state = open_clip_state(original, to);
+  auto source = open_clip_state(wide, from);
+  const auto hidden = from.text.hidden(), kept = to.text.hidden();
+  const auto places = std::get<0>(torch::randperm(hidden).narrow(0, 0, kept).sort());
+  for (auto& [name, tensor] : source) {
+    auto theirs = name;
+    const std::string blocks = "resblocks.";
+    if (const auto at = name.find(blocks); at != std::string::npos) {
+      const auto begin = at + blocks.size();
+      const auto layer = std::stol(name.substr(begin, 1));
+      if (layer % 2 == 1) {
+        if (name.find("out_proj") != std::string::npos || name.find("c_proj") != std::string::npos)
+          tensor = torch::zeros_like(tensor);
+        continue;
+      }
+      theirs[begin] = static_cast<char>('0' + layer / 2);
+    }
+    const auto own = state.at(theirs);
+    if (own.sizes() == tensor.sizes()) {
+      tensor = own.clone();
+      continue;
+    }
+    tensor = torch::zeros_like(tensor);
+    const std::int64_t dim = name.find("c_proj") != std::string::npos ? 1 : 0;
+    tensor.index_copy_(dim, places, own);
+  }
+  load_open_clip_state(wide, from, source);
+  wide->eval();
+  auto model = make_dual_encoder(to);
+  static_cast<void>(inherit_weights(model, to, source, from, {.units = UnitRule::kMagnitude}));
+  model->eval();
+  const torch::NoGradGuard no_grad;
+  const auto images = test::images(to, 4);
+  const auto tokens = test::texts({3, 15, 7, 5});
+  const auto expected = original->forward(images, tokens);
+  for (const auto& e : {model->forward(images, tokens), wide->forward(images, tokens)}) {
+    CHECK(test::close(e.x, expected.x, 4));
+    CHECK(test::close(e.y, expected.y, 4));
+  }
+}
+
+TEST_CASE("A smaller ResNet inherits blocks, channels and statistics", "[compress][cpu]") {
+  torch::manual_seed(9);
+  const auto config = test::small_config("RN50");
+  auto to = config, from = config;
+  from.name = "large";
+  auto& larger = std::get<ModifiedResNetOptions>(from.image);
+  larger.layers = {2, 4, 2, 3};
+  larger.width *= 2;
+  larger.heads *= 2;
+  auto source_model = make_dual_encoder(from);
+  for (auto& buffer : source_model->buffers())  // Statistics that can be told from each other.
+    if (buffer.is_floating_point()) buffer.uniform_(0.5, 1.5);
+  const auto source = open_clip_state(source_model, from);
+  auto model = make_dual_encoder(to);
+  const auto text_before = model->y_tower().ptr()->parameters()[0].clone();
+  const auto report = inherit_weights(model, to, source, from, {.text = false});
+  CHECK(model->y_tower().ptr()->parameters()[0].equal(text_before));
+  REQUIRE(report.size() == 1);
+  CHECK_THAT(report[0], Contains("blocks 0 of 2; 0, 2 of 4; 0 of 2; 0 of 3, width 8 of 16"));
+  std::int64_t checked = 0;
+  for (const auto& [name, tensor] : open_clip_state(model, to)) {
+    if (!name.starts_with("visual.")) continue;
+    auto theirs = name;
+    if (name.starts_with("visual.layer2.1.")) theirs = "visual.layer2.2." + name.substr(16);
+    auto expected = source.at(theirs);
+    for (std::int64_t d = 0; d < expected.dim(); ++d)
+      expected = expected.narrow(d, 0, tensor.size(d));
+    INFO(name);
+    REQUIRE(tensor.equal(expected));
+    ++checked;
+  }
+  CHECK(checked > 50);
+}
+
+TEST_CASE("Inheritance that makes no sense is refused before anything changes", "[compress][cpu]") {
+  const auto to = small(), from = large(2);
+  const auto source = open_clip_state(make_dual_encoder(from), from);
+  auto model = make_dual_encoder(to);
+  const auto before = open_clip_state(model, to);
+  const auto refuse = [&](const ModelConfig& ours, const ModelConfig& theirs,
+                          const InheritOptions& options, const char* why) {
+    CHECK_THROWS_WITH(inherit_weights(model, ours, source, theirs, options), Contains(why));
+  };
+  auto other = from;
+  vit(other).activation = Activation::kQuickGelu;
+  refuse(to, other, {}, "different activations");
+  other = from;
+  vit(other).patch_size = 16;
+  refuse(to, other, {}, "choose the same patch and image size");
+  other = from;
+  vit(other).heads = 3;
+  refuse(to, other, {}, "heads are inherited whole");
+  other = from;
+  other.text.vocab_size = 50;
+  refuse(to, other, {}, "vocabularies");
+  refuse(to, from, {.image_layers = {0, 1}},
+         "2 layers are listed for the image tower, which has 3");
+  refuse(to, from, {.text_layers = {0, 1, 9}}, "layer 9");
+  refuse(to, test::small_config("RN50"), {}, "of different kinds");
+  refuse(to, test::small_config("ViT-B-16-SigLIP"), {}, "own layout");
+  const auto after = open_clip_state(model, to);
+  for (const auto& [name, tensor] : before) CHECK(tensor.equal(after.at(name)));
+  // The other way around the model is larger than its source.
+  auto bigger = make_dual_encoder(from);
+  CHECK_THROWS_WITH(inherit_weights(bigger, from, before, to),
+                    Contains("6 layers cannot be inherited from 3"));
+}
