@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -53,4 +54,16 @@ TEST_CASE("A loss that is not finite ends a run, unless a loss scaler skips the 
   REQUIRE_THROWS_WITH(check_loss_is_finite(record), Contains("nan at step 7"));
   REQUIRE_NOTHROW(check_loss_is_finite(record, /*may_overflow=*/true));
   REQUIRE_NOTHROW(check_loss_is_finite({8, {{"loss", 1.0}}}));
+}
+
+TEST_CASE("A record takes the values of a measurement", "[core][cpu]") {
+  struct Measured {
+    [[nodiscard]] std::vector<std::pair<std::string, double>> values() const {
+      return {{"samples_per_second", 12.5}, {"data_wait_fraction", 0.25}};
+    }
+  };
+  StepRecord record{.step = 3};
+  record.add("lr", 1e-3).add(Measured());
+  CHECK(record.values.size() == 3);
+  CHECK(record.find("data_wait_fraction") == 0.25);
 }

@@ -385,8 +385,21 @@ TEST_CASE("A teacher is shown with its part of the loss and of the computation",
                                         percent + " of the computation of a step") &&
                                    Contains("teacher 2.0 GiB") &&
                                    Contains("with backward and teacher"));
+  CHECK(plan.findings().empty());
   plan.add(TeacherFacts{.name = "ours"});  // Nothing else is known of it.
   CHECK_THAT(plan.to_string(), Contains("ours, 0.0 M parameters, 100 % of the loss\n"));
+}
+
+TEST_CASE("A teacher with the wrong activation or without a weight is found", "[plan][cpu]") {
+  Run run;
+  auto plan = run.plan();
+  plan.add(TeacherFacts{
+      .name = "ViT-B-16", .weights = "vit_b_16-openai.safetensors", .quick_gelu = false});
+  CHECK_THAT(only_message(plan, kError),
+             Contains("vit_b_16-openai.safetensors") && Contains("the model ViT-B-16 uses GELU"));
+  plan = run.plan();
+  plan.add(TeacherFacts{.name = "ViT-B-16", .weight = 0.0});
+  CHECK_THAT(only_message(plan, kWarning), Contains("its weight in the loss is 0"));
 }
 
 TEST_CASE("Batch norm over chunks is a warning even if the ranks are synchronized", "[plan][cpu]") {

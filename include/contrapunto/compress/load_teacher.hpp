@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/nn/activation.hpp"
 #include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
@@ -33,11 +35,15 @@ struct LoadedTeacher {
   DualEncoder model = nullptr;
   Teacher step = {};    ///< For with_teachers().
   double weight = 1.0;  ///< Fraction of the loss that its similarities have.
+  std::string weights = {};
 
   /// What a plan of the run shows.
   [[nodiscard]] TeacherFacts facts() const {
-    TeacherFacts facts{
-        .name = config.name, .weight = weight, .forward_gflops = forward_gflops(config).total()};
+    TeacherFacts facts{.name = config.name,
+                       .weight = weight,
+                       .forward_gflops = forward_gflops(config).total(),
+                       .weights = weights,
+                       .quick_gelu = config.text.activation == Activation::kQuickGelu};
     for (const auto& parameter : model->parameters()) {
       facts.parameters += parameter.numel();
       facts.bytes += static_cast<double>(parameter.nbytes());
@@ -69,7 +75,10 @@ struct LoadedTeacher {
               "load_teacher: the text tower of the teacher ", config.name,
               " reads the padding behind a text, but the texts of the student ", student.name,
               " are not padded; choose another teacher");
-  LoadedTeacher teacher{.config = config, .model = make_dual_encoder(config), .weight = weight};
+  LoadedTeacher teacher{.config = config,
+                        .model = make_dual_encoder(config),
+                        .weight = weight,
+                        .weights = weights.string()};
   load_open_clip_state(teacher.model, config, read_safetensors(weights));
   teacher.model->to(device);
   apply_precision_(*teacher.model, precision);

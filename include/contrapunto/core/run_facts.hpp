@@ -45,6 +45,8 @@ struct TeacherFacts {
   double weight = 1.0;  ///< Fraction of the loss that its similarities have.
   std::optional<double> forward_gflops = std::nullopt;  ///< Per sample.
   double bytes = 0.0;                                   ///< Of its weights on every device.
+  std::string weights = {};                             ///< File or name of its weights.
+  std::optional<bool> quick_gelu = std::nullopt;        ///< QuickGELU instead of GELU.
 };
 
 /// The training data.

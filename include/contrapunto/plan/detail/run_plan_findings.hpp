@@ -147,16 +147,26 @@ inline void RunPlan::find_schedule_faults(std::vector<PlanFinding>& found) const
 }
 
 inline void RunPlan::find_model_faults(std::vector<PlanFinding>& found) const {
-  if (!model_) return;
-  if (const auto theirs = detail::trained_with_quick_gelu(weights_);
-      !weights_.name.empty() && theirs && model_->quick_gelu && *theirs != *model_->quick_gelu)
+  const auto check_activation = [&](const WeightsFacts& weights, const std::string& model,
+                                    std::optional<bool> quick_gelu) {
+    const auto theirs = detail::trained_with_quick_gelu(weights);
+    if (weights.name.empty() || !theirs || !quick_gelu || *theirs == *quick_gelu) return;
     detail::add_error(
         found,
-        "the weights '" + weights_.name + "' were trained with " +
-            (*theirs ? "QuickGELU" : "GELU") + " but the model " + model_->name + " uses " +
-            (*model_->quick_gelu ? "QuickGELU" : "GELU") +
+        "the weights '" + weights.name + "' were trained with " + (*theirs ? "QuickGELU" : "GELU") +
+            " but the model " + model + " uses " + (*quick_gelu ? "QuickGELU" : "GELU") +
             "; they would load without an error but give much worse results. Choose the model " +
             (*theirs ? "with" : "without") + " QuickGELU (OpenCLIP's names end in -quickgelu)");
+  };
+  for (const auto& teacher : teachers_) {
+    check_activation({.name = teacher.weights}, teacher.name, teacher.quick_gelu);
+    if (teacher.weight == 0.0)
+      detail::add_warning(found, "the teacher " + teacher.name +
+                                     " runs in every step, but its weight in the loss is 0; leave "
+                                     "it out, or set its weight");
+  }
+  if (!model_) return;
+  check_activation(weights_, model_->name, model_->quick_gelu);
   if (ranks() > 1 && model_->has_local_batch_norm)
     detail::add_warning(found,
                         "batch norm uses the statistics of each rank's own samples, so the " +
