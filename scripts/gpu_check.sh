@@ -89,6 +89,7 @@ loss_table() {
   loss_case loss_bf16 "${ours[@]}" --products bf16 --n "${sizes[@]}" 131072 262144 --d 512 768 1024
   loss_case loss_kept "${ours[@]}" --products bf16 --n 65536 --d 768 --keep-bytes 9e9
   loss_case loss_sigmoid "${ours[@]}" --loss sigmoid --products bf16 --n 65536 --d 768
+  loss_case loss_distill "${ours[@]}" --loss distill --products bf16 --n 65536 --d 768
   loss_case loss_tf32 "${ours[@]}" --products tf32 --n 65536 --d 768
   local tile
   for tile in 2048 4096 16384; do

@@ -14,6 +14,7 @@
 #include "contrapunto/loss/loss_sum.hpp"
 #include "contrapunto/loss/sigmoid_distillation.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
+#include "loss/on_device.hpp"
 #include "loss/pair_oracle.hpp"
 #include "support/catch.hpp"
 #include "support/thread_ranks.hpp"
@@ -303,27 +304,46 @@ TEST_CASE("The size of tiles does not change affinity mimicking", "[loss][cpu]")
   }
 }
 
-TEST_CASE("The CUDA formulation rounds the gradients of logits and nothing else", "[loss][cpu]") {
-  // The features are bf16 numbers, so their products are exact. What is left is the rounding of the
-  // gradient tile, whose entries sum to at most 4 over a row and a column, to 8 bits, and of y.
+namespace {
+
+/// The CUDA formulation on `device`; the CPU emulates it. The features are bf16 numbers, so their
+/// products are exact. What is left is the rounding of the gradient tile, whose entries sum to at
+/// most 4 over a row and a column, to the dtype of the products.
+void check_cuda_formulation(at::Device device) {
   const auto student = cast(cast(pairs(100, 14.3), torch::kBFloat16), torch::kFloat);
   const auto teacher = cast(cast(pairs(100, 40.0, 17, 3), torch::kBFloat16), torch::kFloat);
   const auto expected =
       test::evaluate(with_teachers(AffinityLoss(), {teacher}), student, torch::kDouble);
+  const Embeddings there{teacher.x.to(device), teacher.y.to(device), teacher.scale.to(device)};
   for (const auto dtype : {torch::kFloat, torch::kBFloat16, torch::kHalf}) {
     TileOptions tiles = kSmallTiles;
     tiles.matmul_dtype = dtype;
     tiles.testing.emulate_cuda_rounding = true;
-    const auto result = test::evaluate(with_teachers(AffinityLoss({.tiles = tiles}), {teacher}),
-                                       student, torch::kFloat);
+    const auto result = test::evaluate_on(
+        device, with_teachers(AffinityLoss({.tiles = tiles}), {there}), student, torch::kFloat);
     const double unit = dtype == torch::kFloat  ? 0x1p-24 * 14.3
                         : dtype == torch::kHalf ? 0x1p-11
                                                 : 0x1p-9;
+    INFO(device << ", products in " << dtype);
     CHECK(result.value == Approx(expected.value).epsilon(1e-5));
     for (std::size_t i : {0, 1})
-      CHECK((result.gradients[i] - expected.gradients[i]).abs().max().item<double>() <=
+      CHECK((result.gradients[i].cpu() - expected.gradients[i]).abs().max().item<double>() <=
             4 * 14.3 / 200 * unit + 1e-6);
   }
+}
+
+}  // namespace
+
+TEST_CASE("The CUDA formulation rounds the gradients of logits and nothing else", "[loss][cpu]") {
+  check_cuda_formulation(torch::kCPU);
+}
+
+TEST_CASE("Affinity mimicking on CUDA agrees with float64", "[loss][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  check_cuda_formulation(torch::kCUDA);
 }
 
 TEST_CASE("Ranks give the distillation losses of the whole batch", "[loss][cpu]") {

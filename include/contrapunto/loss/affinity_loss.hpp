@@ -25,7 +25,9 @@
 namespace contrapunto {
 
 struct AffinityLossOptions {
-  TileOptions tiles = {};  ///< `keep_bytes` is ignored, because the backward computes nothing.
+  /// `keep_bytes` is ignored, because the backward computes nothing. Three tiles are in memory at
+  /// once, or four with several teachers.
+  TileOptions tiles = {};
   /// Scale of the student's logits. Unset: its own, which is learned. TinyCLIP sets all to 50.
   std::optional<double> student_scale = std::nullopt;
   /// Scale of each teacher's logits, one number per teacher. Empty: each teacher's own.
