@@ -11,8 +11,8 @@
 // that would be wasted is refused. --resume continues a run, bit-equal on the CPU, and also with
 // another number of ranks. docs/reference/settings.md describes the settings and the output.
 //
-// What to expect: recipes/cifar10.toml reaches 82.5 % zero-shot accuracy (loss 3.6) in 16 minutes
-// on two CPU cores; see docs/measurements/cifar10.md. The other recipes have comments on this.
+// What to expect: recipes/cifar10.toml reaches 82.5 % zero-shot accuracy (loss 3.6) in 13 to 28
+// minutes on two CPU cores (docs/measurements/cifar10.md). The other recipes have comments on this.
 #include <torch/utils.h>
 
 #include <CLI/CLI.hpp>
