@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/checkpoint/run_folder.hpp"
 
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <string>
@@ -34,6 +35,16 @@ struct Run {
   }
 };
 
+/// A new run in `path` that saves each of its first `steps` steps.
+void save_steps(const std::filesystem::path& path, int steps) {
+  const RunFolder folder(path);
+  Run run;
+  for (int i = 0; i < steps; ++i) {
+    run.advance();
+    folder.save(run.progress.step, run.parts);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("A list of parts restores what it saved", "[checkpoint][cpu]") {
@@ -58,12 +69,7 @@ TEST_CASE("A list of parts restores what it saved", "[checkpoint][cpu]") {
 
 TEST_CASE("A new run does not mix with an earlier run in its folder", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
-  {
-    const RunFolder folder(disk / "run");
-    Run run;
-    run.advance();
-    folder.save(run.progress.step, run.parts);
-  }
+  save_steps(disk / "run", 1);
   REQUIRE_THROWS_WITH(RunFolder(disk / "run"),
                       Contains("holds 1 checkpoint of an earlier run") && Contains("step 1"));
   REQUIRE(RunFolder(disk / "run", {.resume = "auto"}).resumes());
@@ -93,14 +99,7 @@ TEST_CASE("Opening a folder with look_only writes nothing", "[checkpoint][cpu]")
 TEST_CASE("A run that resumes from an older checkpoint removes the later ones",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
-  {
-    const RunFolder folder(disk / "run");
-    Run run;
-    for (int i = 0; i < 3; ++i) {
-      run.advance();
-      folder.save(run.progress.step, run.parts);
-    }
-  }
+  save_steps(disk / "run", 3);
   const RunFolder folder(disk / "run", {.resume = (disk / "run/step-000000002").string()});
   Run run;
   folder.load(run.parts);
@@ -110,14 +109,7 @@ TEST_CASE("A run that resumes from an older checkpoint removes the later ones",
 
 TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
-  {
-    const RunFolder folder(disk / "run");
-    Run run;
-    for (int i = 0; i < 2; ++i) {
-      run.advance();
-      folder.save(run.progress.step, run.parts);
-    }
-  }
+  save_steps(disk / "run", 2);
   std::filesystem::resize_file(disk / "run/step-000000002/state.safetensors", 10);
   const RunFolder folder(disk / "run", {.resume = "latest"});
   REQUIRE(folder.resume_from().filename() == "step-000000001");
@@ -132,14 +124,7 @@ TEST_CASE("A damaged newest checkpoint is skipped with a note", "[checkpoint][cp
 TEST_CASE("A checkpoint whose tensors changed on the disk is skipped like a truncated one",
           "[checkpoint][cpu]") {
   const TemporaryFolder disk;
-  {
-    const RunFolder folder(disk / "run");
-    Run run;
-    for (int i = 0; i < 2; ++i) {
-      run.advance();
-      folder.save(run.progress.step, run.parts);
-    }
-  }
+  save_steps(disk / "run", 2);
   const auto flip_last_byte = [&](const std::string& step) {
     const auto file = disk / ("run/" + step + "/state.safetensors");
     auto bytes = read_file(file);
@@ -171,12 +156,7 @@ TEST_CASE("A checkpoint whose tensors changed on the disk is skipped like a trun
 
 TEST_CASE("A checkpoint of other parts is refused before anything changes", "[checkpoint][cpu]") {
   const TemporaryFolder disk;
-  {
-    const RunFolder folder(disk / "run");
-    Run run;
-    run.advance();
-    folder.save(run.progress.step, run.parts);
-  }
+  save_steps(disk / "run", 1);
   const RunFolder folder(disk / "run", {.resume = "latest"});
   Run run;
   const auto before = run.model->weight.clone();

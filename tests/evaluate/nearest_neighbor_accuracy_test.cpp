@@ -89,6 +89,9 @@ TEST_CASE("The scale of features and a tiny temperature do not matter", "[evalua
   // exp(1 / 0.001) overflows; the weights are then those of the nearest one alone.
   CHECK(nearest_neighbor_accuracy(gallery, queries, {.temperature = 1e-3}).top1 ==
         nearest_neighbor_accuracy(gallery, queries, {.neighbors = 1}).top1);
+  // The weights of all others are 0, so no other class has a vote.
+  CHECK(equal(nearest_neighbor_accuracy(gallery, queries, {.temperature = 1e-9}),
+              nearest_neighbor_accuracy(gallery, queries, {.neighbors = 1})));
 }
 
 TEST_CASE("Autocast does not change what the neighbors vote", "[evaluate][cpu]") {

@@ -49,6 +49,15 @@ Embeddings cast(const Embeddings& e, at::ScalarType dtype) {
   return {e.x.to(dtype), e.y.to(dtype), e.scale.to(dtype)};
 }
 
+/// The teachers' rows of the pairs of `rank`, as evaluate_on_ranks() divides the student's.
+std::vector<Embeddings> on_rank_of(std::vector<Embeddings> teachers, const test::ThreadRank& rank) {
+  for (auto& e : teachers) {
+    e.x = test::part_of_rank(e.x, rank);
+    e.y = test::part_of_rank(e.y, rank);
+  }
+  return teachers;
+}
+
 struct Dense {
   at::Tensor cross_entropy, entropy;
 };
@@ -243,15 +252,8 @@ TEST_CASE("Sigmoid distillation is the binary cross-entropy with soft targets", 
       for (const std::int64_t ranks : {2, 3})
         for (const bool ring : {false, true}) {
           const auto on_rank = [&](const test::ThreadRank& rank) {
-            auto mine = teachers;
-            const auto begin = n * rank.rank() * rank.rank() / (ranks * ranks);
-            const auto rows = n * (rank.rank() + 1) * (rank.rank() + 1) / (ranks * ranks) - begin;
-            for (auto& e : mine) {
-              e.x = e.x.narrow(0, begin, rows);
-              e.y = e.y.narrow(0, begin, rows);
-            }
             return [loss = SigmoidDistillation({.tiles = kSmallTiles, .ring = ring}, rank),
-                    mine](const Embeddings& e) {
+                    mine = on_rank_of(teachers, rank)](const Embeddings& e) {
               return loss({e, mine}).total;
             };
           };
@@ -354,21 +356,11 @@ TEST_CASE("Ranks give the distillation losses of the whole batch", "[loss][cpu]"
           const auto student = pairs(n, 30.0);
           auto teachers = teachers_of(n, count, 40.0);
           INFO(ranks << " ranks, n " << n << ", ring " << ring << ", " << count << " teachers");
-          const auto part_of = [&](const std::vector<Embeddings>& all, std::int64_t rank) {
-            const auto begin = n * rank * rank / (ranks * ranks);
-            const auto rows = n * (rank + 1) * (rank + 1) / (ranks * ranks) - begin;
-            auto parts = all;
-            for (auto& e : parts) {
-              e.x = e.x.narrow(0, begin, rows);
-              e.y = e.y.narrow(0, begin, rows);
-            }
-            return parts;
-          };
           const auto check = [&](const auto& make, const auto& expected_loss,
                                  const std::vector<Embeddings>& all) {
             const auto expected = test::evaluate(expected_loss, student, torch::kDouble);
             const auto on_rank = [&](const test::ThreadRank& rank) {
-              return [loss = make(rank), mine = part_of(all, rank.rank())](const Embeddings& e) {
+              return [loss = make(rank), mine = on_rank_of(all, rank)](const Embeddings& e) {
                 return LossTerms(loss(DistilledEmbeddings{e, mine})).total;
               };
             };
@@ -424,12 +416,8 @@ TEST_CASE("Ranks fall back to running maxima together in affinity mimicking", "[
   const auto single = test::leaves(student, torch::kFloat);
   for (const bool ring : {false, true}) {
     const auto on_rank = [&](const test::ThreadRank& rank) {
-      auto mine = teachers;
-      const auto begin = 40 * rank.rank() * rank.rank() / 9;
-      const auto rows = 40 * (rank.rank() + 1) * (rank.rank() + 1) / 9 - begin;
-      mine[0].x = mine[0].x.narrow(0, begin, rows);
-      mine[0].y = mine[0].y.narrow(0, begin, rows);
-      return with_teachers(AffinityLoss({.tiles = kSmallTiles, .ring = ring}, rank), mine);
+      return with_teachers(AffinityLoss({.tiles = kSmallTiles, .ring = ring}, rank),
+                           on_rank_of(teachers, rank));
     };
     // A logit of 100 is rounded by 100 * 2^-24 in each of a few operations.
     CHECK(test::worst_error(test::evaluate_on_ranks(on_rank, single, 3), expected, 1.0) < 5e-5);

@@ -119,20 +119,21 @@ LossResult evaluate(const Loss& loss, const Embeddings& e, at::ScalarType dtype,
   return result;
 }
 
+/// The rows of `rank` of a batch of which `t` is a tensor. The parts are uneven, and some are empty
+/// when there are few pairs.
+inline at::Tensor part_of_rank(const at::Tensor& t, const ThreadRank& rank) {
+  const auto ranks = rank.size();
+  const auto begin = [&](std::int64_t r) { return t.size(0) * r * r / (ranks * ranks); };
+  return t.narrow(0, begin(rank.rank()), begin(rank.rank() + 1) - begin(rank.rank()));
+}
+
 /// The same over `ranks` threads with uneven parts of the batch. Gradients of scale and bias are
 /// summed, and those of the features are concatenated.
 template <class MakeLoss>
 LossResult evaluate_on_ranks(const MakeLoss& make_loss, const Embeddings& e, std::int64_t ranks) {
-  const auto bounds = [&](std::int64_t count, std::int64_t r) {
-    // The parts are uneven, and some are empty when there are few pairs.
-    return count * r * r / (ranks * ranks);
-  };
   std::vector<LossResult> results(static_cast<std::size_t>(ranks));
   run_thread_ranks(ranks, [&](const ThreadRank& rank) {
-    const auto part = [&](const at::Tensor& t) {
-      const auto begin = bounds(t.size(0), rank.rank());
-      return t.narrow(0, begin, bounds(t.size(0), rank.rank() + 1) - begin);
-    };
+    const auto part = [&](const at::Tensor& t) { return part_of_rank(t, rank); };
     Embeddings own{part(e.x), part(e.y), e.scale, e.bias};
     if (e.negatives) own.negatives = part(*e.negatives);
     if (e.group_ids) own.group_ids = part(*e.group_ids);

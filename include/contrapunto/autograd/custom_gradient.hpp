@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <c10/util/Exception.h>
@@ -11,6 +12,7 @@
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 
+#include <cstddef>
 #include <functional>
 #include <mutex>
 #include <type_traits>
@@ -101,6 +103,20 @@ template <class N>
   node->hold(inputs, std::move(gradient));
   torch::autograd::set_history(outputs, owner);
   return outputs;
+}
+
+/// Returns the backward of a scalar whose `gradients`, one per input, were computed together with
+/// its value: it only multiplies them by the gradient of the scalar.
+[[nodiscard]] inline GradientFunction times_output_gradient(std::vector<at::Tensor> gradients) {
+  return [gradients = std::move(gradients)](const std::vector<at::Tensor>& inputs,
+                                            const std::vector<at::Tensor>& output_gradients) {
+    std::vector<at::Tensor> results;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      results.push_back((gradients[i] * output_gradients[0].to(gradients[i].scalar_type()))
+                            .to(inputs[i].scalar_type())
+                            .view(inputs[i].sizes()));
+    return results;
+  };
 }
 
 }  // namespace contrapunto

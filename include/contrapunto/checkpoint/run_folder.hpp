@@ -136,7 +136,7 @@ class RunFolder {
       return;
     }
     std::string problems;
-    for (auto saved = all.rbegin(); saved != all.rend() && !resume_from_; ++saved) {
+    for (auto saved = all.rbegin(); saved != all.rend(); ++saved) {
       const auto problem =
           saved->problem.empty() ? checkpoint_problem(saved->path) : saved->problem;
       if (problem.empty()) {

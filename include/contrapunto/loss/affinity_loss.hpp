@@ -16,7 +16,6 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/loss_terms.hpp"
-#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/loss_inputs.hpp"
 #include "contrapunto/loss/detail/soft_cross_entropy.hpp"
@@ -102,14 +101,9 @@ class AffinityLoss {
            .scale = its_scale.detach(),
            .weight = (o_.teacher_weights.empty() ? 1.0 : o_.teacher_weights[k]) / sum});
     }
-    const auto terms = detail::soft_cross_entropy({in.x, in.y, scale}, std::move(models), o_.ring,
+    const auto share = detail::soft_cross_entropy({in.x, in.y, scale}, std::move(models), o_.ring,
                                                   o_.tiles, ranks_);
-    const auto cross_entropy = all_reduce_value(terms.cross_entropy, ranks_);
-    const auto entropy = all_reduce_value(terms.target_entropy, ranks_);
-    const auto kind = in.x.scalar_type();
-    return {
-        (o_.subtract_entropy ? cross_entropy - entropy : cross_entropy).to(kind),
-        {{"cross_entropy", cross_entropy.detach().to(kind)}, {"target_entropy", entropy.to(kind)}}};
+    return share.terms(o_.subtract_entropy, in.x.scalar_type(), ranks_);
   }
 
   [[nodiscard]] const Ranks& ranks() const { return ranks_; }

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
 #include <cmath>
@@ -11,10 +9,10 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/loss/detail/weighted_terms.hpp"
 
 namespace contrapunto {
 
@@ -81,18 +79,12 @@ class LossSum {
  private:
   template <class... Arguments>
   [[nodiscard]] LossTerms sum(const Arguments&... arguments) const {
-    at::Tensor total;
-    std::vector<std::pair<std::string, at::Tensor>> parts;
+    detail::WeightedTerms sum;
     const auto add = [&](const auto& term) {
-      if (term.weight == 0.0) return;
-      const LossTerms terms = value_of(term.loss, arguments...);
-      total = total.defined() ? total + term.weight * terms.total : term.weight * terms.total;
-      parts.emplace_back(term.name, terms.total.detach());
-      for (const auto& [name, value] : terms.parts)
-        parts.emplace_back(term.name + "/" + name, value.detach());
+      if (term.weight != 0.0) sum.add(term.name, term.weight, value_of(term.loss, arguments...));
     };
     std::apply([&](const auto&... term) { (add(term), ...); }, terms_);
-    return {total, std::move(parts)};
+    return sum.take();
   }
 
   template <class Loss, class Inputs, class... More>

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
@@ -17,6 +16,7 @@
 #include "contrapunto/core/embeddings.hpp"
 #include "contrapunto/core/loss_terms.hpp"
 #include "contrapunto/core/unit_rows.hpp"
+#include "contrapunto/loss/detail/weighted_terms.hpp"
 
 namespace contrapunto {
 
@@ -75,17 +75,11 @@ class MatryoshkaLoss {
 
   template <class Inputs, class... More>
   [[nodiscard]] LossTerms sum(const Inputs& inputs, const More&... batch) const {
-    at::Tensor total;
-    std::vector<std::pair<std::string, at::Tensor>> parts;
-    for (const auto& nested : widths_) {
-      const LossTerms terms = loss_(cut(inputs, nested.width), batch...);
-      const auto name = "width_" + std::to_string(nested.width);
-      total = total.defined() ? total + nested.weight * terms.total : nested.weight * terms.total;
-      parts.emplace_back(name, terms.total.detach());
-      for (const auto& [part, value] : terms.parts)
-        parts.emplace_back(name + "/" + part, value.detach());
-    }
-    return {total, std::move(parts)};
+    detail::WeightedTerms sum;
+    for (const auto& nested : widths_)
+      sum.add("width_" + std::to_string(nested.width), nested.weight,
+              loss_(cut(inputs, nested.width), batch...));
+    return sum.take();
   }
 
   Loss loss_;

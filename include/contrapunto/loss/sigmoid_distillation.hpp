@@ -18,7 +18,6 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/loss_terms.hpp"
-#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/distilled_pairs.hpp"
 #include "contrapunto/loss/detail/loss_inputs.hpp"
@@ -68,11 +67,7 @@ class SigmoidDistillation {
                         .weight = 1.0 / static_cast<double>(e.teachers.size())});
     }
     const auto share = sweep({in.x, in.y, e.student.scale, bias}, std::move(models));
-    const auto cross_entropy = all_reduce_value(share.cross_entropy, ranks_);
-    const auto entropy = all_reduce_value(share.target_entropy, ranks_);
-    return {
-        (o_.subtract_entropy ? cross_entropy - entropy : cross_entropy).to(kind),
-        {{"cross_entropy", cross_entropy.detach().to(kind)}, {"target_entropy", entropy.to(kind)}}};
+    return share.terms(o_.subtract_entropy, kind, ranks_);
   }
 
   [[nodiscard]] const Ranks& ranks() const { return ranks_; }
@@ -121,14 +116,7 @@ class SigmoidDistillation {
       });
       for (auto* sum : {&value, &entropy, &dbias}) sum->mul_(share);
     }
-    const auto gradient = [gradients, dbias](const std::vector<at::Tensor>& inputs,
-                                             const std::vector<at::Tensor>& g) {
-      const auto scaled = [&](const at::Tensor& of, const at::Tensor& like) {
-        return (of * g[0].to(of.scalar_type())).to(like.scalar_type()).view(like.sizes());
-      };
-      return std::vector<at::Tensor>{scaled(gradients.x, inputs[0]), scaled(gradients.y, inputs[1]),
-                                     scaled(gradients.scale, inputs[2]), scaled(dbias, inputs[3])};
-    };
+    const auto gradient = times_output_gradient({gradients.x, gradients.y, gradients.scale, dbias});
     return {with_gradient(student, {value}, gradient).front(), entropy};
   }
 

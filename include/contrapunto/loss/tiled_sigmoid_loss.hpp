@@ -128,13 +128,7 @@ class TiledSigmoidLoss {
       }
       loss = loss.mul_(share).to(x.scalar_type());
     }
-    const auto to_each = [dx, dy, dscale, dbias, s = inputs[2].detach(), b = inputs[3].detach()](
-                             const std::vector<at::Tensor>&,
-                             const std::vector<at::Tensor>& g) -> std::vector<at::Tensor> {
-      return {dx * g[0], dy * g[0], (dscale * g[0]).to(s.scalar_type()).view(s.sizes()),
-              (dbias * g[0]).to(b.scalar_type()).view(b.sizes())};
-    };
-    return with_gradient(inputs, {loss}, to_each).front();
+    return with_gradient(inputs, {loss}, times_output_gradient({dx, dy, dscale, dbias})).front();
   }
 
   TiledSigmoidLossOptions o_;

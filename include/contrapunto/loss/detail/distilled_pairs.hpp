@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/distributed/all_reduce_value.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/detail/column_blocks.hpp"
 #include "contrapunto/loss/detail/pair_sums.hpp"
@@ -198,6 +200,15 @@ class TileMemory {
 struct DistilledShare {
   at::Tensor cross_entropy;   ///< Differentiable.
   at::Tensor target_entropy;  ///< The cross-entropy of a student that equals the targets.
+
+  /// Returns the loss of all ranks in the dtype `kind`, with both values as its parts. Collective.
+  [[nodiscard]] LossTerms terms(bool subtract_entropy, at::ScalarType kind,
+                                const Ranks& ranks) const {
+    const auto all = all_reduce_value(cross_entropy, ranks);
+    const auto entropy = all_reduce_value(target_entropy, ranks);
+    return {(subtract_entropy ? all - entropy : all).to(kind),
+            {{"cross_entropy", all.detach().to(kind)}, {"target_entropy", entropy.to(kind)}}};
+  }
 };
 
 }  // namespace contrapunto::detail

@@ -233,17 +233,14 @@ struct PairSums {
   }
   std::vector<std::size_t> again;
   if (look) {
-    const auto host = counts.cpu().to(at::kDouble);
-    for (const auto k : all) {
-      auto count = host[static_cast<std::int64_t>(k)].item<double>();
-      const auto& sums = result[k].sums;
-      if (looks(k) && sums.columns.defined())
+    for (const auto k : all)
+      if (looks(k) && matrices[k].columns)
         for (std::int64_t r = 0; r < ranks.size(); ++r)  // Only columns with a positive row.
-          count += static_cast<double>(
-              broken_sums(sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)))
-                  .item<std::int64_t>());
-      if (count > 0.0) again.push_back(k);
-    }
+          counts[static_cast<std::int64_t>(k)] +=
+              broken_sums(result[k].sums.columns.narrow(0, blocks.begin(r), blocks.rows(r)));
+    const auto host = counts.cpu();  // The host waits for the device once.
+    for (const auto k : all)
+      if (host[static_cast<std::int64_t>(k)].item<double>() > 0.0) again.push_back(k);
   }
   if (!again.empty()) sweep(again, false);
   for (const auto k : all) {

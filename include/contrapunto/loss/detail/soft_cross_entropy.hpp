@@ -110,14 +110,7 @@ inline void to_softmaxes_(at::Tensor& z, const PairSums& sums, const DistilledPa
     value.mul_(share);
     entropy.mul_(share);
   }
-  const auto gradient = [gradients](const std::vector<at::Tensor>& inputs,
-                                    const std::vector<at::Tensor>& g) {
-    const auto scaled = [&](const at::Tensor& of, const at::Tensor& like) {
-      return (of * g[0].to(of.scalar_type())).to(like.scalar_type()).view(like.sizes());
-    };
-    return std::vector<at::Tensor>{scaled(gradients.x, inputs[0]), scaled(gradients.y, inputs[1]),
-                                   scaled(gradients.scale, inputs[2])};
-  };
+  const auto gradient = times_output_gradient({gradients.x, gradients.y, gradients.scale});
   return {with_gradient(student, {value}, gradient).front(), entropy};
 }
 
