@@ -116,11 +116,11 @@ TEST_CASE("A separable loss is averaged over the samples of all ranks by every s
 TEST_CASE("Ranks that read the same batch are named", "[step][cpu]") {
   for (const bool with_keys : {true, false}) {
     std::vector<DualEncoder> models{test::small_model(), test::small_model()};
+    auto batch = test::small_batch(4);  // Threads that draw at once would mix the random numbers.
+    if (!with_keys) batch.keys.clear();
     for (const auto& failure : failures_of(2, [&](const test::ThreadRank& rank) {
            const auto& model = models[static_cast<std::size_t>(rank.rank())];
            FullBatch step(step_of(model), TiledInfoNce({}, rank), {.ranks = rank});
-           auto batch = test::small_batch(4);
-           if (!with_keys) batch.keys.clear();
            step(batch);
          }))
       CHECK_THAT(failure, Contains("ranks 0 and 1 have the same batch of 4 samples") &&
