@@ -6,6 +6,7 @@
 #include "contrapunto/towers/any_tower.hpp"
 #include "contrapunto/towers/checkpoint_activations.hpp"
 #include "contrapunto/towers/clip_adamw_options.hpp"
+#include "contrapunto/towers/config_of_state.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"

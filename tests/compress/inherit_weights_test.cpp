@@ -138,6 +138,56 @@ TEST_CASE("A model that inherits everything is its source", "[compress][cpu]") {
   }
 }
 
+TEST_CASE("Layers of different widths inherit their own heads and hidden units",
+          "[compress][cpu]") {
+  torch::manual_seed(10);
+  const auto from = large(2);
+  const auto source = open_clip_state(make_dual_encoder(from), from);
+  auto to = small();
+  vit(to).head_width = to.text.head_width = 8;
+  vit(to).layer_heads = to.text.layer_heads = {2, 0, 5};
+  vit(to).layer_hidden = to.text.layer_hidden = {30, 7, 0};
+  auto model = make_dual_encoder(to);
+  const auto report = inherit_weights(model, to, source, from);
+  for (const auto& [name, tensor] : open_clip_state(model, to)) {
+    INFO(name);
+    REQUIRE(tensor.equal(by_loops(source, name, tensor, {0, 2, 4})));
+  }
+  CHECK_THAT(report[1], Contains("heads (2, 0, 5) of 6, MLP (30, 7, 0) of 192"));
+
+  // The irregular model is now the source of a still smaller one.
+  const auto middle = open_clip_state(model, to);
+  for (const auto rule : {UnitRule::kLeading, UnitRule::kMagnitude}) {
+    auto least = to;
+    vit(least).layer_heads = least.text.layer_heads = {1, 0, 5};
+    vit(least).layer_hidden = least.text.layer_hidden = {30, 3, 0};
+    auto smaller = make_dual_encoder(least);
+    static_cast<void>(inherit_weights(smaller, least, middle, to, {.units = rule}));
+    const auto state = open_clip_state(smaller, least);
+    for (const auto& [name, tensor] : state) {
+      INFO(name);
+      if (rule == UnitRule::kLeading)
+        REQUIRE(tensor.equal(by_loops(middle, name, tensor, {0, 1, 2})));
+      else if (tensor.sizes() == middle.at(name).sizes())
+        REQUIRE(tensor.equal(middle.at(name)));
+    }
+    if (rule == UnitRule::kLeading) continue;
+    // The head with more energy in its rows and columns is kept.
+    const auto block = std::string("visual.transformer.resblocks.0.attn.");
+    const auto in = middle.at(block + "in_proj_weight").view({3, 2, 8, 24}),
+               out = middle.at(block + "out_proj.weight").view({24, 2, 8});
+    const auto energy = in.to(at::kDouble).square().sum(at::IntArrayRef({0, 2, 3})) +
+                        out.to(at::kDouble).square().sum(at::IntArrayRef({0, 2}));
+    const auto head = energy[1].item<double>() > energy[0].item<double>() ? 1 : 0;
+    CHECK(state.at(block + "in_proj_weight").view({3, 8, 24}).equal(in.select(1, head)));
+  }
+  auto wider = to;
+  vit(wider).layer_heads[1] = 1;
+  auto model_wider = make_dual_encoder(wider);
+  CHECK_THROWS_WITH(inherit_weights(model_wider, wider, middle, to),
+                    Contains("layer 1") && Contains("1 heads") && Contains("(0 heads, MLP 7)"));
+}
+
 TEST_CASE("Units and layers that do nothing are left out without a change of the function",
           "[compress][cpu]") {
   torch::manual_seed(5);

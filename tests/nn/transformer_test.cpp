@@ -16,16 +16,17 @@ namespace {
 constexpr std::int64_t kBatch = 3, kLength = 7, kWidth = 12, kHeads = 3;
 constexpr TokenGrid kGrid{.batch = kBatch, .columns = kLength};
 
-/// Attention in loops over sequences, heads and queries.
-at::Tensor naive(const at::Tensor& x, const Attention& attn, bool causal) {
+/// Attention in loops over sequences, heads of `head` numbers and queries.
+at::Tensor naive(const at::Tensor& x, const Attention& attn, bool causal,
+                 std::int64_t head = kWidth / kHeads) {
   const auto qkv = x.mm(attn->in_proj_weight.t()) + attn->in_proj_bias;
-  const auto head = kWidth / kHeads;
-  auto mixed = torch::zeros({kBatch * kLength, kWidth}, x.options());
+  const auto inner = attn->in_proj_weight.size(0) / 3;
+  auto mixed = torch::zeros({kBatch * kLength, inner}, x.options());
   for (std::int64_t b = 0; b < kBatch; ++b)
-    for (std::int64_t h = 0; h < kHeads; ++h)
+    for (std::int64_t h = 0; h < inner / head; ++h)
       for (std::int64_t i = 0; i < kLength; ++i) {
         const auto part = [&](std::int64_t which, std::int64_t rows) {
-          return qkv.narrow(0, b * kLength, rows).narrow(1, which * kWidth + h * head, head);
+          return qkv.narrow(0, b * kLength, rows).narrow(1, which * inner + h * head, head);
         };
         const auto seen = causal ? i + 1 : kLength;
         const auto q = part(0, kLength)[i];
@@ -86,6 +87,116 @@ TEST_CASE("Attention equals loops over sequences, heads and queries", "[nn][cpu]
     const auto x = tokens();
     CHECK(test::close(attn(x, kGrid), naive(x, attn, causal), 10));
   }
+}
+
+TEST_CASE("Heads that are together narrower or wider than the tokens equal the loops too",
+          "[nn][cpu]") {
+  torch::manual_seed(12);
+  const auto rows = torch::arange(kBatch) * kLength + torch::tensor({2, 6, 0}, at::kLong);
+  for (const std::int64_t heads : {1, 5})
+    for (const bool causal : {false, true}) {
+      Attention attn(
+          AttentionOptions{.width = kWidth, .heads = heads, .head_width = 3, .causal = causal},
+          at::dtype(at::kDouble));
+      torch::nn::init::normal_(attn->in_proj_bias);
+      CHECK(attn->in_proj_weight.sizes() == at::IntArrayRef({9 * heads, kWidth}));
+      CHECK(attn->in_proj_bias.sizes() == at::IntArrayRef({9 * heads}));
+      CHECK(attn->out_proj->weight.sizes() == at::IntArrayRef({kWidth, 3 * heads}));
+      const auto x = tokens().requires_grad_();
+      const auto weights = torch::randn({kBatch * kLength, kWidth}, at::dtype(at::kDouble));
+      const auto expected = naive(x, attn, causal, 3);
+      const auto result = attn(x, kGrid), once = attn->forward_once(x, kGrid, rows);
+      CHECK(test::close(result, expected, 10));
+      CHECK(test::close(once, expected.index_select(0, rows), 10));
+      auto inputs = attn->parameters();
+      inputs.push_back(x);
+      const auto check = [&](const at::Tensor& ours, const at::Tensor& theirs,
+                             const at::Tensor& factors) {
+        const auto gradients = torch::autograd::grad({(ours * factors).sum()}, inputs);
+        const auto oracle = torch::autograd::grad({(theirs * factors).sum()}, inputs, {},
+                                                  /*retain_graph=*/true);
+        for (std::size_t i = 0; i < oracle.size(); ++i)
+          CHECK(test::close(gradients[i], oracle[i], 100));
+      };
+      check(result, expected, weights);
+      check(once, expected.index_select(0, rows), weights.narrow(0, 0, kBatch));
+      // Per token four projections of [3 heads, width] and two products with 7 tokens.
+      CHECK(attn->cost(kGrid).macs ==
+            static_cast<double>(21 * (4 * 12 * 3 * heads + 2 * 7 * 3 * heads)));
+      CHECK(attn->cost(kGrid).kept_elements == static_cast<double>(21 * 4 * 3 * heads));
+    }
+}
+
+TEST_CASE("The weights of heads start with the spread of their own shapes", "[nn][cpu]") {
+  torch::manual_seed(13);
+  Attention attn(AttentionOptions{.width = 200, .heads = 3, .head_width = 20});
+  // Uniform on +-b has deviation b / sqrt(3); Xavier's b is sqrt(6 / (180 + 200)).
+  CHECK(attn->in_proj_weight.std().item<double>() == Approx(std::sqrt(2.0 / 380)).epsilon(0.02));
+  CHECK(attn->out_proj->weight.std().item<double>() == Approx(1 / std::sqrt(180.0)).epsilon(0.02));
+}
+
+TEST_CASE("A block without heads is its MLP, and one without hidden units adds a bias",
+          "[nn][cpu]") {
+  torch::manual_seed(14);
+  auto without = options(/*causal=*/false);
+  without.attention.heads = 0;
+  ResidualAttentionBlock block(without, at::dtype(at::kDouble));
+  CHECK(block->named_parameters().size() == 6);
+  CHECK(block->named_parameters().contains("ln_2.weight"));
+  const auto x = tokens();
+  CHECK(test::close(block(x, kGrid), x + block->mlp(block->ln_2(x)), 10));
+  const auto rows = torch::tensor({1, 8, 20}, at::kLong);
+  CHECK(
+      test::close(block->forward_once(x, kGrid, rows), block(x, kGrid).index_select(0, rows), 10));
+  CHECK(block->cost(kGrid).macs == 21 * 2 * kWidth * 20);
+  CHECK(block->cost(kGrid).kept_elements == 21 * (2 * kWidth + 2 * 20));
+
+  without.mlp.hidden = 0;
+  ResidualAttentionBlock bias(without, at::dtype(at::kDouble));
+  CHECK(bias->named_parameters()["mlp.c_proj.weight"].sizes() == at::IntArrayRef({kWidth, 0}));
+  const auto added = bias->named_parameters()["mlp.c_proj.bias"];
+  CHECK(added.isfinite().all().item<bool>());
+  added.detach().normal_();
+  CHECK(test::close(bias(x, kGrid), x + added, 10));
+  const auto input = x.clone().requires_grad_();
+  bias(input, kGrid).sum().backward();
+  CHECK(test::close(added.grad(), torch::full({kWidth}, 21.0, at::kDouble), 10));
+  CHECK(test::close(input.grad(), torch::ones_like(x), 10));
+}
+
+TEST_CASE("A part for a layer without heads is not asked for", "[nn][cpu]") {
+  std::vector<std::int64_t> asked;
+  const BlockParts parts{.attention = [&](std::int64_t layer, const AttentionOptions&,
+                                          const at::TensorOptions&) -> AnyAttention {
+    asked.push_back(layer);
+    return {};
+  }};
+  Transformer model(contrapunto::detail::layer_blocks("Test", 3, options(false), {1, 0, 2}, {}),
+                    at::TensorOptions(), parts);
+  CHECK(asked == std::vector<std::int64_t>{0, 2});
+  CHECK(model->resblocks[2]->named_parameters()["attn.out_proj.weight"].size(1) == 8);
+  CHECK_FALSE(model->resblocks[1]->attn);
+}
+
+TEST_CASE("Lists of layers that do not fit are refused with the tower and the list", "[nn][cpu]") {
+  const auto make = [](const std::vector<std::int64_t>& heads,
+                       const std::vector<std::int64_t>& hidden) {
+    static_cast<void>(contrapunto::detail::layer_blocks("Test", 2, options(false), heads, hidden));
+  };
+  CHECK(test::raises(
+      [&] {
+        make({1, 2, 3}, {});
+      },
+      {"Test: layer_heads has 3 entries", "2 layers"}));
+  CHECK(test::raises([&] { make({}, {4}); }, {"Test: layer_hidden has 1 entries"}));
+  CHECK(test::raises([&] { make({1, -1}, {}); }, {"layer_heads ([1, -1])", "negative"}));
+  CHECK(test::raises(
+      [] {
+        auto odd = options(false);
+        odd.attention.heads = 5;
+        static_cast<void>(contrapunto::detail::layer_blocks("Test", 1, odd, {1}, {}));
+      },
+      {"width (12)", "heads (5)", "head_width"}));
 }
 
 TEST_CASE("Heads that do not divide the width are refused with both numbers", "[nn][cpu]") {

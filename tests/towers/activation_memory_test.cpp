@@ -27,7 +27,16 @@ double measured_bytes(const ModelConfig& config, std::int64_t batch) {
 }  // namespace
 
 TEST_CASE("Estimated activations are within a fifth of what is counted", "[towers][cpu]") {
-  auto config = model_config(GENERATE("ViT-S-32", "RN50"));
+  const std::string kind = GENERATE("ViT-S-32", "RN50", "irregular");
+  auto config = model_config(kind == "irregular" ? "ViT-S-32" : kind);
+  if (kind == "irregular") {
+    auto& vit = std::get<VisionTransformerOptions>(config.image);
+    config.name = kind;
+    vit.head_width = config.text.head_width = 64;
+    vit.layer_heads = config.text.layer_heads = {6, 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5};
+    vit.layer_hidden =
+        config.text.layer_hidden = {64, 0, 128, 500, 300, 900, 100, 200, 300, 400, 500, 600};
+  }
   config.text.vocab_size = 500;
   config.text.context_length = 24;
   const double measured = measured_bytes(config, 4);

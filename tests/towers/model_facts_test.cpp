@@ -66,8 +66,7 @@ TEST_CASE("The estimate of checkpointed activations includes the block that back
   // kept; no block has been recomputed yet.
   const auto image = std::visit(
       [](const auto& o) { return contrapunto::detail::checkpointed_elements(o); }, config.image);
-  const auto text = contrapunto::detail::checkpointed_elements(
-      config.text.context_length, config.text.width, config.text.hidden(), config.text.layers);
+  const auto text = contrapunto::detail::checkpointed_elements(config.text);
   const double inputs = 4.0 * (image.inputs + text.inputs);
   INFO(config.name << ": kept " << kept << " bytes a pair, estimated " << inputs);
   CHECK(inputs == Approx(kept).epsilon(0.25));

@@ -56,6 +56,25 @@ TEST_CASE("A list of layers makes a ResNet", "[towers][cpu]") {
   REQUIRE(config.text.activation == Activation::kQuickGelu);
 }
 
+TEST_CASE("A file can list the heads and hidden widths of each layer", "[towers][cpu]") {
+  const ConfigFile file(R"({"embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 37, "layers": 3, "head_width": 16,
+                   "layer_heads": [2, 0, 1], "layer_hidden": [10, 20, 0]},
+    "text_cfg": {"context_length": 16, "width": 29, "heads": 2, "layers": 2, "head_width": 8,
+                 "layer_heads": [3, 1], "layer_hidden": [5, 7]}})");
+  const auto config = read_model_config(file.path);
+  const auto& image = std::get<VisionTransformerOptions>(config.image);
+  CHECK(image.head_width == 16);
+  CHECK(image.layer_heads == std::vector<std::int64_t>{2, 0, 1});
+  CHECK(image.layer_hidden == std::vector<std::int64_t>{10, 20, 0});
+  CHECK(config.text.head_width == 8);
+  CHECK(config.text.layer_heads == std::vector<std::int64_t>{3, 1});
+  CHECK(config.text.layer_hidden == std::vector<std::int64_t>{5, 7});
+  CHECK_THROWS_WITH(
+      read_model_config(ConfigFile(R"({"vision_cfg": {"layer_heads": 3}, "text_cfg": {}})").path),
+      Contains("'layer_heads' is 3"));
+}
+
 TEST_CASE("A fault in a configuration file is named with file and key", "[towers][cpu]") {
   REQUIRE_THROWS_WITH(read_model_config("/no/such.json"), Contains("/no/such.json"));
   REQUIRE_THROWS_WITH(read_model_config(ConfigFile("{").path), Contains("not valid JSON"));

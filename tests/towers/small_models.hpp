@@ -21,6 +21,30 @@ inline VisionTransformerOptions small_vit() {
       .image_size = 32, .patch_size = 8, .width = 24, .layers = 3, .heads = 2, .output_dim = 20};
 }
 
+/// A text transformer whose layers differ, of a width that heads of 6 numbers do not divide. The
+/// middle layer has no attention and no hidden units.
+inline TextTransformerOptions irregular_text() {
+  auto o = small_text();
+  o.width = 20;
+  o.heads = 4;
+  o.head_width = 6;
+  o.layer_heads = {4, 0, 2};
+  o.layer_hidden = {11, 0, 7};
+  return o;
+}
+
+/// A vision transformer of the same kind, with 5 layers.
+inline VisionTransformerOptions irregular_vit() {
+  auto o = small_vit();
+  o.width = 22;
+  o.layers = 5;
+  o.heads = 2;
+  o.head_width = 6;
+  o.layer_heads = {1, 3, 0, 4, 2};
+  o.layer_hidden = {9, 0, 30, 1, 13};
+  return o;
+}
+
 inline ModifiedResNetOptions small_resnet() {
   return {.image_size = 64, .layers = {1, 2, 1, 1}, .width = 8, .heads = 4, .output_dim = 20};
 }

@@ -5,6 +5,7 @@
 
 #include "nn/raises.hpp"
 #include "support/tolerance.hpp"
+#include "towers/naive_transformer.hpp"
 #include "towers/small_models.hpp"
 
 using namespace contrapunto;
@@ -103,4 +104,53 @@ TEST_CASE("Weights of a text tower start as OpenCLIP's do", "[towers][cpu]") {
     CHECK(parameters[name].std().item<double>() == Approx(std).epsilon(0.02));
   }
   CHECK(parameters["transformer.resblocks.0.attn.in_proj_bias"].abs().max().item<double>() == 0.0);
+}
+
+TEST_CASE("A text transformer whose layers differ equals naive loops", "[towers][cpu]") {
+  torch::manual_seed(37);
+  auto options = test::irregular_text();
+  for (const bool no_heads_last : {false, true})
+    for (const bool causal : {true, false}) {
+      INFO("no heads in the last layer " << no_heads_last << ", causal " << causal);
+      options.layer_heads.back() = no_heads_last ? 0 : 2;
+      options.causal = causal;
+      TextTransformer text(options, at::dtype(at::kDouble));
+      test::randomize(*text);
+      const std::vector<std::int64_t> ends = {3, 15, 9};
+      const auto tokens = test::texts(ends);
+      auto x = text->token_weight.index_select(0, tokens.flatten()).view({3, 16, 20}) +
+               text->positional_embedding;
+      x = test::naive_blocks(x, *text, 6, causal);
+      x = test::naive_norm(x, text->ln_final->weight, text->ln_final->bias);
+      std::vector<at::Tensor> pooled;
+      for (std::size_t i = 0; i < ends.size(); ++i)
+        pooled.push_back(x[static_cast<std::int64_t>(i)][ends[i]]);
+      const auto expected = torch::stack(pooled).matmul(text->text_projection);
+      CHECK(test::close(text(tokens), expected, 10));
+
+      const auto weights = torch::randn({3, 20}, at::dtype(at::kDouble));
+      const auto gradients = [&](const at::Tensor& features) {
+        return torch::autograd::grad({(features * weights).sum()}, text->parameters(), {},
+                                     /*retain_graph=*/true);
+      };
+      const auto oracle = gradients(expected), plain = gradients(text(tokens));
+      text->checkpoint_activations(true);
+      const auto replayed = gradients(text(tokens));
+      for (std::size_t i = 0; i < oracle.size(); ++i) {
+        INFO(text->named_parameters()[i].key());
+        CHECK(test::close(plain[i], oracle[i], 1000));
+        CHECK(at::equal(plain[i], replayed[i]));
+      }
+    }
+}
+
+TEST_CASE("The cost of a text whose layers differ is the sum of theirs", "[towers][cpu]") {
+  const TextTransformer text(test::irregular_text(), at::device(at::kMeta));
+  for (const std::int64_t tokens : {5, 16}) {
+    // Width 20; heads 4, 0, 2 of 6 numbers, hidden widths 11, 0, 7.
+    const auto attention = 36 * tokens * (4 * 20 + 2 * tokens), mlp = 18 * tokens * 2 * 20;
+    CHECK(text->cost(tokens).macs == static_cast<double>(attention + mlp + 20 * 20));
+    CHECK(text->cost(tokens).kept_elements ==
+          static_cast<double>(tokens * ((4 + 2 + 4) * 20 + 4 * 36 + 2 * 18)));
+  }
 }

@@ -5,6 +5,7 @@
 
 #include "nn/raises.hpp"
 #include "support/tolerance.hpp"
+#include "towers/naive_transformer.hpp"
 #include "towers/small_models.hpp"
 
 using namespace contrapunto;
@@ -104,4 +105,60 @@ TEST_CASE("Weights of a vision transformer start as OpenCLIP's do", "[towers][cp
   CHECK(std(block + "attn.in_proj_bias") == 0.0);
   CHECK(std(block + "attn.out_proj.bias") == 0.0);
   CHECK(std(block + "ln_1.weight") == 0.0);
+}
+
+TEST_CASE("A vision transformer whose layers differ equals naive loops, for every pool",
+          "[towers][cpu]") {
+  torch::manual_seed(26);
+  auto options = test::irregular_vit();
+  for (const auto pool : {ImagePool::kClassToken, ImagePool::kAverage, ImagePool::kAttention})
+    for (const bool no_heads_last : {false, true}) {
+      INFO("pool " << static_cast<int>(pool) << ", no heads in the last layer " << no_heads_last);
+      options.pool = pool;
+      options.layer_heads.back() = no_heads_last ? 0 : 2;
+      VisionTransformer vit(options, at::dtype(at::kDouble));
+      test::randomize(*vit);
+      const auto images = torch::randn({2, 3, 32, 32}, at::dtype(at::kDouble));
+      auto x = vit->conv1(images).view({2, 16, 22});
+      x = torch::cat({vit->class_embedding.expand({2, 1, 22}), x}, 1) + vit->positional_embedding;
+      x = test::naive_norm(x, vit->ln_pre->weight, vit->ln_pre->bias);
+      x = test::naive_blocks(x, *vit, 6, /*causal=*/false);
+      x = test::naive_norm(x, vit->ln_post->weight, vit->ln_post->bias);
+      if (pool == ImagePool::kClassToken) x = x.select(1, 0);
+      if (pool == ImagePool::kAverage) x = x.narrow(1, 1, 16).mean(1);
+      if (pool == ImagePool::kAttention)
+        x = vit->attn_pool(x.flatten(0, 1), TokenGrid{.batch = 2, .columns = 17});
+      const auto expected = x.matmul(vit->proj);
+      CHECK(test::close(vit(images), expected, 10));
+
+      const auto weights = torch::randn({2, 20}, at::dtype(at::kDouble));
+      const auto gradients = [&](const at::Tensor& features) {
+        return torch::autograd::grad({(features * weights).sum()}, vit->parameters(), {},
+                                     /*retain_graph=*/true);
+      };
+      const auto oracle = gradients(expected), plain = gradients(vit(images));
+      vit->checkpoint_activations(true);
+      const auto replayed = gradients(vit(images));
+      for (std::size_t i = 0; i < oracle.size(); ++i) {
+        INFO(vit->named_parameters()[i].key());
+        CHECK(test::close(plain[i], oracle[i], 1000));
+        CHECK(at::equal(plain[i], replayed[i]));
+      }
+    }
+}
+
+TEST_CASE("The cost of layers that differ is the sum of theirs", "[towers][cpu]") {
+  const VisionTransformer vit(test::irregular_vit(), at::device(at::kMeta));
+  // 17 tokens of width 22; heads 1, 3, 0, 4, 2 of 6 numbers, hidden widths 9, 0, 30, 1, 13.
+  const double attention = 60 * 17 * (4 * 22 + 2 * 17), mlp = 53 * 17 * 2 * 22;
+  CHECK(vit->cost().macs == attention + mlp + 16 * 22 * 3 * 64 + 22 * 20);
+  const double norms = (4 * 4 + 2) * 22;
+  CHECK(vit->cost().kept_elements == 17 * (norms + 4 * 60 + 2 * 53));
+}
+
+TEST_CASE("Lists of layers of another length than the tower's are refused", "[towers][cpu]") {
+  auto options = test::irregular_vit();
+  options.layers = 3;
+  CHECK(test::raises([&] { VisionTransformer{options}; },
+                     {"VisionTransformer: layer_heads has 5 entries", "3 layers"}));
 }

@@ -10,6 +10,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -74,15 +75,32 @@ namespace detail {
 
 /// The parts of a CLIP transformer that determine its shapes.
 struct TransformerShape {
-  std::int64_t layers, width, heads, hidden;
+  std::int64_t width, head_width;
+  std::vector<std::int64_t> heads, hidden;  ///< Of each layer.
   Activation activation;
-  [[nodiscard]] std::int64_t head_width() const { return width / heads; }
+
+  template <class TransformerOptions>
+  explicit TransformerShape(const TransformerOptions& o)
+      : width(o.width), head_width(o.numbers_per_head()), activation(o.activation) {
+    for (std::int64_t i = 0; i < o.layers; ++i) {
+      heads.push_back(o.heads_in(i));
+      hidden.push_back(o.hidden_in(i));
+    }
+  }
+  [[nodiscard]] std::int64_t layers() const { return std::ssize(heads); }
 };
 
 inline std::string list_of(const std::vector<std::int64_t>& numbers) {
   std::string text;
   for (const auto number : numbers) text += (text.empty() ? "" : ", ") + std::to_string(number);
   return text;
+}
+
+/// Returns the number that all layers share, or the numbers of all layers in parentheses.
+inline std::string list_of_layers(const std::vector<std::int64_t>& numbers) {
+  const bool alike = std::all_of(numbers.begin(), numbers.end(),
+                                 [&](std::int64_t number) { return number == numbers.front(); });
+  return alike ? std::to_string(numbers.front()) : "(" + list_of(numbers) + ")";
 }
 
 /// Returns the `count` units with the largest `importance`, in their order.
@@ -97,15 +115,20 @@ class TransformerInheritance {
                          const TransformerShape& to, const std::vector<std::int64_t>& layers,
                          UnitRule rule)
       : source_(source), prefix_(std::move(prefix)), from_(from), to_(to), layers_(layers) {
-    TORCH_CHECK(from.head_width() == to.head_width(), "inherit_weights: the heads of '", prefix_,
-                "' have ", to.head_width(), " numbers and those of the source ", from.head_width(),
+    TORCH_CHECK(from.head_width == to.head_width, "inherit_weights: the heads of '", prefix_,
+                "' have ", to.head_width, " numbers and those of the source ", from.head_width,
                 "; heads are inherited whole, so choose width and heads with the same quotient");
-    TORCH_CHECK(to.width <= from.width && to.hidden <= from.hidden, "inherit_weights: '", prefix_,
-                "' is wider (", to.width, ", MLP ", to.hidden, ") than the source (", from.width,
-                ", MLP ", from.hidden, ")");
-    for (const auto layer : layers)
-      TORCH_CHECK(0 <= layer && layer < from.layers, "inherit_weights: layer ", layer, " of '",
-                  prefix_, "' does not exist; the source has ", from.layers);
+    TORCH_CHECK(to.width <= from.width, "inherit_weights: '", prefix_, "' is wider (", to.width,
+                ") than the source (", from.width, ")");
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      TORCH_CHECK(0 <= layers[i] && layers[i] < from.layers(), "inherit_weights: layer ", layers[i],
+                  " of '", prefix_, "' does not exist; the source has ", from.layers());
+      const auto theirs = static_cast<std::size_t>(layers[i]);
+      TORCH_CHECK(to.heads[i] <= from.heads[theirs] && to.hidden[i] <= from.hidden[theirs],
+                  "inherit_weights: layer ", i, " of '", prefix_, "' is wider (", to.heads[i],
+                  " heads, MLP ", to.hidden[i], ") than layer ", theirs, " of the source (",
+                  from.heads[theirs], " heads, MLP ", from.hidden[theirs], ")");
+    }
     choose_units(rule);
   }
 
@@ -141,10 +164,11 @@ class TransformerInheritance {
                                     std::size_t layer) const {
     const auto is = [&](const char* end) { return own.ends_with(end); };
     const auto rows_of_heads = [&](std::int64_t copies) {
-      const auto width = from_.head_width();
+      const auto width = from_.head_width;
+      const auto inner = from_.heads[static_cast<std::size_t>(layers_[layer])] * width;
       const auto rows = (heads_[layer].unsqueeze(1) * width + at::arange(width)).flatten();
       std::vector<at::Tensor> all;
-      for (std::int64_t i = 0; i < copies; ++i) all.push_back(rows + i * from_.width);
+      for (std::int64_t i = 0; i < copies; ++i) all.push_back(rows + i * inner);
       return at::cat(all);
     };
     if (is("attn.in_proj_weight") || is("attn.in_proj_bias"))
@@ -162,8 +186,8 @@ class TransformerInheritance {
   void choose_units(UnitRule rule) {
     if (rule == UnitRule::kLeading) {
       width_ = at::arange(to_.width);
-      heads_.assign(layers_.size(), at::arange(to_.heads));
-      hidden_.assign(layers_.size(), at::arange(to_.hidden));
+      for (const auto heads : to_.heads) heads_.push_back(at::arange(heads));
+      for (const auto hidden : to_.hidden) hidden_.push_back(at::arange(hidden));
       return;
     }
     const auto energy = [](const at::Tensor& tensor, std::int64_t kept) {
@@ -174,16 +198,21 @@ class TransformerInheritance {
       return others.empty() ? squares : squares.sum(others);
     };
     auto width = at::zeros({from_.width}, at::kDouble);
-    for (const auto layer : layers_) {
-      const auto block = std::string(kBlocks) + std::to_string(layer) + ".";
-      const auto in = find(block + "attn.in_proj_weight"),
-                 out = find(block + "attn.out_proj.weight");
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const auto block = std::string(kBlocks) + std::to_string(layers_[i]) + ".";
       const auto fc = find(block + "mlp.c_fc.weight"), proj = find(block + "mlp.c_proj.weight");
-      width += energy(in, 1) + energy(out, 0) + energy(fc, 1) + energy(proj, 0);
-      const auto rows = energy(in, 0).view({3, from_.heads, -1}).sum(at::IntArrayRef({0, 2})) +
-                        energy(out, 1).view({from_.heads, -1}).sum(1);
-      heads_.push_back(largest_units(rows, to_.heads));
-      hidden_.push_back(largest_units(energy(fc, 0) + energy(proj, 1), to_.hidden));
+      width += energy(fc, 1) + energy(proj, 0);
+      hidden_.push_back(largest_units(energy(fc, 0) + energy(proj, 1), to_.hidden[i]));
+      const auto heads = from_.heads[static_cast<std::size_t>(layers_[i])];
+      auto rows = at::zeros({heads}, at::kDouble);
+      if (heads > 0) {
+        const auto in = find(block + "attn.in_proj_weight"),
+                   out = find(block + "attn.out_proj.weight");
+        width += energy(in, 1) + energy(out, 0);
+        rows = energy(in, 0).view({3, heads, -1}).sum(at::IntArrayRef({0, 2})) +
+               energy(out, 1).view({heads, -1}).sum(1);
+      }
+      heads_.push_back(largest_units(rows, to_.heads[i]));
     }
     width_ = largest_units(width, to_.width);
   }
@@ -233,9 +262,6 @@ inline at::Tensor leading_part(const std::string& name, at::Tensor source,
   source = detail::tidy_open_clip_names(std::move(source), /*custom_text=*/false);
   auto state = open_clip_state(model, /*custom_text=*/false);
   std::vector<std::string> report;
-  const auto shape_of = [](const auto& o) {
-    return detail::TransformerShape{o.layers, o.width, o.heads, o.hidden(), o.activation};
-  };
   const auto transformer = [&](const std::string& prefix, const detail::TransformerShape& larger,
                                const detail::TransformerShape& smaller,
                                const std::vector<std::int64_t>& wanted, const auto& belongs) {
@@ -245,23 +271,25 @@ inline at::Tensor leading_part(const std::string& name, at::Tensor source,
                 " have different activations (QuickGELU and GELU), so the weights of one do not "
                 "work in the other; choose a configuration with the activation of the source "
                 "(OpenCLIP's names with QuickGELU end in -quickgelu)");
-    TORCH_CHECK(wanted.empty() || std::ssize(wanted) == smaller.layers,
+    TORCH_CHECK(wanted.empty() || std::ssize(wanted) == smaller.layers(),
                 "inherit_weights: ", wanted.size(), " layers are listed for the ", what,
-                " tower, which has ", smaller.layers);
-    const auto layers =
-        wanted.empty() ? inherited_layers(larger.layers, smaller.layers, options.layers) : wanted;
+                " tower, which has ", smaller.layers());
+    const auto layers = wanted.empty()
+                            ? inherited_layers(larger.layers(), smaller.layers(), options.layers)
+                            : wanted;
     const detail::TransformerInheritance inherit(source, prefix, larger, smaller, layers,
                                                  options.units);
     for (auto& [name, tensor] : state)
       if (belongs(name)) tensor = detail::leading_part(name, inherit(name), tensor);
-    const auto number = [](std::int64_t all, std::int64_t kept) {
-      return std::to_string(kept) + " of " + std::to_string(all);
+    const auto of = [](const std::vector<std::int64_t>& all,
+                       const std::vector<std::int64_t>& kept) {
+      return detail::list_of_layers(kept) + " of " + detail::list_of_layers(all);
     };
     report.push_back(what + ": layers " + detail::list_of(layers) + " of " +
-                     std::to_string(larger.layers) + ", width " +
-                     number(larger.width, smaller.width) + ", heads " +
-                     number(larger.heads, smaller.heads) + ", MLP " +
-                     number(larger.hidden, smaller.hidden) + " from " + from.name);
+                     std::to_string(larger.layers()) + ", width " +
+                     of({larger.width}, {smaller.width}) + ", heads " +
+                     of(larger.heads, smaller.heads) + ", MLP " +
+                     of(larger.hidden, smaller.hidden) + " from " + from.name);
   };
   const auto in_image = [](const std::string& name) { return name.starts_with("visual."); };
   const auto in_text = [&](const std::string& name) {
@@ -279,7 +307,8 @@ inline at::Tensor leading_part(const std::string& name, at::Tensor source,
                   "inherit_weights: the image tower has patches of ", vit->patch_size,
                   " in a grid of ", vit->grid(), " and the source patches of ", larger.patch_size,
                   " in a grid of ", larger.grid(), "; choose the same patch and image size");
-      transformer("visual.", shape_of(larger), shape_of(*vit), options.image_layers, in_image);
+      transformer("visual.", detail::TransformerShape(larger), detail::TransformerShape(*vit),
+                  options.image_layers, in_image);
     } else {
       const auto& smaller = std::get<ModifiedResNetOptions>(to.image);
       const auto& larger = std::get<ModifiedResNetOptions>(from.image);
@@ -321,7 +350,8 @@ inline at::Tensor leading_part(const std::string& name, at::Tensor source,
     TORCH_CHECK(from.text.vocab_size == to.text.vocab_size, "inherit_weights: the vocabularies of ",
                 from.name, " (", from.text.vocab_size, ") and ", to.name, " (", to.text.vocab_size,
                 ") differ");
-    transformer("", shape_of(from.text), shape_of(to.text), options.text_layers, in_text);
+    transformer("", detail::TransformerShape(from.text), detail::TransformerShape(to.text),
+                options.text_layers, in_text);
     if (const auto scale = source.find("logit_scale"); scale != source.end())
       state["logit_scale"] = scale->second.reshape({});
   }

@@ -45,16 +45,17 @@ inline at::Tensor attend(const at::Tensor& qkv, bool causal) {
       .contiguous();
 }
 
-/// Attention of one query per sequence that never projects the tokens. It maps `query` [B, D] and
-/// `x` [B, L, D] to [B, D]; `keep` [B, 1, L] is true for tokens that may be attended to. The scores
+/// Attention of one query per sequence that never projects the tokens. It maps `query` [B, inner]
+/// and `x` [B, L, width] to [B, inner], where the weights are [inner, width] and `heads` divides
+/// `inner`; `keep` [B, 1, L] is true for tokens that may be attended to. The scores
 /// of a head are q . (K x + k) = (K^T q) . x + q . k, and its output is V (sum of p x) + v, so that
 /// each of the two products has one row instead of L rows.
 inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
                               const at::Tensor& key_weight, const at::Tensor& key_bias,
                               const at::Tensor& value_weight, const at::Tensor& value_bias,
                               std::int64_t heads, const std::optional<at::Tensor>& keep = {}) {
-  const auto width = query.size(1);
-  const auto head = width / heads;
+  const auto inner = query.size(1), width = x.size(2);
+  const auto head = inner / heads;
   const auto q = (query * (1.0 / std::sqrt(static_cast<double>(head))))
                      .view({query.size(0), heads, head})
                      .transpose(0, 1);  // [heads, B, head]
@@ -67,7 +68,7 @@ inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
   const auto mean = at::bmm(shares.to(x.scalar_type()), x).transpose(0, 1);  // [heads, B, width]
   return at::bmm(mean, value_weight.view({heads, head, width}).transpose(1, 2))
              .transpose(0, 1)
-             .reshape({query.size(0), width}) +
+             .reshape({query.size(0), inner}) +
          value_bias;
 }
 
@@ -75,35 +76,45 @@ inline at::Tensor attend_once(const at::Tensor& query, const at::Tensor& x,
 
 struct AttentionOptions {
   std::int64_t width = 512;
-  std::int64_t heads = 8;  ///< Must divide `width`.
-  bool causal = false;     ///< Tokens attend only to themselves and to earlier tokens.
+  std::int64_t heads = 8;       ///< Must divide `width` unless `head_width` is set.
+  std::int64_t head_width = 0;  ///< Numbers of each head; 0: width / heads.
+  bool causal = false;          ///< Tokens attend only to themselves and to earlier tokens.
   /// Standard deviation of a normal distribution; unset: Xavier uniform.
   std::optional<double> in_proj_std = std::nullopt;
   /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> out_proj_std = std::nullopt;
+
+  /// Numbers of all heads together: the columns of the queries, of the keys and of the values.
+  [[nodiscard]] std::int64_t inner() const { return head_width > 0 ? heads * head_width : width; }
 };
 
-/// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. The tokens
-/// are one matrix [batch * L, width], sequence after sequence, so that each projection is one
-/// product. Rows, columns and prefix of the grid are only used for L.
-/// Reference: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
+/// Multi-head self-attention with the parameter names of torch.nn.MultiheadAttention. The heads
+/// together may be narrower or wider than the tokens, as after heads were removed. The tokens are
+/// one matrix [batch * L, width], sequence after sequence, so that each projection is one product.
+/// Rows, columns and prefix of the grid are only used for L. Reference: Vaswani et al. 2017,
+/// https://arxiv.org/abs/1706.03762
 class AttentionImpl : public ParametrizedModule {
  public:
-  /// `tensor_options` gives the dtype and device of the parameters. Raises unless `heads` divides
-  /// `width`.
+  /// `tensor_options` gives the dtype and device of the parameters. Raises unless there is a head,
+  /// and unless `heads` divides `width` or `head_width` is set.
   explicit AttentionImpl(AttentionOptions options, const at::TensorOptions& tensor_options = {})
-      : width_(options.width), heads_(options.heads), causal_(options.causal) {
-    TORCH_CHECK(heads_ > 0 && width_ % heads_ == 0, "Attention: width (", width_,
-                ") must be a multiple of heads (", heads_, ")");
-    // Xavier bound for a [3 width, width] matrix.
-    const double bound = std::sqrt(6.0 / (4.0 * static_cast<double>(width_)));
+      : width_(options.width),
+        inner_(options.inner()),
+        heads_(options.heads),
+        causal_(options.causal) {
+    TORCH_CHECK(options.head_width >= 0, "Attention: head_width (", options.head_width,
+                ") must not be negative");
+    TORCH_CHECK(heads_ > 0 && inner_ % heads_ == 0, "Attention: width (", width_,
+                ") must be a multiple of heads (", heads_, "), or head_width must be set");
+    // Xavier bound for a [3 inner, width] matrix.
+    const double bound = std::sqrt(6.0 / static_cast<double>(3 * inner_ + width_));
     in_proj_weight = register_weight(
         "in_proj_weight",
         options.in_proj_std
-            ? detail::normal_tensor({3 * width_, width_}, *options.in_proj_std, tensor_options)
-            : detail::uniform_tensor({3 * width_, width_}, bound, tensor_options));
-    in_proj_bias = register_parameter("in_proj_bias", at::zeros({3 * width_}, tensor_options));
-    out_proj = register_module("out_proj", Linear(LinearOptions{.in_features = width_,
+            ? detail::normal_tensor({3 * inner_, width_}, *options.in_proj_std, tensor_options)
+            : detail::uniform_tensor({3 * inner_, width_}, bound, tensor_options));
+    in_proj_bias = register_parameter("in_proj_bias", at::zeros({3 * inner_}, tensor_options));
+    out_proj = register_module("out_proj", Linear(LinearOptions{.in_features = inner_,
                                                                 .out_features = width_,
                                                                 .weight_std = options.out_proj_std,
                                                                 .zero_bias = true},
@@ -115,8 +126,8 @@ class AttentionImpl : public ParametrizedModule {
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
     const auto projected = at::linear(x, effective_weight(in_proj_weight), in_proj_bias);
     const auto mixed = detail::attend(
-        projected.view({grid.batch, grid.length(), 3, heads_, width_ / heads_}), causal_);
-    return out_proj(mixed.view({grid.batch * grid.length(), width_}));
+        projected.view({grid.batch, grid.length(), 3, heads_, inner_ / heads_}), causal_);
+    return out_proj(mixed.view({grid.batch * grid.length(), inner_}));
   }
 
   /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
@@ -124,8 +135,8 @@ class AttentionImpl : public ParametrizedModule {
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
                                         const at::Tensor& rows) {
     const auto length = grid.length();
-    const auto weights = effective_weight(in_proj_weight).split(width_);
-    const auto biases = in_proj_bias.split(width_);
+    const auto weights = effective_weight(in_proj_weight).split(inner_);
+    const auto biases = in_proj_bias.split(inner_);
     std::optional<at::Tensor> keep;  // [batch, 1, L]
     if (causal_)
       keep =
@@ -140,16 +151,17 @@ class AttentionImpl : public ParametrizedModule {
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     const auto length = static_cast<double>(grid.length());
     const auto width = static_cast<double>(width_);
-    const auto numbers = static_cast<double>(grid.batch) * length * width;
+    const auto numbers = static_cast<double>(grid.batch) * length * static_cast<double>(inner_);
     return {numbers * (4.0 * width + 2.0 * length), 4.0 * numbers};
   }
 
-  at::Tensor in_proj_weight;  ///< [3 width, width]: rows of queries, keys, values.
-  at::Tensor in_proj_bias;    ///< [3 width]
+  at::Tensor in_proj_weight;  ///< [3 inner, width]: rows of queries, keys, values.
+  at::Tensor in_proj_bias;    ///< [3 inner]
   Linear out_proj = nullptr;
 
  private:
   std::int64_t width_;
+  std::int64_t inner_;
   std::int64_t heads_;
   bool causal_;
 };

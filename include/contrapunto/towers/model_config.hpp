@@ -82,6 +82,10 @@ inline constexpr ResNetRow kResNetRows[] = {
     {"TinyCLIP-ResNet-30M-Text-29M", 1024, {3, 4, 6, 3}, 56, 224, 512, 8, 9, false},
 };
 
+inline constexpr const char* kIrregularNames[] = {"TinyCLIP-auto-ViT-63M-32-Text-31M",
+                                                  "TinyCLIP-auto-ViT-45M-32-Text-18M",
+                                                  "TinyCLIP-auto-ViT-22M-32-Text-10M"};
+
 inline constexpr const char* kQuickGeluSuffix = "-quickgelu";
 
 template <class Row>
@@ -177,8 +181,16 @@ inline const std::vector<ModelConfig>& model_configs() {
 
 /// Returns the configuration that OpenCLIP or TinyCLIP publishes under `name`. The "-quickgelu"
 /// variants differ only in the activation. Raises with the list of known names if there is none.
+/// Also raises for the models that TinyCLIP extracted automatically, whose layers have different
+/// widths: TinyCLIP publishes these only as the shapes of the weights, which config_of_state()
+/// reads.
 [[nodiscard]] inline ModelConfig model_config(const std::string& name) {
   std::string known;
+  for (const char* irregular : detail::kIrregularNames)
+    TORCH_CHECK(name != irregular, "model_config: the layers of '", name,
+                "' have different widths, which TinyCLIP publishes only in the weights; give "
+                "find_model_config() (the settings for models) the path of the weights instead of "
+                "the name, or call config_of_state() on their tensors");
   for (const auto& config : detail::model_configs()) {
     if (config.name == name) return config;
     known += (known.empty() ? "" : ", ") + config.name;

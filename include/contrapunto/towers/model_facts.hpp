@@ -28,17 +28,26 @@ struct CheckpointedElements {
   double largest_block = 0.0;
 };
 
-inline CheckpointedElements checkpointed_elements(std::int64_t tokens, std::int64_t width,
-                                                  std::int64_t hidden, std::int64_t layers) {
-  return {static_cast<double>(tokens * width * layers),
-          static_cast<double>(tokens * (8 * width + 2 * hidden))};
+/// Those of the blocks of a transformer of `tokens` tokens.
+template <class TransformerOptions>
+CheckpointedElements checkpointed_blocks(const TransformerOptions& o, std::int64_t tokens) {
+  std::int64_t largest = 0;  // Of one token: inputs and results of norms, attention and MLP.
+  for (std::int64_t i = 0; i < o.layers; ++i) {
+    const auto attention =
+        o.heads_in(i) > 0 ? 2 * o.width + 4 * o.heads_in(i) * o.numbers_per_head() : 0;
+    largest = std::max(largest, attention + 2 * o.width + 2 * o.hidden_in(i));
+  }
+  return {static_cast<double>(tokens * o.width * o.layers), static_cast<double>(tokens * largest)};
+}
+
+inline CheckpointedElements checkpointed_elements(const TextTransformerOptions& o) {
+  return checkpointed_blocks(o, o.context_length);
 }
 
 /// The pixel patches, which the patch embedding multiplies, are also kept.
 inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions& o) {
   const auto patches = o.grid() * o.grid();
-  auto elements =
-      checkpointed_elements(patches + (o.class_token ? 1 : 0), o.width, o.hidden(), o.layers);
+  auto elements = checkpointed_blocks(o, patches + (o.class_token ? 1 : 0));
   elements.inputs += static_cast<double>(patches * 3 * o.patch_size * o.patch_size);
   return elements;
 }
@@ -106,8 +115,7 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   facts.activation_elements = activation_bytes(config, /*element_bytes=*/1.0);
   const auto image =
       std::visit([](const auto& o) { return detail::checkpointed_elements(o); }, config.image);
-  const auto text = detail::checkpointed_elements(config.text.context_length, config.text.width,
-                                                  config.text.hidden(), config.text.layers);
+  const auto text = detail::checkpointed_elements(config.text);
   facts.checkpointed_elements =
       image.inputs + text.inputs + std::max(image.largest_block, text.largest_block);
   facts.quick_gelu = config.text.activation == Activation::kQuickGelu;

@@ -6,6 +6,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -51,12 +52,26 @@ inline bool has_batch_dimension(const std::string& name) {
   return name.ends_with("trunk.pos_embed");
 }
 
+/// Removes the names of the wrappers around a model: "module." of data parallelism, and the three
+/// parts into which TinyCLIP divides its models, each of which may be wrapped again.
+inline std::string unwrapped_name(std::string name) {
+  for (const std::string_view wrapper :
+       {"module.", "_image_encoder.", "_text_encoder.", "_logit_scale.", "module."})
+    if (name.starts_with(wrapper)) name.erase(0, wrapper.size());
+  return name;
+}
+
 /// Converts names from wrapped, older or differently structured checkpoints to one layout.
-inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
-  TensorMap tidy;
-  const bool flat = state.contains("text_projection") || state.contains("module.text_projection");
+inline TensorMap tidy_open_clip_names(TensorMap wrapped, bool custom_text) {
+  TensorMap state, tidy;
+  for (auto& [key, tensor] : wrapped) {
+    const auto [item, is_new] = state.emplace(unwrapped_name(key), std::move(tensor));
+    TORCH_CHECK(is_new, "open_clip_state: these weights have two tensors that are both '",
+                item->first, "'; one of them is '", key, "'");
+  }
+  const bool flat = state.contains("text_projection");
   for (auto& [key, tensor] : state) {
-    std::string name = key.starts_with("module.") ? key.substr(7) : key;
+    std::string name = key;
     // OpenAI's files contain these numbers in addition to the weights.
     if (name == "input_resolution" || name == "context_length" || name == "vocab_size") continue;
     if (custom_text && flat) {
@@ -96,11 +111,12 @@ inline TensorMap tidy_open_clip_names(TensorMap state, bool custom_text) {
 }
 
 /// Copies an OpenCLIP state into `model` and converts the device and dtype. Accepts "module."
-/// prefixes, text names with and without "text.", and scalars stored as [1]. Towers resize the
-/// tensors that they can: those of the library resize image positions (bicubic, antialiased) and
-/// text positions (linear). A bias that only the model has becomes 0. Everything else must match.
-/// Raises before anything is copied if names are missing, unexpected or of another shape, and lists
-/// them. Raises likewise if a tensor holds NaN or infinity.
+/// prefixes, the prefixes of TinyCLIP's checkpoints, text names with and without "text.", and
+/// scalars stored as [1]. Towers resize the tensors that they can: those of the library resize
+/// image positions (bicubic, antialiased) and text positions (linear). A bias that only the model
+/// has becomes 0. Everything else must match. Raises before anything is copied if names are
+/// missing, unexpected or of another shape, and lists them. Raises likewise if a tensor holds NaN
+/// or infinity.
 inline void load_open_clip_state(DualEncoder& model, bool custom_text, TensorMap state,
                                  const std::string& model_name = "this model") {
   const at::NoGradGuard no_grad;

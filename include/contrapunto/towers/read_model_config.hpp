@@ -73,7 +73,9 @@ class JsonFields {
 
 /// Reads a model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`,
 /// `text_cfg`, `quick_gelu`, `init_logit_scale`, `init_logit_bias`. `vision_cfg.layers` is a number
-/// for a ViT and a list of four numbers for a ResNet. OpenCLIP's open_clip_config.json is also
+/// for a ViT and a list of four numbers for a ResNet. `layer_heads` and `layer_hidden` list the
+/// heads and the hidden widths of each layer, in both towers, and `head_width` is also known for
+/// texts; OpenCLIP has no such keys. OpenCLIP's open_clip_config.json is also
 /// accepted: it has these keys under `model_cfg`, next to a `preprocess_cfg` with `mean`, `std`,
 /// `interpolation` and `resize_mode`. The configuration is named after the file. Raises for unknown
 /// keys, so that no setting is silently ignored, with the file and the key.
@@ -135,6 +137,8 @@ class JsonFields {
     vision.take("patch_size", options.patch_size);
     vision.take("mlp_ratio", options.mlp_ratio);
     vision.take("patch_dropout", options.patch_dropout);
+    vision.take("layer_hidden", options.layer_hidden);
+    if (vision.take("layer_heads", options.layer_heads)) options.head_width = head_width;
     options.heads = options.width / head_width;
     config.image = options;
   }
@@ -147,6 +151,9 @@ class JsonFields {
   text.take("vocab_size", config.text.vocab_size);
   text.take("width", config.text.width);
   text.take("heads", config.text.heads);
+  text.take("head_width", config.text.head_width);
+  text.take("layer_heads", config.text.layer_heads);
+  text.take("layer_hidden", config.text.layer_hidden);
   text.take("layers", config.text.layers);
   text.take("mlp_ratio", config.text.mlp_ratio);
   text.finish();

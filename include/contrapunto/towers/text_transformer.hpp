@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/linear.hpp"
@@ -35,7 +36,13 @@ struct TextTransformerOptions {
   std::int64_t context_length = 77;
   std::int64_t vocab_size = 49408;
   std::int64_t width = 512;
-  std::int64_t heads = 8;  ///< Must divide `width`.
+  std::int64_t heads = 8;       ///< Must divide `width` unless `head_width` is set.
+  std::int64_t head_width = 0;  ///< Numbers of each head; 0: width / heads.
+  /// Heads of each layer; empty: `heads` in all of them. A layer with 0 heads has no attention.
+  std::vector<std::int64_t> layer_heads = {};
+  /// Width of the hidden layer of the MLP of each layer; empty: `hidden()` in all of them. An MLP
+  /// of width 0 adds its bias.
+  std::vector<std::int64_t> layer_hidden = {};
   std::int64_t layers = 12;
   double mlp_ratio = 4.0;
   std::int64_t output_dim = 512;
@@ -51,9 +58,21 @@ struct TextTransformerOptions {
   /// Returns whether padding after the end token changes the feature. If it does not, texts may be
   /// trimmed after the end token of the longest text.
   [[nodiscard]] bool reads_padding() const { return !causal || pool != TextPool::kEndToken; }
-  /// Width of the hidden layer of the MLP.
+  /// Width of the hidden layer of the MLP, where `layer_hidden` does not say otherwise.
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
+  }
+  /// Heads of layer `layer`, counted from 0.
+  [[nodiscard]] std::int64_t heads_in(std::int64_t layer) const {
+    return layer_heads.empty() ? heads : layer_heads.at(static_cast<std::size_t>(layer));
+  }
+  /// Width of the hidden layer of the MLP of layer `layer`.
+  [[nodiscard]] std::int64_t hidden_in(std::int64_t layer) const {
+    return layer_hidden.empty() ? hidden() : layer_hidden.at(static_cast<std::size_t>(layer));
+  }
+  /// Numbers of each head.
+  [[nodiscard]] std::int64_t numbers_per_head() const {
+    return head_width > 0 || heads == 0 ? head_width : width / heads;
   }
 };
 
@@ -79,18 +98,21 @@ class TextTransformerImpl : public ParametrizedModule {
         detail::normal_tensor({o_.context_length, o_.width}, 0.01, tensor_options));
     transformer = register_module(
         "transformer",
-        Transformer(o_.layers,
-                    ResidualAttentionBlockOptions{.attention = {.width = o_.width,
-                                                                .heads = o_.heads,
-                                                                .causal = o_.causal,
-                                                                .in_proj_std = scale,
-                                                                .out_proj_std = residual_std},
-                                                  .mlp = {.width = o_.width,
-                                                          .hidden = o_.hidden(),
-                                                          .activation = o_.activation,
-                                                          .c_fc_std = 1.0 / std::sqrt(2.0 * width),
-                                                          .c_proj_std = residual_std},
-                                                  .layer_norm_eps = o_.layer_norm_eps},
+        Transformer(detail::layer_blocks("TextTransformer", o_.layers,
+                                         ResidualAttentionBlockOptions{
+                                             .attention = {.width = o_.width,
+                                                           .heads = o_.heads,
+                                                           .head_width = o_.head_width,
+                                                           .causal = o_.causal,
+                                                           .in_proj_std = scale,
+                                                           .out_proj_std = residual_std},
+                                             .mlp = {.width = o_.width,
+                                                     .hidden = o_.hidden(),
+                                                     .activation = o_.activation,
+                                                     .c_fc_std = 1.0 / std::sqrt(2.0 * width),
+                                                     .c_proj_std = residual_std},
+                                             .layer_norm_eps = o_.layer_norm_eps},
+                                         o_.layer_heads, o_.layer_hidden),
                     tensor_options, o_.parts));
     ln_final = register_module("ln_final", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     if (o_.projection_bias)

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "contrapunto/nn/attention_pool.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
@@ -30,7 +31,7 @@ namespace contrapunto {
 enum class ImagePool {
   kClassToken,  ///< The output of the class token.
   kAverage,     ///< The mean over the patches, without the class token.
-  kAttention    ///< AttentionPool over all tokens.
+  kAttention    ///< AttentionPool over all tokens, with `heads` heads.
 };
 
 /// Distributions of new weights.
@@ -44,7 +45,13 @@ struct VisionTransformerOptions {
   std::int64_t patch_size = 32;   ///< Height and width in pixels.
   std::int64_t width = 768;
   std::int64_t layers = 12;
-  std::int64_t heads = 12;  ///< Must divide `width`.
+  std::int64_t heads = 12;      ///< Must divide `width` unless `head_width` is set.
+  std::int64_t head_width = 0;  ///< Numbers of each head; 0: width / heads.
+  /// Heads of each layer; empty: `heads` in all of them. A layer with 0 heads has no attention.
+  std::vector<std::int64_t> layer_heads = {};
+  /// Width of the hidden layer of the MLP of each layer; empty: `hidden()` in all of them. An MLP
+  /// of width 0 adds its bias.
+  std::vector<std::int64_t> layer_hidden = {};
   double mlp_ratio = 4.0;
   std::int64_t output_dim = 512;  ///< Ignored without `projection`.
   Activation activation = Activation::kGelu;
@@ -61,9 +68,21 @@ struct VisionTransformerOptions {
 
   /// Number of patches along one side.
   [[nodiscard]] std::int64_t grid() const { return image_size / patch_size; }
-  /// Width of the hidden layer of the MLP.
+  /// Width of the hidden layer of the MLP, where `layer_hidden` does not say otherwise.
   [[nodiscard]] std::int64_t hidden() const {
     return static_cast<std::int64_t>(static_cast<double>(width) * mlp_ratio);
+  }
+  /// Heads of layer `layer`, counted from 0.
+  [[nodiscard]] std::int64_t heads_in(std::int64_t layer) const {
+    return layer_heads.empty() ? heads : layer_heads.at(static_cast<std::size_t>(layer));
+  }
+  /// Width of the hidden layer of the MLP of layer `layer`.
+  [[nodiscard]] std::int64_t hidden_in(std::int64_t layer) const {
+    return layer_hidden.empty() ? hidden() : layer_hidden.at(static_cast<std::size_t>(layer));
+  }
+  /// Numbers of each head.
+  [[nodiscard]] std::int64_t numbers_per_head() const {
+    return head_width > 0 || heads == 0 ? head_width : width / heads;
   }
 };
 
@@ -102,18 +121,21 @@ class VisionTransformerImpl : public ParametrizedModule {
       ln_pre = register_module("ln_pre", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     transformer = register_module(
         "transformer",
-        Transformer(o_.layers,
-                    ResidualAttentionBlockOptions{.attention = {.width = o_.width,
-                                                                .heads = o_.heads,
-                                                                .in_proj_std = matrix_std,
-                                                                .out_proj_std = matrix_std},
-                                                  .mlp = {.width = o_.width,
-                                                          .hidden = o_.hidden(),
-                                                          .activation = o_.activation,
-                                                          .c_fc_std = matrix_std,
-                                                          .c_proj_std = matrix_std,
-                                                          .zero_bias = siglip},
-                                                  .layer_norm_eps = o_.layer_norm_eps},
+        Transformer(detail::layer_blocks(
+                        "VisionTransformer", o_.layers,
+                        ResidualAttentionBlockOptions{.attention = {.width = o_.width,
+                                                                    .heads = o_.heads,
+                                                                    .head_width = o_.head_width,
+                                                                    .in_proj_std = matrix_std,
+                                                                    .out_proj_std = matrix_std},
+                                                      .mlp = {.width = o_.width,
+                                                              .hidden = o_.hidden(),
+                                                              .activation = o_.activation,
+                                                              .c_fc_std = matrix_std,
+                                                              .c_proj_std = matrix_std,
+                                                              .zero_bias = siglip},
+                                                      .layer_norm_eps = o_.layer_norm_eps},
+                        o_.layer_heads, o_.layer_hidden),
                     tensor_options, o_.parts));
     ln_post = register_module("ln_post", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     if (o_.pool == ImagePool::kAttention)

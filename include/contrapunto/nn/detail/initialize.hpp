@@ -35,9 +35,9 @@ inline at::Tensor truncated_normal_tensor(at::IntArrayRef sizes, double std,
 }
 
 /// Returns the bound of the uniform distribution of torch.nn.Linear's and Conv2d's weights and
-/// biases.
+/// biases. It is 0 without inputs, as in torch.nn.Linear.
 inline double default_bound(std::int64_t fan_in) {
-  return 1.0 / std::sqrt(static_cast<double>(fan_in));
+  return fan_in > 0 ? 1.0 / std::sqrt(static_cast<double>(fan_in)) : 0.0;
 }
 
 }  // namespace contrapunto::detail
