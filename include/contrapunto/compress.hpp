@@ -2,5 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/compress/compression_stages.hpp"
+#include "contrapunto/compress/extract_pruned.hpp"
+#include "contrapunto/compress/hard_concrete.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/pruning_masks.hpp"
+#include "contrapunto/compress/stage_result.hpp"
+#include "contrapunto/compress/transformer_units.hpp"

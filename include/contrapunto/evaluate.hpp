@@ -4,6 +4,7 @@
 
 #include "contrapunto/evaluate/classification_accuracy.hpp"
 #include "contrapunto/evaluate/evaluate_zero_shot.hpp"
+#include "contrapunto/evaluate/forward_seconds.hpp"
 #include "contrapunto/evaluate/labeled_features.hpp"
 #include "contrapunto/evaluate/nearest_neighbor_accuracy.hpp"
 #include "contrapunto/evaluate/prompt_templates.hpp"

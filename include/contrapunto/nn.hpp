@@ -12,6 +12,7 @@
 #include "contrapunto/nn/batch_norm.hpp"
 #include "contrapunto/nn/block_parts.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
+#include "contrapunto/nn/column_mask.hpp"
 #include "contrapunto/nn/convolution.hpp"
 #include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/freeze_batch_norm.hpp"

@@ -21,3 +21,4 @@
 #include "contrapunto/towers/read_model_config.hpp"
 #include "contrapunto/towers/text_transformer.hpp"
 #include "contrapunto/towers/vision_transformer.hpp"
+#include "contrapunto/towers/write_model_config.hpp"

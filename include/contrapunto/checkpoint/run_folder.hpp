@@ -93,6 +93,11 @@ class RunFolder {
     return *resume_from_;
   }
 
+  /// Whether the checkpoint from which the run resumes has the part `name`. Call it with resumes().
+  [[nodiscard]] bool holds(const std::string& name) const {
+    return load_checkpoint(resume_from()).contains(name);
+  }
+
   /// What the user should know, one line each: the checkpoint from which the run resumes, damaged
   /// checkpoints that were skipped, and a file system that cannot lock files.
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }

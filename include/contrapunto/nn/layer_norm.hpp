@@ -6,12 +6,14 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 
 #include "contrapunto/core/keeps_float32.hpp"
+#include "contrapunto/nn/detail/masked_layer_norm.hpp"
 
 namespace contrapunto {
 
@@ -33,6 +35,10 @@ class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
     // Autocast would widen the input, normalize it in float32 and not narrow it again, which takes
     // three passes instead of one.
     const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+    if (unit_mask.defined())
+      return detail::masked_layer_norm(x.flatten(0, -2), unit_mask, weight, bias, eps_,
+                                       masks_output_)
+          .view(x.sizes());
     const auto dtype = x.scalar_type();
     const bool kernel_mixes = x.is_cpu() && weight.scalar_type() == at::kFloat &&
                               (dtype == at::kBFloat16 || dtype == at::kHalf);
@@ -43,11 +49,25 @@ class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
         .to(dtype);
   }
 
-  at::Tensor weight;  ///< [width]
-  at::Tensor bias;    ///< [width]
+  /// From now on the norm reads `mask` * x and normalizes over the units whose mask is not 0; the
+  /// others are 0 in the output. With `masks_output` the output is multiplied by the mask too.
+  /// `mask` [width] becomes the parameter `unit_mask`. Raises for another shape or dtype than
+  /// that of the weight, and for a second mask.
+  void mask_units(const at::Tensor& mask, bool masks_output = false) {
+    TORCH_CHECK(mask.sizes() == weight.sizes() && mask.scalar_type() == weight.scalar_type(),
+                "LayerNorm: the mask is ", mask.scalar_type(), " ", mask.sizes(),
+                " and the weight is ", weight.scalar_type(), " ", weight.sizes());
+    unit_mask = register_parameter("unit_mask", mask);
+    masks_output_ = masks_output;
+  }
+
+  at::Tensor weight;     ///< [width]
+  at::Tensor bias;       ///< [width]
+  at::Tensor unit_mask;  ///< [width]; undefined without a mask.
 
  private:
   double eps_;
+  bool masks_output_ = false;
 };
 TORCH_MODULE(LayerNorm);
 

@@ -1,0 +1,74 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/towers/write_model_config.hpp"
+
+#include <string>
+#include <variant>
+
+#include "contrapunto/towers/find_model_config.hpp"
+#include "contrapunto/towers/make_dual_encoder.hpp"
+#include "io/temporary_folder.hpp"
+#include "support/catch.hpp"
+#include "towers/small_models.hpp"
+
+using namespace contrapunto;
+using Catch::Matchers::Contains;
+
+namespace {
+
+/// The names and shapes of all tensors, a line each.
+std::string shapes(const ModelConfig& config) {
+  std::string text;
+  for (const auto& item : make_dual_encoder(config, at::kMeta)->named_parameters())
+    text += item.key() + " " + c10::str(item.value().sizes()) + "\n";
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("A model configuration that was written is read again", "[towers][cpu]") {
+  const test::TemporaryFolder folder;
+  std::vector<ModelConfig> configs{
+      model_config("ViT-B-16-quickgelu"), model_config("TinyCLIP-ViT-8M-16-Text-3M"),
+      model_config("RN50x4"), with_sigmoid_head(model_config("ViT-S-16"))};
+  auto irregular = test::small_config("ViT-B-32");
+  auto& vit = std::get<VisionTransformerOptions>(irregular.image);
+  vit.width = 10;  // Less than a head has.
+  vit.head_width = irregular.text.head_width = 12;
+  vit.layer_heads = {2, 0, 1};
+  vit.layer_hidden = {16, 8, 40};
+  irregular.text.layer_heads = {1, 2, 1};
+  irregular.text.layer_hidden = {8, 24, 16};
+  irregular.image_mean = {0.1, 0.2, 0.3};
+  irregular.resize_mode = ResizeMode::kLongest;
+  irregular.interpolation = Interpolation::kBilinear;
+  configs.push_back(irregular);
+  for (const auto& config : configs) {
+    CAPTURE(config.name);
+    const auto path = folder / (config.name + ".json");
+    write_model_config(path, config);
+    const auto read = find_model_config(path.string());
+    CHECK(read.name == config.name);
+    CHECK(shapes(read) == shapes(config));
+    CHECK(read.image_mean == config.image_mean);
+    CHECK(read.image_std == config.image_std);
+    CHECK(read.resize_mode == config.resize_mode);
+    CHECK(read.interpolation == config.interpolation);
+    CHECK(read.initial_logit_scale == config.initial_logit_scale);
+    CHECK(read.initial_logit_bias == config.initial_logit_bias);
+    CHECK(read.text.activation == config.text.activation);
+    CHECK(read.text.heads_in(1) == config.text.heads_in(1));
+    CHECK(read.text.numbers_per_head() == config.text.numbers_per_head());
+    if (const auto* image = std::get_if<VisionTransformerOptions>(&read.image)) {
+      const auto& original = std::get<VisionTransformerOptions>(config.image);
+      CHECK(image->heads_in(0) == original.heads_in(0));
+      CHECK(image->numbers_per_head() == original.numbers_per_head());
+      CHECK(image->activation == original.activation);
+    } else {
+      CHECK(std::get<ModifiedResNetOptions>(read.image).heads ==
+            std::get<ModifiedResNetOptions>(config.image).heads);
+    }
+  }
+  CHECK_THROWS_WITH(write_model_config(folder / "x.json", model_config("ViT-B-16-SigLIP")),
+                    Contains("no keys for all parts of 'ViT-B-16-SigLIP'"));
+}
