@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/compress/add_teacher_readings.hpp"
 #include "contrapunto/compress/compression_stages.hpp"
 #include "contrapunto/compress/extract_pruned.hpp"
 #include "contrapunto/compress/hard_concrete.hpp"
@@ -9,4 +10,6 @@
 #include "contrapunto/compress/load_teacher.hpp"
 #include "contrapunto/compress/pruning_masks.hpp"
 #include "contrapunto/compress/stage_result.hpp"
+#include "contrapunto/compress/teacher_inputs.hpp"
+#include "contrapunto/compress/teacher_settings.hpp"
 #include "contrapunto/compress/transformer_units.hpp"

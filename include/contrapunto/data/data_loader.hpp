@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -34,9 +35,12 @@
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
+#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/text_reading.hpp"
+#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/image_transform.hpp"
 
 namespace contrapunto {
@@ -45,7 +49,8 @@ namespace contrapunto {
 ///
 /// A batch holds "image" uint8 [B, 3, S, S], and with several views "image2" and so on; "text"
 /// int64 [B, L], padded with 0, if there is a tokenize function; "label" int64 [B], with -1 for a
-/// sample without one, if any sample has one; and the keys. An epoch is a sequence of samples,
+/// sample without one, if any sample has one; the tensors of further readings, if any; and the
+/// keys. An epoch is a sequence of samples,
 /// which is a pure function of the source, the seed and the epoch. Batches are consecutive parts of
 /// it, and the rows of a batch are divided among the ranks. The content of a batch therefore
 /// depends neither on the number of threads nor on where a run was interrupted. A run may resume at
@@ -75,7 +80,8 @@ class DataLoader {
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
         reader_((check(), source_), o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0),
-        pinned_(o_.pin_memory && at::hasCUDA()),
+        transforms_(make_transforms()),
+        tensors_(describe_tensors()),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
       for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -196,8 +202,8 @@ class DataLoader {
 
   struct Slot {
     explicit Slot(std::int64_t first_place, std::int64_t rows,
-                  detail::BatchBuilder::Options options)
-        : builder(first_place, rows, options) {}
+                  const detail::BatchBuilder::Options& tensors)
+        : builder(first_place, rows, tensors) {}
     detail::BatchBuilder builder;
     Batch batch;
     bool ready = false;
@@ -233,6 +239,42 @@ class DataLoader {
     TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
                 " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
+  }
+
+  [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
+    std::vector<ImageTransform> transforms = {transform_};
+    for (const ImageReading& reading : o_.image_readings)
+      transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
+                                                    .interpolation = reading.interpolation,
+                                                    .resize_mode = reading.resize_mode,
+                                                    .fill = transform_.options().fill});
+    return transforms;
+  }
+
+  /// The tensors of a batch, in the order in which fill_with() makes them. Raises if two of them
+  /// have the same name.
+  [[nodiscard]] detail::BatchBuilder::Options describe_tensors() const {
+    detail::BatchBuilder::Options tensors{.pinned = o_.pin_memory && at::hasCUDA(),
+                                          .channels_last = o_.channels_last};
+    std::set<std::string> names = {"label"};
+    const auto unused = [&](const std::string& name) {
+      TORCH_CHECK(!name.empty(), "DataLoader: a further reading of the samples has no name");
+      TORCH_CHECK(names.insert(name).second, "DataLoader: a batch would have two tensors named '",
+                  name, "'; give the further readings of the samples other names");
+      return name;
+    };
+    for (std::int64_t view = 0; view < o_.views; ++view) {
+      tensors.images.push_back({unused(view_name(view)), transform_.options().image_size});
+      for (const ImageReading& reading : o_.image_readings)
+        tensors.images.push_back({unused(view_name(view, reading.name)), reading.image_size});
+    }
+    if (tokenize_) tensors.texts.push_back({unused("text"), o_.pad_text_to});
+    for (const TextReading& reading : o_.text_readings) {
+      TORCH_CHECK(tokenize_ && reading.tokenize, "DataLoader: the texts '", reading.name,
+                  "' need a tokenize function of their own and one of the loader");
+      tensors.texts.push_back({unused(reading.name), reading.pad_to});
+    }
+    return tensors;
   }
 
   /// Number of samples in one batch, over all ranks.
@@ -314,10 +356,7 @@ class DataLoader {
     const std::int64_t left = std::min(samples_together(), source_->size() - first);
     const std::int64_t begin = left * o_.ranks.rank() / o_.ranks.size();
     const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
-    return std::make_shared<Slot>(
-        first + begin, end - begin,
-        detail::BatchBuilder::Options{transform_.options().image_size, o_.views, o_.pad_text_to,
-                                      static_cast<bool>(tokenize_), pinned_, o_.channels_last});
+    return std::make_shared<Slot>(first + begin, end - begin, tensors_);
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
@@ -345,16 +384,24 @@ class DataLoader {
     if (tokenize_ && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     RandomStream random = stream(index, 0);
-    std::vector<std::int64_t> tokens;
+    std::vector<std::vector<std::int64_t>> tokens;
     if (tokenize_) {
       const auto captions = static_cast<std::int64_t>(sample->captions.size());
       const std::int64_t chosen = o_.train ? random.integer(captions) : 0;
-      tokens = tokenize_(sample->captions[static_cast<std::size_t>(chosen)]);
+      const std::string& caption = sample->captions[static_cast<std::size_t>(chosen)];
+      tokens.push_back(tokenize_(caption));
+      for (const TextReading& reading : o_.text_readings)
+        tokens.push_back(reading.tokenize(caption));
     }
+    std::size_t tensor = 0;
     for (std::int64_t view = 0; view < o_.views; ++view) {
       if (view > 0) random = stream(index, view);
-      transform_(sample->image, random, scratch.work);
-      builder.set_view(row, view, scratch.work.square);
+      const RgbImage& image = sample->image;
+      const auto drawn = transform_.draw(image.width(), image.height(), random);
+      for (const ImageTransform& transform : transforms_) {
+        transform.apply(image, drawn, scratch.work);
+        builder.set_image(row, tensor++, scratch.work.square);
+      }
     }
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
   }
@@ -391,7 +438,8 @@ class DataLoader {
   Tokenize tokenize_;
   LoaderOptions o_;
   detail::SampleReader reader_;
-  bool pinned_;
+  std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
+  detail::BatchBuilder::Options tensors_;
 
   // Guards the following members. order_ and epoch_ change only while busy_ == 0.
   mutable std::mutex mutex_;
