@@ -235,6 +235,54 @@ def distillation(build, work):
     check(close(losses(work / "bf16"), losses(work / "whole")[:2], 1e-2), "a teacher in bf16 is nearly the same")
 
 
+def tinyclip(build, work):
+    """A model is compressed in stages: automatically, resumed in every phase, with ranks, and into models that are named."""
+    compress, launch = build / "train_tinyclip", pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    model = tiny_model(work)
+    run(build / "train_clip", "--model", model, "--batch-size", 128, "--threads", 1, "--epochs", 0.5, "--output", work / "source")
+    common = ["--model", model, "--weights", work / "source" / "open_clip_model.safetensors", "--batch-size", 256,
+              "--threads", 1, "--log-every", 1, "--stage-lr", 1e-3, "--ema", 0.5]
+    automatic = [*common, "--stage-sparsity", 0.3, 0.5, "--mask-steps", 6, 5, "--sparsity-ramp", 3, "--mask-lr", 1.5,
+                 "--stage-epochs", 0.5]
+    said = run(compress, *automatic, "--output", work / "whole")
+    for words in ("stage-1", "stage-2", "kept image: width", "kept text: width", "top-1", "GMACs"):
+        check(words in said, f"'{words}' in\n{said}")
+    sizes = [(work / "whole" / f"stage-{n}" / "open_clip_model.safetensors").stat().st_size for n in (1, 2)]
+    check((work / "source" / "open_clip_model.safetensors").stat().st_size > sizes[0] > sizes[1], f"sizes {sizes}")
+    check("sparsity" in lines(work / "whole" / "stage-1")[0], "the sparsity is in the log")
+    again = run(compress, *automatic, "--output", work / "whole", "--resume", "auto")
+    check(said.split("ms/text")[-1].split("\n")[1].split()[-2:] == again.split("ms/text")[-1].split("\n")[1].split()[-2:],
+          f"finished stages are measured again:\n{again}")
+
+    parts = [*automatic, "--chunk-size", 96, "--output", work / "parts"]
+    for stop in (3, 6, 9):  # In the mask phase, before the extraction, and after it.
+        run(compress, *parts, "--stop-after", stop, "--resume", "auto")
+    run(compress, *parts, "--resume", "auto")
+    run(compress, *automatic, "--chunk-size", 96, "--output", work / "uninterrupted")
+    for stage in ("stage-1", "stage-2"):
+        check(losses(work / "parts" / stage) == losses(work / "uninterrupted" / stage), f"resume in {stage} is bit-equal")
+    run(launch, "-n", 2, "--", compress, *automatic, "--chunk-size", 48, "--shard-optimizer", "--ring", "--output", work / "ranks")
+    check(close(losses(work / "ranks" / "stage-1"), losses(work / "whole" / "stage-1"), 1e-3), "ranks see the same masks")
+
+    names = {}
+    for name, width, layers in (("half", 64, 1), ("small", 32, 1)):
+        names[name] = work / f"{name}.json"
+        names[name].write_text(json.dumps({**TINY, "vision_cfg": {**TINY["vision_cfg"], "layers": layers, "head_width": 32},
+                                           "text_cfg": {**TINY["text_cfg"], "width": width, "heads": width // 32,
+                                                        "layers": layers}}))
+    wide = json.loads(model.read_text())
+    wide["vision_cfg"]["head_width"] = 32
+    model.write_text(json.dumps(wide))
+    said = run(compress, *common, "--stage-models", names["half"], names["small"], "--stage-epochs", 0.2, "--distillation", 0.5,
+               "--output", work / "manual")
+    check("inherited image: layers 0 of 2" in said and "inherited text: layers 0 of 1, width 32 of 64" in said, said)
+
+    for arguments, words in ((["--weights", ""], "nothing to compress"), (["--stage-sparsity", 0.5, 0.3], "stay gone"),
+                             (["--mask-steps", 5000], "must be trained too"), (["--stage-epochs", 1, 2, 3], "3 entries")):
+        said = run(compress, *automatic, *arguments, "--output", work / "wrong", expect=1)
+        check(words in said, f"'{words}' in\n{said}")
+
+
 def folders(build, work):
     """A folder has one run: another run, a second process, other settings and faulty evaluation data are refused."""
     train = build / "train_clip"
@@ -283,8 +331,22 @@ def recipes(build, work):
     expected = {"rn50_cc3m": (2_905_954, 85_110), "vit_b_32_cc12m": (10_968_539, 42_816),
                 "vit_b_32_laion400m_a100": (407_332_084, 1_018_328), "vit_b_32_laion400m_h100": (407_332_084, 370_296),
                 "cifar10": (50_000, 4_290)}
+    stages = {"tinyclip_auto_b32": (407_332_084, [74_580]), "tinyclip_manual_b32": (407_332_084, [74_580, 74_580]),
+              "tinyclip_vit_39m_yfcc15m": (15_388_848, [93_925]), "tinyclip_vit_8m_yfcc15m": (15_388_848, [93_925] * 2),
+              "tinyclip_rn_30m_laion400m": (407_332_084, [74_580])}
     found = {path.stem for path in folder.glob("*.toml")}
-    check(found == {*expected, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
+    check(found == {*expected, *stages, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
+    tiny = tiny_model(work)
+    run(build / "train_clip", "--model", tiny, "--batch-size", 128, "--epochs", 0.1, "--threads", 1, "--output", work / "tiny")
+    for name, (samples, steps) in stages.items():
+        models = ["--stage-models", *[tiny] * len(steps)] if "auto" not in name else []
+        said = run(build / "train_tinyclip", "--config", folder / f"{name}.toml", "--model", tiny, "--weights",
+                   work / "tiny" / "open_clip_model.safetensors", "--teacher", "", "--vocabulary", "", *models,
+                   "--train-data", "synthetic", "--pretend-samples", samples, "--plan")
+        # The plan of an automatic run ends with its first stage, because the others depend on what it removes.
+        check(said.count("stage-") == len(steps), f"{name} has {len(steps)} plans:\n{said}")
+        for count in steps:
+            check(f"{count:,} steps" in said and "refused" not in said, f"{name} has {count:,} steps:\n{said}")
     said = run(build / "train_images", "--config", folder / "supcon_cifar10.toml", "--model",
                folder.parent / "models" / "cifar-rn.json", "--train-data", "synthetic", "--eval-data", "", "--plan")
     check("55 steps" in said and "refused" not in said, f"supcon_cifar10 may start:\n{said}")
@@ -387,7 +449,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
-                                         "distillation", "images", "mistakes", "folders", "recipes"])
+                                         "distillation", "tinyclip", "images", "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

@@ -40,6 +40,7 @@ struct StageSettings {
   std::vector<std::string> stage_lr = {"1e-4"};
   std::vector<std::string> mask_steps = {"3000", "5000", "8000"};
   std::int64_t sparsity_ramp = 1000;
+  double mask_lr = 0.02;
   std::string size_measure = "parameters";
   bool prune_image = true;
   bool prune_text = true;
@@ -78,6 +79,7 @@ inline void add_stage_settings(SettingsTable& table, StageSettings& stages) {
   table.add("mask-steps", stages.mask_steps, "steps of each stage in which masks are learned");
   table.add("sparsity-ramp", stages.sparsity_ramp, "steps until the sparsity of a stage is due")
       .check(at_least(0));
+  table.add("mask-lr", stages.mask_lr, "learning rate of the masks").check(above(0));
   table.add("size-measure", stages.size_measure, "what the sparsity counts")
       .one_of({"parameters", "macs"});
   table.add("prune-image", stages.prune_image, "remove units of the image tower");
