@@ -244,6 +244,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Sinks of the step record ===============================================================
   cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
+  cp::EvaluationTable scores(folder.rank_file("evaluations", ".csv"), progress.step, s.compare);
   cp::ThroughputMeter meter;
 
   // ==== Evaluation =============================================================================
@@ -265,9 +266,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
         cp::zero_shot_classifier(encode_text, tokenizer.encode_all, classes, s.templates);
     const auto result = cp::evaluate_zero_shot(*eval_loader, encode_image, classifier, ranks);
     model->train();
-    cp::notify_evaluation(
-        {progress.step, {{"zero_shot_top1", result.top1}, {"zero_shot_top5", result.top5}}}, line,
-        log);
+    auto record = run.record(progress);
+    record.add("zero_shot_top1", result.top1).add("zero_shot_top5", result.top5);
+    cp::notify_evaluation(record, line, log, scores);
     return result.top1;
   };
 
@@ -301,10 +302,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};  // the host waits for the device only here
-      record.add("samples", static_cast<double>(progress.samples))
-          .add("epoch", run.epochs_at(progress.step))
-          .add(terms)
+      cp::StepRecord record = run.record(progress);  // the host waits for the device only here
+      record.add(terms)
           .add("lr", lr)
           .add("scale", model->scale().item<double>())
           .add("gradient_norm", norm.item<double>())
@@ -321,9 +320,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (!ranks.is_first()) return;
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "open_clip_model.safetensors", cp::open_clip_state(model, config));
-  out << loader.statistics().skipped << " samples were skipped\n";
+  out << scores.text() << loader.statistics().skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints to " << s.output << "\n";
-  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name}))
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png",
+                        {.title = config.name, .evaluations = scores.series()}))
     out << "curves.png: gnuplot is not installed\n";
 }
 

@@ -237,6 +237,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Sinks of the step record ===============================================================
   cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
+  cp::EvaluationTable scores(folder.rank_file("evaluations", ".csv"), progress.step, s.compare);
   cp::ThroughputMeter meter;
 
   // ==== Evaluation =============================================================================
@@ -255,8 +256,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const auto queries = cp::labeled_features(*eval_loader, features);
     const auto result = cp::nearest_neighbor_accuracy(gallery, queries, {}, ranks);
     model->train();
-    cp::notify_evaluation({progress.step, {{"knn_top1", result.top1}, {"knn_top5", result.top5}}},
-                          line, log);
+    auto record = run.record(progress);
+    record.add("knn_top1", result.top1).add("knn_top5", result.top5);
+    cp::notify_evaluation(record, line, log, scores);
     return result.top1;
   };
 
@@ -289,13 +291,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};  // the host waits for the device only here
-      record.add("samples", static_cast<double>(progress.samples))
-          .add("epoch", run.epochs_at(progress.step))
-          .add(terms)
-          .add("lr", lr)
-          .add("gradient_norm", norm.item<double>())
-          .add(window);
+      cp::StepRecord record = run.record(progress);  // the host waits for the device only here
+      record.add(terms).add("lr", lr).add("gradient_norm", norm.item<double>()).add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }
@@ -309,9 +306,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "image_tower.safetensors",
                         cp::module_state(*model->tower).tensors);
-  out << loader.statistics().skipped << " samples were skipped\n";
+  out << scores.text() << loader.statistics().skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints to " << s.output << "\n";
-  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = config.name}))
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png",
+                        {.title = config.name, .evaluations = scores.series()}))
     out << "curves.png: gnuplot is not installed\n";
 }
 

@@ -182,6 +182,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Sinks of the step record ===============================================================
   cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
+  cp::EvaluationTable scores(folder.rank_file("evaluations", ".csv"), progress.step, s.compare);
   cp::ThroughputMeter meter;
 
   // ==== Evaluation =============================================================================
@@ -205,12 +206,12 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     model->train();
     const auto owner = at::arange(static_cast<std::int64_t>(eval_pairs.size()), at::kLong);
     const auto found = cp::retrieval_metrics(at::cat(x), at::cat(y), owner).x_to_y;
-    cp::notify_evaluation({progress.step,
-                           {{"mean_reciprocal_rank", found.mean_reciprocal_rank},
-                            {"recall@1", found.recall_at_1},
-                            {"recall@5", found.recall_at_5},
-                            {"recall@10", found.recall_at_10}}},
-                          line, log);
+    auto record = run.record(progress);
+    record.add("mean_reciprocal_rank", found.mean_reciprocal_rank)
+        .add("recall@1", found.recall_at_1)
+        .add("recall@5", found.recall_at_5)
+        .add("recall@10", found.recall_at_10);
+    cp::notify_evaluation(record, line, log, scores);
     return found.mean_reciprocal_rank;
   };
 
@@ -241,10 +242,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {  // the host waits only here
       const auto window = meter.next_window(loader.statistics().wait_seconds);
-      cp::StepRecord record{.step = progress.step};
-      record.add("samples", static_cast<double>(progress.samples))
-          .add("epoch", run.epochs_at(progress.step))
-          .add(terms)
+      cp::StepRecord record = run.record(progress);
+      record.add(terms)
           .add("lr", lr)
           .add("scale", model->scale().item<double>())
           .add("gradient_norm", norm.item<double>())
@@ -264,9 +263,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Results ================================================================================
   if (!ranks.is_first()) return;
-  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png", {.title = "text pairs"}))
+  if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png",
+                        {.title = "text pairs", .evaluations = scores.series()}))
     out << "curves.png: gnuplot is not installed\n";
-  out << "wrote log, curves and checkpoints to " << s.output << "\n";
+  out << scores.text() << "wrote log, curves and checkpoints to " << s.output << "\n";
 }
 
 }  // namespace

@@ -3,6 +3,9 @@
 #pragma once
 
 #include "contrapunto/log/curves_options.hpp"
+#include "contrapunto/log/evaluation_csv.hpp"
+#include "contrapunto/log/evaluation_series.hpp"
+#include "contrapunto/log/evaluation_table.hpp"
 #include "contrapunto/log/format.hpp"
 #include "contrapunto/log/json_lines_writer.hpp"
 #include "contrapunto/log/progress_line.hpp"

@@ -17,6 +17,8 @@ from PIL import Image
 TINY = {"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
         "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2}}
 
+PUBLISHED = pathlib.Path(__file__).parents[2] / "examples/references/tinyclip_vit_39m_16_yfcc15m.csv"
+
 
 def run(program, *arguments, expect=0):
     done = subprocess.run([str(program), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -78,12 +80,18 @@ def resume(build, work):
     whole, halves = work / "whole", work / "halves"
     run(build / "train_clip", *common, "--output", whole)
     run(build / "train_clip", *common, "--output", halves, "--stop-after", 7)
-    said = run(build / "train_clip", *common, "--output", halves, "--resume", "latest")
+    said = run(build / "train_clip", *common, "--output", halves, "--resume", "latest", "--compare", whole, PUBLISHED)
     check("step-000000007" in said, "resume names the checkpoint that it continues from")
     weights = [(folder / "open_clip_model.safetensors").read_bytes() for folder in (whole, halves)]
     check(weights[0] == weights[1], "weights after resume are bit-equal")
     timeless = [[(l["step"], l["loss"]) for l in lines(folder) if "loss" in l] for folder in (whole, halves)]
     check(timeless[0] == timeless[1], f"losses after resume are bit-equal: {timeless}")
+    tables = [[row for row in (folder / "evaluations.csv").read_text().splitlines() if row.split(",")[2] != "7"]
+              for folder in (whole, halves)]
+    check(tables[0] == tables[1] and len(tables[0]) == 3,
+          f"apart from the evaluation where it stopped, the table of a resumed run is that of a whole one: {tables}")
+    for other in ("this run", "whole", PUBLISHED.stem):
+        check(f"zero_shot_top1 in % by epoch, {other}: 1: " in said, f"the series of {other} is printed")
 
 
 def interchange(build, work):

@@ -140,6 +140,8 @@ TEST_CASE("Values with names of the user are shown by name", "[log][cpu]") {
   CHECK(mentions(out.str(),
                  "evaluation after step 5:  zero_shot_top1 61.20 %  median_rank 3  "
                  "R@5 50.00 %\n"));
+  progress.on_evaluation({7, {{"samples", 1800.0}, {"epoch", 1.5}, {"top1", 0.5}}});
+  CHECK(mentions(out.str(), "evaluation after step 7:  epoch 1.50  top1 50.00 %\n"));
 }
 
 TEST_CASE("Invalid progress options are refused", "[log][cpu]") {

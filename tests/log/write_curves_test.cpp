@@ -5,7 +5,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "contrapunto/log/json_lines_writer.hpp"
 #include "io/temporary_folder.hpp"
@@ -70,6 +72,48 @@ TEST_CASE(
   REQUIRE(panels[0].names == std::vector<std::string>{"loss", "loss/affinity"});
   REQUIRE(panels[1].title == "Recall");
   REQUIRE(panels[2].title == "feature_rank");
+}
+
+TEST_CASE("Evaluations are drawn over epochs, with a dashed curve for each other run",
+          "[log][cpu]") {
+  std::vector<EvaluationSeries> series(3);
+  series[0].name = "this run";
+  series[0].records = {{100, {{"samples", 1}, {"epoch", 1}, {"top1", 0.2}, {"loss", 3}}},
+                       {200, {{"samples", 2}, {"epoch", 2}, {"top1", 0.4}, {"loss", 2}}}};
+  series[1].name = "it's a paper";
+  series[1].records = {{0, {{"epoch", 1}, {"top1", 0.15}, {"recall@1", 0.3}}}};
+  series[2].name = "other";
+  series[2].records = {
+      {0, {{"epoch", 2}, {"top1", std::numeric_limits<double>::quiet_NaN()}, {"top5", 0.6}}}};
+  const auto panels = contrapunto::detail::evaluation_panels(series);
+  REQUIRE(panels.size() == 3);
+  CHECK(panels[0].title == "Loss");
+  CHECK(panels[1].names == std::vector<std::string>{"top1", "top5"});
+  CHECK(panels[2].title == "Recall");
+  const auto lines = contrapunto::detail::lines_of(panels[1], {}, series);
+  REQUIRE(lines.size() == 3);
+  CHECK((lines[0].title == "top1" && !lines[0].dashed));
+  CHECK(lines[0].curve == contrapunto::detail::Curve{{1, 0.2}, {2, 0.4}});
+  CHECK((lines[1].title == "top1, it's a paper" && lines[1].dashed));
+  CHECK(lines[2].title == "top5, other");
+
+  // The values of the run's own evaluations leave the curves over steps, and nothing else does.
+  std::map<std::string, contrapunto::detail::Curve> curves{
+      {"loss", {{100, 3.5}, {100, 3}, {200, 2}, {300, 2}}}, {"top1", {{100, 0.2}, {200, 0.4}}}};
+  contrapunto::detail::remove_evaluations(curves, series[0]);
+  CHECK(curves["loss"] == contrapunto::detail::Curve{{100, 3.5}, {300, 2}});
+  CHECK(curves["top1"].empty());
+
+  if (!has_gnuplot()) return;
+  const TemporaryFolder folder;
+  {
+    JsonLinesWriter writer(folder / "log.jsonl");
+    writer.on_step({100, {{"loss", 3.5}}});
+    for (const auto& record : series[0].records) writer.on_evaluation(record);
+  }
+  REQUIRE(write_curves(folder / "log.jsonl", folder / "c.png",
+                       {.evaluations = series, .panel_width = 300, .panel_height = 200}));
+  CHECK(big_endian(read_file(folder / "c.png"), 20) == 2 * 200 + 40);  // 4 panels in 2 rows
 }
 
 TEST_CASE("A single point and flat curves can be drawn", "[log][cpu]") {

@@ -83,3 +83,13 @@ TEST_CASE("A duration that cannot be converted to steps raises and names what is
   CHECK_THROWS_WITH(to_steps({1.5, DurationUnit::kFraction}, {.total_steps = 10}),
                     Contains("150%"));
 }
+
+TEST_CASE("A record of the progress has samples and epochs", "[schedule][cpu]") {
+  const RunLength run{.dataset_samples = 1000, .batch_size = 300, .total_steps = 30};
+  RunProgress progress;
+  for (int i = 0; i < 6; ++i) progress.advance(300);
+  const auto record = run.record(progress);
+  CHECK(record.step == 6);
+  CHECK(record.find("samples") == 1800.0);
+  CHECK(record.find("epoch") == 2.0);  // An epoch has 3 full batches.
+}

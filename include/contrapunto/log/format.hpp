@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 namespace contrapunto {
 
@@ -34,6 +35,13 @@ namespace contrapunto {
   std::array<char, 400> text{};
   std::snprintf(text.data(), text.size(), "%.*f", decimals, value);
   return text.data();
+}
+
+/// Returns whether a value with this name is a fraction that is shown in percent: an accuracy,
+/// whose name ends in "top1" or "top5", or a recall, whose name contains "@".
+[[nodiscard]] inline bool is_percentage(std::string_view name) {
+  return name.ends_with("top1") || name.ends_with("top5") ||
+         name.find('@') != std::string_view::npos;
 }
 
 /// Formats a fraction of 1 as "12.5 %".

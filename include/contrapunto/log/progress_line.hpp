@@ -72,15 +72,16 @@ class ProgressLine {
     open_ = o_.in_place;
   }
 
-  /// Writes one line with the results of an evaluation. Accuracies, whose names end in "top1" or
-  /// "top5", and recalls, whose names contain "@", are shown in percent.
+  /// Writes one line with the results of an evaluation. Accuracies and recalls are shown in
+  /// percent; see is_percentage().
   void on_evaluation(const StepRecord& record) {
     std::string text = "evaluation after step " + with_commas(record.step) + ":";
-    for (const auto& [name, value] : record.values) {
-      const bool percent =
-          name.ends_with("top1") || name.ends_with("top5") || name.find('@') != std::string::npos;
-      text += "  " + name + " " + (percent ? as_percent(value, 2) : with_digits(value, 4));
-    }
+    for (const auto& [name, value] : record.values)
+      if (name == "epoch")
+        text += "  " + field_of(name, value)->text;
+      else if (name != "samples")
+        text += "  " + name + " " +
+                (is_percentage(name) ? as_percent(value, 2) : with_digits(value, 4));
     note(text);
   }
 

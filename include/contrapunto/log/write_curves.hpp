@@ -92,6 +92,14 @@ struct Panel {
   bool markers = false;      ///< Mark each point, for curves with few points.
   bool from_zero = false;    ///< Start the axis at 0.
   bool logarithmic = false;  ///< Use a logarithmic axis if all values are above 0.
+  bool by_epoch = false;     ///< Draw over epochs instead of optimizer steps.
+};
+
+/// One curve of a panel.
+struct Line {
+  std::string title{};
+  Curve curve{};
+  bool dashed = false;
 };
 
 /// Returns whether any value other than 0 was logged under this name.
@@ -143,6 +151,56 @@ inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curve
   return panels;
 }
 
+/// Returns the values `name` of a series over epochs.
+inline Curve evaluation_curve(const EvaluationSeries& series, const std::string& name) {
+  Curve curve;
+  for (const auto& record : series.records) {
+    const auto value = record.find(name), epoch = record.find("epoch");
+    if (value && epoch && std::isfinite(*value)) curve.emplace_back(*epoch, *value);
+  }
+  return curve;
+}
+
+/// Returns the panels of evaluations, each with the curves of all series that have its values.
+inline std::vector<Panel> evaluation_panels(const std::vector<EvaluationSeries>& series) {
+  std::map<std::string, Curve> curves;
+  for (const auto& one : series)
+    for (const auto& name : one.value_names()) {
+      const auto curve = evaluation_curve(one, name);
+      curves[name].insert(curves[name].end(), curve.begin(), curve.end());
+    }
+  auto panels = curve_panels(curves);
+  for (auto& panel : panels) {
+    panel.by_epoch = panel.markers = true;
+    panel.smooth = panel.logarithmic = false;
+  }
+  return panels;
+}
+
+/// Returns the lines of a panel.
+inline std::vector<Line> lines_of(const Panel& panel, const std::map<std::string, Curve>& curves,
+                                  const std::vector<EvaluationSeries>& series) {
+  std::vector<Line> lines;
+  for (const auto& name : panel.names) {
+    if (!panel.by_epoch) lines.push_back({.title = name, .curve = thinned(curves.at(name), 1500)});
+    for (std::size_t i = 0; panel.by_epoch && i < series.size(); ++i) {
+      auto curve = evaluation_curve(series[i], name);
+      if (!curve.empty())
+        lines.push_back({name + (i > 0 ? ", " + series[i].name : ""), std::move(curve), i > 0});
+    }
+  }
+  return lines;
+}
+
+/// Removes the evaluations of `series` from curves over steps.
+inline void remove_evaluations(std::map<std::string, Curve>& curves,
+                               const EvaluationSeries& series) {
+  for (const auto& record : series.records)
+    for (const auto& [name, value] : record.values)
+      if (const auto curve = curves.find(name); curve != curves.end())
+        std::erase(curve->second, std::pair(static_cast<double>(record.step), value));
+}
+
 inline void append_data(std::ostringstream& script, const std::string& name, const Curve& curve,
                         double factor) {
   script << name << " << EOD\n";
@@ -151,7 +209,7 @@ inline void append_data(std::ostringstream& script, const std::string& name, con
 }
 
 inline void append_panel(std::ostringstream& script, const Panel& panel,
-                         const std::map<std::string, Curve>& curves) {
+                         const std::vector<Line>& lines) {
   static constexpr std::array<std::pair<const char*, const char*>, 4> kColors{
       {{"#1f6f8b", "#a9cfdb"},
        {"#c8553d", "#ecc0b6"},
@@ -159,19 +217,19 @@ inline void append_panel(std::ostringstream& script, const Panel& panel,
        {"#6d597a", "#cbc2d1"}}};
   std::ostringstream plots;
   bool logarithmic = panel.logarithmic;
-  for (std::size_t i = 0; i < panel.names.size(); ++i) {
-    const auto curve = thinned(curves.at(panel.names[i]), 1500);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto& curve = lines[i].curve;
     for (const auto& point : curve) logarithmic = logarithmic && point.second > 0;
     const auto& [strong, pale] = kColors[i % kColors.size()];
     const auto raw = "$raw" + std::to_string(i), mean = "$mean" + std::to_string(i);
     append_data(script, raw, curve, panel.factor);
     // Without a mean above it, the curve itself is drawn in the strong color.
     const bool with_mean = panel.smooth && curve.size() >= 40;
-    const auto title = panel.names.size() > 1 ? gnuplot_text(panel.names[i]) : "''";
+    const auto title = lines.size() > 1 ? gnuplot_text(lines[i].title) : "''";
     plots << (i > 0 ? ", " : "plot ") << raw << " with "
           << (panel.markers ? "linespoints pt 7 ps 0.9" : "lines") << " lw "
-          << (with_mean ? 1 : 2.2) << " lc rgb '" << (with_mean ? pale : strong) << "' title "
-          << (with_mean ? "''" : title);
+          << (with_mean ? 1 : 2.2) << (lines[i].dashed ? " dt 2" : "") << " lc rgb '"
+          << (with_mean ? pale : strong) << "' title " << (with_mean ? "''" : title);
     if (with_mean) {
       append_data(script, mean, smoothed(curve, std::max<std::size_t>(curve.size() / 60, 2)),
                   panel.factor);
@@ -180,6 +238,8 @@ inline void append_panel(std::ostringstream& script, const Panel& panel,
   }
   script << "unset logscale\nset autoscale\nset key bottom right noenhanced\n"
          << (logarithmic ? "set logscale y\n" : "") << (panel.from_zero ? "set yrange [0:]\n" : "")
+         << "set xlabel '" << (panel.by_epoch ? "epoch" : "optimizer step")
+         << "' tc rgb '#404040'\n"
          << "set title " << gnuplot_text(panel.title) << " font ',13'\nset ylabel "
          << gnuplot_text(panel.unit) << "\n"
          << plots.str() << "\n";
@@ -195,14 +255,15 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
          << options.panel_width * static_cast<std::int64_t>(columns) << ','
          << options.panel_height * static_cast<std::int64_t>(rows) + 40
          << "\nset border 3 lc rgb '#808080'\nset tics nomirror tc rgb '#404040'\n"
-         << "set grid lt 1 lw 1 lc rgb '#dddddd'\nset xlabel 'optimizer step' tc rgb '#404040'\n"
+         << "set grid lt 1 lw 1 lc rgb '#dddddd'\n"
          << "set ylabel tc rgb '#404040'\nset format x '%.10g'\nset format y '%.4g'\n"
          << "set xtics autofreq\nset lmargin 11\nset rmargin 3\n"
          << "set multiplot layout " << rows << ',' << columns;
   if (!options.title.empty())
     script << " title " << gnuplot_text(options.title) << " font ',15' noenhanced";
   script << "\n";
-  for (const auto& panel : panels) append_panel(script, panel, curves);
+  for (const auto& panel : panels)
+    append_panel(script, panel, lines_of(panel, curves, options.evaluations));
   script << "unset multiplot\n";
   return script.str();
 }
@@ -211,14 +272,18 @@ inline std::string curves_script(const std::map<std::string, Curve>& curves,
 
 /// Plots the file of a `JsonLinesWriter` as a PNG. There is a panel each for the loss and its
 /// parts, learning rate, scale, gradient norm, throughput, accuracies (names that end in "top1" or
-/// "top5"), recalls (names that contain "@") and every other value, if they were logged. Returns
-/// false and writes nothing if the program gnuplot is not installed (Debian: gnuplot-nox), so that
-/// a run does not fail at its end. Raises if the file has no numbers and if gnuplot fails.
+/// "top5"), recalls (names that contain "@") and every other value, if they were logged. The curves
+/// of CurvesOptions::evaluations are drawn over epochs. Returns false and writes nothing if the
+/// program gnuplot is not installed (Debian: gnuplot-nox), so that a run does not fail at its end.
+/// Raises if the file has no numbers and if gnuplot fails.
 [[nodiscard]] inline bool write_curves(const std::filesystem::path& jsonl,
                                        const std::filesystem::path& png,
                                        const CurvesOptions& options = {}) {
-  const auto curves = detail::read_curves(jsonl);
-  const auto panels = detail::curve_panels(curves);
+  auto curves = detail::read_curves(jsonl);
+  if (!options.evaluations.empty()) detail::remove_evaluations(curves, options.evaluations.front());
+  auto panels = detail::curve_panels(curves);
+  const auto evaluated = detail::evaluation_panels(options.evaluations);
+  panels.insert(panels.end(), evaluated.begin(), evaluated.end());
   TORCH_CHECK(!panels.empty(), "write_curves: '", jsonl.string(),
               "' has no numbers to plot; it needs lines such as {\"step\": 1, \"loss\": 2.5}");
   const auto picture =

@@ -6,6 +6,9 @@
 
 #include <cstdint>
 
+#include "contrapunto/core/run_progress.hpp"
+#include "contrapunto/core/step_record.hpp"
+
 namespace contrapunto {
 
 /// The reference values for spans of a run. A field that no span needs may be 0.
@@ -28,6 +31,13 @@ struct RunLength {
   /// Number of passes over the data after `steps` optimizer steps, which may be fractional.
   [[nodiscard]] double epochs_at(std::int64_t steps) const {
     return static_cast<double>(steps) / static_cast<double>(steps_per_epoch());
+  }
+
+  /// Returns a record of the step of `progress`, with "samples" and "epoch".
+  [[nodiscard]] StepRecord record(const RunProgress& progress) const {
+    return {
+        progress.step,
+        {{"samples", static_cast<double>(progress.samples)}, {"epoch", epochs_at(progress.step)}}};
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "contrapunto/settings/setting_check.hpp"
 #include "contrapunto/settings/settings_table.hpp"
@@ -20,8 +21,9 @@ struct RunSettings {
   std::int64_t log_every = 10;     ///< Steps.
   std::int64_t save_every = 1000;  ///< Steps.
   std::int64_t stop_after = 0;     ///< Step at which the program stops; 0: at the end of the run.
-  bool plan = false;               ///< Only print the plan.
-  bool force = false;              ///< Train even if the plan refuses the run.
+  std::vector<std::string> compare = {};  ///< See EvaluationTable.
+  bool plan = false;                      ///< Only print the plan.
+  bool force = false;                     ///< Train even if the plan refuses the run.
 
   /// Returns the step at which the program stops in a run of `total_steps` steps. The schedule does
   /// not depend on it.
@@ -43,6 +45,8 @@ inline void add_run_settings(SettingsTable& table, RunSettings& run) {
   add("save-every", run.save_every, "steps between two saves").check(at_least(1));
   add("stop-after", run.stop_after, "stop at this step, schedule unchanged; 0: never")
       .check(at_least(0));
+  add("compare", run.compare,
+      "runs or .csv files, whose evaluations are shown beside those of this");
   add("plan", run.plan, "print what the run would do, and train nothing");
   add("force", run.force, "train even if the plan refuses the run");
 }
