@@ -57,7 +57,7 @@ struct PruningOptions {
   std::optional<ModelConfig> original = std::nullopt;
   double lr = 0.02;                  ///< Of the masks, and of the multipliers of the sparsity.
   double initial_log_alpha = 10.0;   ///< Of every mask; with 10 all are 1 in the first step.
-  double initial_multiplier = 10.0;  ///< Of the missing sparsity and of its square.
+  double initial_multiplier = 10.0;  ///< Of the square of the missing sparsity.
   std::int64_t width_multiple = 8;   ///< The residual stream keeps a multiple of this.
   std::int64_t hidden_multiple = 8;  ///< Each MLP keeps a multiple of this.
   std::uint64_t seed = 0;
@@ -76,7 +76,9 @@ struct KeptUnits {
 
 /// Learned masks over the residual stream, the heads and the hidden units of the MLPs of the
 /// transformer towers of a model: automatic weight inheritance. Each mask is a hard-concrete gate,
-/// and a Lagrangian with learned multipliers drives the expected sparsity to its target.
+/// and the Lagrangian a m + b m^2 of the missing expected sparsity m, with learned multipliers a
+/// and b, holds the sparsity at its target. (TinyCLIP's code counts only a sparsity that is too
+/// low, and may then remove too much.)
 ///
 ///   PruningMasks masks(model, config, {.target_sparsity = 0.25});
 ///   // ... then the step strategy, so that it knows the masks; and in each step:
@@ -131,7 +133,8 @@ class PruningMasks {
     gates_ = at::ones({total}, on_device);
     slopes_ = at::zeros({total}, on_device);
     const auto constraints = o_.joint ? 1 : static_cast<std::int64_t>(towers_.size());
-    multipliers_ = at::full({constraints, 2}, o_.initial_multiplier, on_device);
+    multipliers_ = at::zeros({constraints, 2}, on_device);
+    multipliers_.select(1, 1).fill_(o_.initial_multiplier);
     full_size_ = full.front();
     for (std::size_t i = 1; i < full.size(); ++i) full_size_ += full[i];
     for (std::size_t i = 0; i < towers_.size(); ++i) {
@@ -169,9 +172,8 @@ class PruningMasks {
     for (const auto& group : groups_) own.push_back(gradient_of(group));
     auto gradient = at::cat(own).mul_(slopes_);
     const auto counts = expected_counts();
-    const auto missing = (target(step) - sparsities(counts)).clamp_min(0.0);  // [constraints]
-    const auto pull =
-        (multipliers_.select(1, 0) + 2.0 * missing * multipliers_.select(1, 1)) * missing.gt(0.0);
+    const auto missing = target(step) - sparsities(counts);  // [constraints]
+    const auto pull = multipliers_.select(1, 0) + 2.0 * missing * multipliers_.select(1, 1);
     const auto slope = kGates.open_probability_slope(log_alpha_);
     for (const auto& tower : towers_) {
       const auto by_count = size_slope(tower, counts);  // Of the size, by the count of each group.
