@@ -64,13 +64,13 @@ cp::SettingsTable describe(Settings& s) {
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
-  t.add("model", s.model, "a name such as RN50 or ViT-B-32, or a .json file in OpenCLIP's format");
-  t.add("weights", s.weights, "OpenCLIP weights (safetensors) to start from; empty: none");
+  t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
+  t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
   t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
-  t.add("teacher", s.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
-  t.add("teacher-model", s.teacher_model, "a name or a .json file, like model");
+  t.add("teacher", s.teacher, "OpenCLIP weights (.safetensors or .pt) of a teacher; empty: none");
+  t.add("teacher-model", s.teacher_model, "a name, a .json file or weights, like model");
   t.add("distillation", s.distillation, "the teacher's part of the loss").check(cp::in_range(0, 1));
   t.add("lock-image", s.lock_image, "freeze the image tower");
   t.add("lock-text", s.lock_text, "freeze the text tower");

@@ -14,7 +14,7 @@
 
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/run_facts.hpp"
-#include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/nn/activation.hpp"
 #include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
@@ -52,8 +52,8 @@ struct LoadedTeacher {
   }
 };
 
-/// Loads OpenCLIP weights (safetensors) into the model of `config`, frozen and on `device`. The
-/// teacher reads the same batches as the model of `student`, with its own mean and standard
+/// Loads OpenCLIP weights (see read_weights) into the model of `config`, frozen and on `device`.
+/// The teacher reads the same batches as the model of `student`, with its own mean and standard
 /// deviation of the pixels, and computes in `precision`. `weight` is shown in the plan. The
 /// vocabulary is that of the student. Raises if the weights do not fit, and if the teacher cannot
 /// read the student's batches: another image size or context length, or padding that only the
@@ -79,7 +79,7 @@ struct LoadedTeacher {
                         .model = make_dual_encoder(config),
                         .weight = weight,
                         .weights = weights.string()};
-  load_open_clip_state(teacher.model, config, read_safetensors(weights));
+  load_open_clip_state(teacher.model, config, read_weights(weights));
   teacher.model->to(device);
   apply_precision_(*teacher.model, precision);
   freeze_teacher(*teacher.model);
