@@ -65,8 +65,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
-  t.add("model", s.model, "a name such as RN50 or ViT-B-32, or a .json file in OpenCLIP's format");
-  t.add("weights", s.weights, "OpenCLIP weights (safetensors) to start from; empty: none");
+  t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
+  t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
   t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");

@@ -191,7 +191,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   };
   const auto load = [&](const cp::ModelConfig& its_config, const std::filesystem::path& path) {
     auto model = cp::make_dual_encoder(its_config);
-    cp::load_open_clip_state(model, its_config, cp::read_safetensors(path));
+    cp::load_open_clip_state(model, its_config, cp::read_weights(path));
     model->to(device);
     return model;
   };
@@ -229,7 +229,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       model = cp::make_dual_encoder(config);
       if (!s.plan)
         for (const auto& line :
-             cp::inherit_weights(model, config, cp::read_safetensors(weights), before))
+             cp::inherit_weights(model, config, cp::read_weights(weights), before))
           out << "inherited " << line << "\n";
     }
     model->to(device);

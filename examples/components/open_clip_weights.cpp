@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: CC0-1.0
-// Reads and writes OpenCLIP weights: open_clip_weights [MODEL IN.safetensors OUT.safetensors].
+// Reads and writes OpenCLIP weights: open_clip_weights [MODEL IN OUT.safetensors].
 // Without arguments it writes a fresh ViT-S-32-alt, reads it back and compares. Expect equal
 // features.
 #include <contrapunto/contrapunto.hpp>
@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
       argc > 3 ? argv[3] : (folder / "contrapunto-weights.safetensors").string();
   // snippet: open_clip_weights
   cp::DualEncoder model = cp::make_dual_encoder(config);
-  if (argc > 2) cp::load_open_clip_state(model, config, cp::read_safetensors(argv[2]));
+  if (argc > 2) cp::load_open_clip_state(model, config, cp::read_weights(argv[2]));
   cp::write_safetensors(out, cp::open_clip_state(model, config));
   // open_clip.create_model(NAME, pretrained="OUT.safetensors") reads it
   // snippet end

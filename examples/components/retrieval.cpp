@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: CC0-1.0
-// Retrieval over a folder of images: retrieval [FOLDER MODEL WEIGHTS.safetensors VOCABULARY QUERY].
+// Retrieval over a folder of images: retrieval [FOLDER MODEL WEIGHTS VOCABULARY QUERY].
 // Without arguments it writes pictures of shapes into a temporary folder and ranks them with fresh
 // weights, so the ranking means nothing. Expect the three images that are nearest to a text.
 #include <contrapunto/contrapunto.hpp>
@@ -31,7 +31,7 @@ int main(int argc, char** argv) {
     for (std::int64_t i = 0; i < shapes.size(); ++i)
       write(folder / (shapes.read(i).key + ".ppm"), shapes.read(i).image);
   } else {
-    cp::load_open_clip_state(model, config, cp::read_safetensors(argv[3]));
+    cp::load_open_clip_state(model, config, cp::read_weights(argv[3]));
   }
 
   // snippet: retrieval

@@ -7,6 +7,8 @@
 #include "contrapunto/io/file_lock.hpp"
 #include "contrapunto/io/read_file.hpp"
 #include "contrapunto/io/read_lines.hpp"
+#include "contrapunto/io/read_torch_state.hpp"
+#include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/io/safetensors.hpp"
 
 #ifdef CONTRAPUNTO_HAS_TEXT

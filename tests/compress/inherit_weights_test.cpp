@@ -3,11 +3,14 @@
 #include "contrapunto/compress/inherit_weights.hpp"
 
 #include <cstdint>
+#include <fstream>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "contrapunto/towers/make_dual_encoder.hpp"
+#include "io/temporary_folder.hpp"
+#include "io/torch_file.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 #include "towers/small_models.hpp"
@@ -186,6 +189,48 @@ TEST_CASE("Layers of different widths inherit their own heads and hidden units",
   auto model_wider = make_dual_encoder(wider);
   CHECK_THROWS_WITH(inherit_weights(model_wider, wider, middle, to),
                     Contains("layer 1") && Contains("1 heads") && Contains("(0 heads, MLP 7)"));
+}
+
+TEST_CASE("Weights of torch.save give a model its start and its source", "[compress][cpu]") {
+  torch::manual_seed(11);
+  // Heads of 64 numbers, which is what shapes are taken to mean, and layers that differ.
+  auto from = test::small_config("ViT-B-32");
+  vit(from).head_width = from.text.head_width = 64;
+  vit(from).layer_heads = from.text.layer_heads = {2, 0, 1};
+  vit(from).layer_hidden = from.text.layer_hidden = {40, 30, 0};
+  const auto source = open_clip_state(make_dual_encoder(from), from);
+  std::vector<std::pair<std::string, std::string>> items;
+  std::vector<std::string> storages;
+  for (const auto& [name, tensor] : source) {
+    const auto key = std::to_string(storages.size());
+    items.emplace_back(
+        "module." + name,
+        test::pickle_tensor(test::pickle_storage("FloatStorage", key, tensor.numel()), 0,
+                            tensor.sizes().vec(), tensor.strides().vec()));
+    storages.emplace_back(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
+  }
+  const test::TemporaryFolder folder;
+  const auto path = folder / "large.pt";
+  std::ofstream(path, std::ios::binary)
+      << test::torch_file(test::pickle_dict({{"state_dict", test::pickle_dict(items)}}), storages);
+
+  const auto config = find_model_config(path.string());
+  CHECK(config.name == "large");
+  auto same = make_dual_encoder(config);
+  CHECK(start_from(same, config, path, "").empty());
+  for (const auto& [name, tensor] : open_clip_state(same, config)) {
+    INFO(name);
+    CHECK(tensor.equal(source.at(name)));
+  }
+  auto to = config;
+  vit(to).layer_heads = to.text.layer_heads = {1, 0, 1};
+  auto smaller = make_dual_encoder(to);
+  const auto report = start_from(smaller, to, path, path.string());
+  CHECK_THAT(report[0], Contains("heads (1, 0, 1) of (2, 0, 1)") && Contains("from large"));
+  for (const auto& [name, tensor] : open_clip_state(smaller, to)) {
+    INFO(name);
+    CHECK(tensor.equal(by_loops(source, name, tensor, {0, 1, 2})));
+  }
 }
 
 TEST_CASE("Units and layers that do nothing are left out without a change of the function",

@@ -5,11 +5,9 @@
 // may refuse a file, but only by DataError; the sanitizers detect everything else.
 #include <cstdint>
 #include <cstdio>
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "contrapunto/core/random.hpp"
 #include "contrapunto/data/csv.hpp"
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/image/decode_image.hpp"
@@ -17,45 +15,12 @@
 #include "contrapunto/image/resize.hpp"
 #include "data/image_encode.hpp"
 #include "data/tar_writer.hpp"
+#include "sanitize/damage.hpp"
 
 namespace {
 
 using namespace contrapunto;
 using namespace contrapunto::test;
-
-struct Counts {
-  int accepted = 0;
-  int refused = 0;
-};
-
-/// Calls `reader` with `bytes`, each of its beginnings, and `flips` copies with 1 to 4 bits
-/// changed.
-Counts damage(const std::string& bytes, int flips,
-              const std::function<void(const std::string&)>& reader) {
-  Counts counts;
-  const auto attempt = [&](const std::string& damaged) {
-    try {
-      // A copy of exactly its size on the heap, so that reading past its end is detected.
-      reader(std::string(damaged.begin(), damaged.end()));
-      ++counts.accepted;
-    } catch (const DataError&) {
-      ++counts.refused;
-    }
-  };
-  for (std::size_t length = 0; length <= bytes.size(); ++length) attempt(bytes.substr(0, length));
-  RandomStream random(42, 0, bytes.size());
-  for (int i = 0; i < flips; ++i) {
-    std::string damaged = bytes;
-    for (std::int64_t n = 1 + random.integer(4); n > 0; --n) {
-      // Half of the hits go to the first bytes, where the headers are.
-      const auto range = static_cast<std::int64_t>(bytes.size());
-      const auto at = random.integer(i % 2 ? range : std::min<std::int64_t>(range, 160));
-      damaged[static_cast<std::size_t>(at)] ^= static_cast<char>(1 << random.integer(8));
-    }
-    attempt(damaged);
-  }
-  return counts;
-}
 
 void read_tar(const std::string& bytes) {
   const MemoryFile file{bytes};

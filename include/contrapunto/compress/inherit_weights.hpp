@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/model_config.hpp"
@@ -359,15 +359,15 @@ inline at::Tensor leading_part(const std::string& name, at::Tensor source,
   return report;
 }
 
-/// Starts `model`, built from `config`, with the OpenCLIP weights (safetensors) in `path`. If
-/// `source_model` names another model (a name or a .json file), whose weights they are, the model
+/// Starts `model`, built from `config`, with the OpenCLIP weights in `path`; see read_weights(). If
+/// `source_model` names another model (see find_model_config), whose weights they are, the model
 /// inherits a part of them as `options` say, and what it inherits is returned. If it is empty, the
 /// weights are those of the model itself, and nothing is returned.
 inline std::vector<std::string> start_from(DualEncoder& model, const ModelConfig& config,
                                            const std::filesystem::path& path,
                                            const std::string& source_model,
                                            const InheritOptions& options = {}) {
-  auto weights = read_safetensors(path);
+  auto weights = read_weights(path);
   if (source_model.empty()) {
     load_open_clip_state(model, config, std::move(weights));
     return {};

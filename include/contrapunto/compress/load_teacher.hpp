@@ -15,7 +15,7 @@
 #include "contrapunto/compress/teacher_settings.hpp"
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/run_facts.hpp"
-#include "contrapunto/io/safetensors.hpp"
+#include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/nn/activation.hpp"
 #include "contrapunto/precision/cast_weights.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
@@ -59,10 +59,11 @@ struct LoadedTeacher {
   }
 };
 
-/// Loads OpenCLIP weights (safetensors) into the model of `config`, frozen and on `device`. The
-/// teacher reads the tensors `inputs` of a batch, with its own mean and standard deviation of the
-/// pixels, and computes in `precision`, except that TF32 is left as it is in this process. `weight`
-/// is shown in the plan. Raises if the weights do not fit, and names a vocabulary of another size.
+/// Loads OpenCLIP weights (see read_weights) into the model of `config`, frozen and on `device`.
+/// The teacher reads the tensors `inputs` of a batch, with its own mean and standard deviation of
+/// the pixels, and computes in `precision`, except that TF32 is left as it is in this process.
+/// `weight` is shown in the plan. Raises if the weights do not fit, and names a vocabulary of
+/// another size.
 [[nodiscard]] inline LoadedTeacher load_teacher(const ModelConfig& config,
                                                 const std::filesystem::path& weights,
                                                 const TeacherInputs& inputs, double weight,
@@ -73,7 +74,7 @@ struct LoadedTeacher {
                         .inputs = inputs,
                         .weight = weight,
                         .weights = weights.string()};
-  auto state = read_safetensors(weights);
+  auto state = read_weights(weights);
   for (const auto* name : {"token_embedding.weight", "text.token_embedding.weight"})
     if (const auto found = state.find(name); found != state.end())
       TORCH_CHECK(found->second.size(0) == config.text.vocab_size, "load_teacher: the weights ",

@@ -11,7 +11,7 @@ namespace contrapunto {
 
 /// Settings of a teacher from which the model of a trainer learns; see load_teacher().
 struct TeacherSettings {
-  std::string teacher = {};                ///< OpenCLIP weights (safetensors); empty: no teacher.
+  std::string teacher = {};                ///< See read_weights(); empty: no teacher.
   std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
   std::string teacher_vocabulary = {};     ///< See make_tokenizer(); empty: that of the student.
   std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
@@ -20,8 +20,9 @@ struct TeacherSettings {
 
 /// Adds `teacher`, which must outlive the table, to the current section of `table`.
 inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher) {
-  table.add("teacher", teacher.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
-  table.add("teacher-model", teacher.teacher_model, "a name or a .json file, like model");
+  table.add("teacher", teacher.teacher,
+            "OpenCLIP weights (.safetensors or .pt) of a teacher; empty: none");
+  table.add("teacher-model", teacher.teacher_model, "a name, a .json file or weights, like model");
   table.add("teacher-vocabulary", teacher.teacher_vocabulary,
             "its vocabulary file, like vocabulary; empty: the student's");
   table

@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "contrapunto/core/state.hpp"
+#include "contrapunto/io/read_torch_state.hpp"
+#include "contrapunto/io/safetensors.hpp"
+
+namespace contrapunto {
+
+/// Whether `path` has the ending of a file of weights: .safetensors, or PyTorch's .pt, .pth or
+/// .bin.
+[[nodiscard]] inline bool is_weights_path(const std::filesystem::path& path) {
+  const auto ending = path.extension();
+  return ending == ".safetensors" || ending == ".pt" || ending == ".pth" || ending == ".bin";
+}
+
+/// Returns the tensors of a file of weights, on the CPU: a state dict of torch.save, which is
+/// recognized by its first bytes or by the ending .pt, .pth or .bin, or else a safetensors file.
+/// Raises as read_torch_state() and read_safetensors() do.
+[[nodiscard]] inline TensorMap read_weights(const std::filesystem::path& path) {
+  std::array<char, 4> head{};
+  std::ifstream(path, std::ios::binary).read(head.data(), head.size());
+  const bool is_zip = std::string(head.data(), head.size()) == "PK\x03\x04";
+  const bool is_torch = is_zip || (is_weights_path(path) && path.extension() != ".safetensors");
+  return is_torch ? read_torch_state(path) : read_safetensors(path);
+}
+
+}  // namespace contrapunto
