@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/compress/distillation_loss.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
 #include "contrapunto/compress/teacher_settings.hpp"

@@ -13,6 +13,7 @@
 #include "contrapunto/nn/block_parts.hpp"
 #include "contrapunto/nn/bottleneck.hpp"
 #include "contrapunto/nn/convolution.hpp"
+#include "contrapunto/nn/feature_maps.hpp"
 #include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/freeze_batch_norm.hpp"
 #include "contrapunto/nn/layer_norm.hpp"

@@ -204,13 +204,15 @@ def distillation(build, work):
     run(train, "--model", teacher_model, *common, "--epochs", 0.3, "--output", work / "teacher")
     student = tiny_model(work, embed_dim=16)
     common += ["--model", student, "--epochs", 0.2, "--lr", 1e-3, "--teacher",
-               work / "teacher" / "open_clip_model.safetensors", "--teacher-model", teacher_model, "--distillation", 0.75]
+               work / "teacher" / "open_clip_model.safetensors", "--teacher-model", teacher_model, "--distillation", 0.75,
+               "--feature-distillation", 20, "--interactive-distillation", 0.5]  # through maps, as the widths differ
     said = run(train, *common, "--output", work / "whole")
     check("75 % of the loss" in said, f"the plan names the teacher:\n{said}")
     values = [line for line in lines(work / "whole") if "loss/affinity" in line]
     check(len(values) > 5 and values[-1]["loss/affinity"] < values[0]["loss/affinity"], "the affinity loss falls")
     for line in values:
-        total = 0.25 * line["loss/contrastive"] + 0.75 * line["loss/affinity"]
+        total = (0.25 * line["loss/contrastive"] + 0.75 * line["loss/affinity"] + 20 * line["loss/features"]
+                 + 0.5 * line["loss/interactive"])
         check(abs(line["loss"] - total) < 1e-4, f"the loss is the weighted sum of its terms: {line}")
         check(line["loss/affinity/cross_entropy"] >= line["loss/affinity/target_entropy"] - 1e-4, "a cross-entropy")
     run(launch, "-n", 2, "--", train, *common, "--chunk-size", 24, "--ring", "--output", work / "ranks")
