@@ -174,7 +174,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  const auto teacher = cp::load_teacher(s, config, precision, device);
+  auto teacher = cp::load_teacher(s, config, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};

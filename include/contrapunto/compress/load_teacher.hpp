@@ -43,6 +43,7 @@ struct LoadedTeacher {
   FeatureMaps maps = nullptr;  ///< Trained; null if the loss needs none. See with_feature_maps().
   double weight = 1.0;         ///< Fraction of the loss that its similarities have.
   std::string weights = {};
+  double feature_weight = 0.0;  ///< Weight of the losses that compare features; shown in the plan.
 
   /// Makes maps to the width of `student` if the loss compares features of different widths. Their
   /// first values are drawn here, so every rank must have drawn the same random numbers before.
@@ -58,7 +59,8 @@ struct LoadedTeacher {
                        .weight = weight,
                        .forward_gflops = forward_gflops(config).total(),
                        .weights = weights,
-                       .quick_gelu = config.text.activation == Activation::kQuickGelu};
+                       .quick_gelu = config.text.activation == Activation::kQuickGelu,
+                       .feature_weight = feature_weight};
     for (const auto& parameter : model->parameters()) {
       facts.parameters += parameter.numel();
       facts.bytes += static_cast<double>(parameter.nbytes());
@@ -115,6 +117,7 @@ struct LoadedTeacher {
   if (settings.teacher.empty()) return std::nullopt;
   auto teacher = load_teacher(find_model_config(settings.teacher_model), settings.teacher, student,
                               settings.distillation, precision, device);
+  teacher.feature_weight = settings.feature_distillation + settings.interactive_distillation;
   teacher.add_maps(settings, student);
   return teacher;
 }

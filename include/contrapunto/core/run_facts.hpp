@@ -47,6 +47,7 @@ struct TeacherFacts {
   double bytes = 0.0;                                   ///< Of its weights on every device.
   std::string weights = {};                             ///< File or name of its weights.
   std::optional<bool> quick_gelu = std::nullopt;        ///< QuickGELU instead of GELU.
+  double feature_weight = 0.0;  ///< Weight of the losses that compare features with its features.
 };
 
 /// The training data.
