@@ -175,7 +175,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  const auto teacher = cp::load_teacher(s, config, precision, device);
+  auto teacher = cp::load_teacher(s, config, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
@@ -185,12 +185,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto contrast = [&](const cp::Embeddings& e) -> cp::LossTerms {
     return s.loss == "sigmoid" ? sigmoid(e) : s.loss == "infonce" ? info_nce(e) : local(e);
   };
-  const cp::AffinityLoss affinity({.tiles = tiles, .ring = s.ring}, ranks);
-  const cp::LossSum distilled(cp::WeightedLoss{"contrastive", 1 - s.distillation, contrast},
-                              cp::WeightedLoss{"affinity", s.distillation, affinity});
-  const auto loss = [&](const cp::DistilledEmbeddings& e) {
-    return teacher ? distilled(e) : contrast(e.student);
-  };
+  const auto loss = cp::distillation_loss(s, contrast, {.tiles = tiles, .ring = s.ring}, ranks);
 
   // ==== Optimizer, schedule, averages ==========================================================
   cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
@@ -203,7 +198,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
        .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
        .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
        .total_steps = run.total_steps});
-  cp::ShardedAdamW optimizer(cp::decay_groups(*model, s.weight_decay),
+  cp::ShardedAdamW optimizer(cp::distillation_groups(*model, teacher, s.weight_decay),
                              s.shard_optimizer ? ranks : cp::Ranks(),
                              cp::clip_adamw_options(config));
   const auto parameters = optimizer.parameters();
@@ -236,6 +231,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::CheckpointParts parts;
   parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler).add("ema", ema);
   parts.add("loader", loader).add("progress", progress);
+  if (teacher && teacher->maps) parts.add("feature_maps", *teacher->maps);
   loader.start_epoch(0);
   if (folder.resumes()) folder.load(parts);
   for (const auto& note : folder.notes()) out << note << "\n";

@@ -4,6 +4,7 @@
 
 #include "contrapunto/compress/add_teacher_readings.hpp"
 #include "contrapunto/compress/compression_stages.hpp"
+#include "contrapunto/compress/distillation_loss.hpp"
 #include "contrapunto/compress/extract_pruned.hpp"
 #include "contrapunto/compress/hard_concrete.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"

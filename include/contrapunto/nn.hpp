@@ -14,6 +14,7 @@
 #include "contrapunto/nn/bottleneck.hpp"
 #include "contrapunto/nn/column_mask.hpp"
 #include "contrapunto/nn/convolution.hpp"
+#include "contrapunto/nn/feature_maps.hpp"
 #include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/freeze_batch_norm.hpp"
 #include "contrapunto/nn/layer_norm.hpp"

@@ -10,4 +10,6 @@
 #include "contrapunto/step/pair_step_model.hpp"
 #include "contrapunto/step/parse_chunk_size.hpp"
 #include "contrapunto/step/step_model.hpp"
+#include "contrapunto/step/with_feature_maps.hpp"
+#include "contrapunto/step/with_students.hpp"
 #include "contrapunto/step/with_teachers.hpp"

@@ -217,14 +217,16 @@ def distillation(build, work):
     common += ["--teacher", work / "teacher" / "open_clip_model.safetensors", "--teacher-model", teacher_model]
     said = run(train, *common, "--output", work / "wrong", expect=1)
     check("tokens" in said and "teacher-vocabulary" in said, f"a teacher with another vocabulary is refused:\n{said}")
-    common += ["--teacher-vocabulary", vocabulary]
+    common += ["--teacher-vocabulary", vocabulary, "--feature-distillation", 20,
+               "--interactive-distillation", 0.5]  # through maps, as the widths differ
     said = run(train, *common, "--output", work / "whole")
     for words in ("75 % of the loss", "images of 48 pixels", "texts of 20 tokens"):
         check(words in said, f"the plan names '{words}' of the teacher:\n{said}")
     values = [line for line in lines(work / "whole") if "loss/affinity" in line]
     check(len(values) > 5 and values[-1]["loss/affinity"] < values[0]["loss/affinity"], "the affinity loss falls")
     for line in values:
-        total = 0.25 * line["loss/contrastive"] + 0.75 * line["loss/affinity"]
+        total = (0.25 * line["loss/contrastive"] + 0.75 * line["loss/affinity"] + 20 * line["loss/features"]
+                 + 0.5 * line["loss/interactive"])
         check(abs(line["loss"] - total) < 1e-4, f"the loss is the weighted sum of its terms: {line}")
         check(line["loss/affinity/cross_entropy"] >= line["loss/affinity/target_entropy"] - 1e-4, "a cross-entropy")
     run(launch, "-n", 2, "--", train, *common, "--chunk-size", 24, "--ring", "--output", work / "ranks")

@@ -406,6 +406,10 @@ TEST_CASE("A teacher with the wrong activation or without a weight is found", "[
   plan = run.plan();
   plan.add(TeacherFacts{.name = "ViT-B-16", .weight = 0.0});
   CHECK_THAT(only_message(plan, kWarning), Contains("its weight in the loss is 0"));
+  plan = run.plan();
+  plan.add(TeacherFacts{.name = "ViT-B-16", .weight = 0.0, .feature_weight = 2000.0});
+  CHECK(plan.findings().empty());
+  CHECK_THAT(plan.to_string(), Contains("0 % of the loss, features with weight 2000"));
 }
 
 TEST_CASE("Batch norm over chunks is a warning even if the ranks are synchronized", "[plan][cpu]") {

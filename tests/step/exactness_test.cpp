@@ -7,16 +7,25 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/loss/affinity_loss.hpp"
+#include "contrapunto/loss/feature_distillation.hpp"
+#include "contrapunto/loss/interactive_loss.hpp"
 #include "contrapunto/loss/loss_sum.hpp"
+#include "contrapunto/loss/negative_queue.hpp"
+#include "contrapunto/loss/queued_loss.hpp"
+#include "contrapunto/loss/students_loss.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/loss/tiled_sigmoid_loss.hpp"
+#include "contrapunto/nn/feature_maps.hpp"
 #include "contrapunto/step/accumulator.hpp"
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
+#include "contrapunto/step/with_feature_maps.hpp"
+#include "contrapunto/step/with_students.hpp"
 #include "contrapunto/step/with_teachers.hpp"
 #include "loss/pair_oracle.hpp"
 #include "step/step_models.hpp"
@@ -29,22 +38,27 @@ using test::Gradients;
 
 namespace {
 
-/// Two small towers, scale and bias, with the same weights in every call.
+constexpr std::int64_t kTeacherWidth = 5;
+
+/// Two small towers, scale, bias and maps to the features of a teacher, with the same weights in
+/// every call.
 struct TwoMlpsImpl : torch::nn::Module {
-  explicit TwoMlpsImpl(double initial_scale, std::uint64_t seed = 2) {
+  explicit TwoMlpsImpl(double initial_scale, std::uint64_t seed = 2, std::int64_t width = 8) {
     torch::manual_seed(seed);
     const auto tower = [&](const char* name) {
       return register_module(name,
                              torch::nn::Sequential(torch::nn::Linear(6, 12), torch::nn::Tanh(),
-                                                   torch::nn::Linear(12, 8)));
+                                                   torch::nn::Linear(12, width)));
     };
     x = tower("x");
     y = tower("y");
     scale = register_parameter("scale", torch::tensor(initial_scale));
     bias = register_parameter("bias", torch::tensor(-2.0));
+    maps = register_module("maps", FeatureMaps(width, std::vector<std::int64_t>{kTeacherWidth}));
   }
   torch::nn::Sequential x{nullptr}, y{nullptr};
   at::Tensor scale, bias;
+  FeatureMaps maps{nullptr};
 };
 TORCH_MODULE(TwoMlps);
 
@@ -60,14 +74,15 @@ StepModel<> step_of(TwoMlps model) {
   step.head = [model](const std::vector<Features>& f, const Batch&) {
     return Embeddings{f[0].tensors[0], f[1].tensors[0], model->scale * 1.0, model->bias * 1.0};
   };
-  step.parameters = model->parameters();
+  for (const auto& item : model->named_parameters())
+    if (!item.key().starts_with("maps")) step.parameters.push_back(item.value());
   return step;
 }
 
 /// A frozen teacher in `dtype`, made before there are threads.
 const TwoMlps& teacher_in(at::ScalarType dtype) {
   const auto make = [](at::ScalarType kind) {
-    TwoMlps teacher(40.0, 9);
+    TwoMlps teacher(40.0, 9, kTeacherWidth);
     teacher->to(kind);
     freeze_teacher(*teacher);
     return teacher;
@@ -76,14 +91,27 @@ const TwoMlps& teacher_in(at::ScalarType dtype) {
   return dtype == torch::kDouble ? exact : single;
 }
 
+StepModel<> exchanged(StepModel<> step) {
+  step.head = [head = step.head](const std::vector<Features>& f, const Batch& batch) {
+    auto e = head(f, batch);
+    std::swap(e.x, e.y);
+    return e;
+  };
+  return step;
+}
+
 /// The step model that `Loss` needs.
 template <class Loss>
 auto step_for(const Loss& /*loss*/, const TwoMlps& model) {
+  const auto teachers = [&]() -> std::vector<Teacher> {
+    return {{.model = step_of(teacher_in(model->scale.scalar_type()))}};
+  };
   if constexpr (LossOf<Loss, Embeddings>)
     return step_of(model);
-  else
-    return with_teachers(step_of(model),
-                         {{.model = step_of(teacher_in(model->scale.scalar_type()))}});
+  else if constexpr (LossOf<Loss, DistilledEmbeddings>)
+    return with_feature_maps(with_teachers(step_of(model), teachers()), model->maps);
+  else  // The second student is the first with its towers exchanged, and shares its weights.
+    return with_students({step_of(model), exchanged(step_of(model))}, teachers());
 }
 
 Batch batch_of(std::int64_t n, at::ScalarType dtype) {
@@ -100,16 +128,48 @@ struct NaiveInfoNce {
 struct NaiveSigmoid {
   at::Tensor operator()(const Embeddings& e) const { return test::dense_sigmoid(e); }
 };
-struct NaiveDistillation {
+struct NaiveAffinity {
   at::Tensor operator()(const DistilledEmbeddings& e) const {
     const auto logits = [](const Embeddings& of) { return of.scale * of.x.mm(of.y.t()); };
-    auto sum = NaiveInfoNce()(e.student);
+    auto sum = torch::zeros({}, e.student.x.options());
     for (const std::int64_t dim : {0, 1}) {
       const auto soft =
           logits(e.teachers.front()).softmax(dim) * logits(e.student).log_softmax(dim);
       sum = sum - soft.sum() / (2.0 * static_cast<double>(e.student.x.size(0)));
     }
     return sum;
+  }
+};
+struct NaiveDistillation {
+  at::Tensor operator()(const DistilledEmbeddings& e) const {
+    return NaiveInfoNce()(e.student) + NaiveAffinity()(e);
+  }
+};
+/// InfoNCE with the rows of earlier batches as negatives.
+struct NaiveQueue {
+  at::Tensor rows;
+  at::Tensor operator()(Embeddings e) const {
+    e.negatives = rows.to(e.x.scalar_type());
+    return test::dense_symmetric(e);
+  }
+};
+/// FeatureDistillation and InteractiveLoss beside InfoNCE, through the maps.
+struct NaiveFeatures {
+  static constexpr double kWeight = 10.0;
+  at::Tensor operator()(const DistilledEmbeddings& e) const {
+    const auto& s = e.mapped.front();
+    const auto& t = e.teachers.front();
+    const auto distance = (s.x - t.x).square().mean() + (s.y - t.y).square().mean();
+    const auto match = [&](const at::Tensor& x, const at::Tensor& y) {
+      return test::dense_rows({.x = x, .y = y, .scale = s.scale}) / 2;
+    };
+    return NaiveInfoNce()(e.student) + kWeight * distance + match(s.x, t.y) + match(s.y, t.x);
+  }
+};
+struct NaiveStudents {
+  static constexpr double kWeight = 0.5;
+  at::Tensor operator()(const std::vector<DistilledEmbeddings>& e) const {
+    return NaiveInfoNce()(e[0].student) + kWeight * NaiveAffinity()(e[1]);
   }
 };
 
@@ -164,6 +224,14 @@ Gradients run(Strategy strategy, TwoMlps model, const Loss& loss, const Batch& b
 struct LogitOfThePair {
   at::Tensor operator()(const Embeddings& e) const { return (e.scale * e.x * e.y).sum(); }
 };
+/// The same, with the logits of InteractiveLoss.
+struct LogitsOfTheFeatures {
+  at::Tensor operator()(const DistilledEmbeddings& e) const {
+    const auto& s = e.mapped.front();
+    const auto& t = e.teachers.front();
+    return LogitOfThePair()(e.student) + (s.scale * (s.x * t.y + s.y * t.x)).sum() / 2;
+  }
+};
 
 double largest(const Gradients& gradients) {
   double value = 0.0;
@@ -194,16 +262,18 @@ double rounding_of_parts(TwoMlps exact, const Loss& loss, const Batch& batch,
     return encoder.forward(batch.at(encoder.input).narrow(0, begin, count)).tensors.front();
   };
   std::vector<Features> whole;
-  for (std::size_t i = 0; i < step.encoders.size(); ++i)
-    whole.emplace_back(features(i, 0, batch.size()).detach().set_requires_grad(i < 2));
+  for (std::size_t i = 0; i < step.encoders.size(); ++i) {
+    const auto one = features(i, 0, batch.size());
+    whole.emplace_back(one.detach().set_requires_grad(one.requires_grad()));
+  }
   loss(step.head(whole, batch)).backward();
   test::take_gradients(*exact);
   std::vector<double> sizes(expected.size(), 0.0);
   for (std::size_t p = 0; p + 1 < bounds.size(); ++p) {
     const auto count = bounds[p + 1] - bounds[p];
-    for (const std::size_t i : {0, 1})
-      features(i, bounds[p], count)
-          .backward(whole[i].tensors.front().grad().narrow(0, bounds[p], count));
+    for (std::size_t i = 0; i < whole.size(); ++i)
+      if (const auto& gradient = whole[i].tensors.front().grad(); gradient.defined())
+        features(i, bounds[p], count).backward(gradient.narrow(0, bounds[p], count));
     const auto part = test::take_gradients(*exact);
     for (std::size_t g = 0; g < part.size(); ++g)
       sizes[g] += part[g].second.abs().max().item<double>();
@@ -253,9 +323,11 @@ TEST_CASE(
     "of the full batch",
     "[step][cpu]") {
   std::int64_t checked = 0;
-  const auto check = [&](const char* name, const auto& naive, const auto& make_loss) {
+  std::vector<std::int64_t> sizes{1, 2, 127, 1000};
+  const auto check_with = [&](const char* name, const auto& naive, const auto& logit,
+                              const auto& make_loss) {
     for (const auto* precision_name : {"fp32", "bf16", "fp16"})
-      for (const std::int64_t n : {1, 2, 127, 1000})
+      for (const std::int64_t n : sizes)
         for (const double scale : {1.0, 14.3, 100.0}) {
           const auto precision = precision_policy(precision_name);
           TwoMlps exact(scale);
@@ -273,9 +345,13 @@ TEST_CASE(
             // times: in the product of features, by the scale, and before and after the
             // exponential.
             const double logit_gradient =
-                largest(run(Strategy::kDirect, exact, LogitOfThePair{}, batch_of(n, torch::kDouble),
+                largest(run(Strategy::kDirect, exact, logit, batch_of(n, torch::kDouble),
                             precision_policy("fp32")));
-            bound = 4 * std::numeric_limits<float>::epsilon() * (1.0 + scale) * logit_gradient;
+            const double rounded =
+                4 * std::numeric_limits<float>::epsilon() * (1.0 + scale) * logit_gradient;
+            // Losses with further terms have a gradient, to which distance() is relative.
+            const double all = largest(expected);
+            bound = all > 0.0 ? std::max(bound, rounded / (0.1 * all)) : rounded;
           }
           CHECK(std::isfinite(bound));
           for (const std::int64_t ranks : {1, 2, 4}) {
@@ -305,6 +381,9 @@ TEST_CASE(
           }
         }
   };
+  const auto check = [&](const char* name, const auto& naive, const auto& make_loss) {
+    check_with(name, naive, LogitOfThePair{}, make_loss);
+  };
   const auto tiles = [](const PrecisionPolicy& precision) {
     return TileOptions{.rows = 300, .columns = 300, .matmul_dtype = precision.product_dtype()};
   };
@@ -322,7 +401,29 @@ TEST_CASE(
             WeightedLoss{"contrastive", 1.0, TiledInfoNce({.tiles = tiles(p), .ring = ring}, rank)},
             WeightedLoss{"affinity", 1.0, AffinityLoss({.tiles = tiles(p), .ring = ring}, rank)});
       });
-  CHECK(checked == 972);
+  sizes = {1, 2, 127};  // The losses above are parts of those below.
+  torch::manual_seed(6);
+  const auto rows = torch::nn::functional::normalize(torch::randn({40, 8}));
+  check("queue", NaiveQueue{rows}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
+    NegativeQueue queue({.pairs = 40}, rank);
+    queue.load_state({.tensors = {{"y", rows}}});
+    return QueuedLoss(TiledInfoNce({.tiles = tiles(p), .ring = rank.size() == 4}, rank), queue);
+  });
+  check_with("features", NaiveFeatures{}, LogitsOfTheFeatures{},
+             [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
+               const bool ring = rank.size() == 4;
+               return LossSum(
+                   WeightedLoss{"contrastive", 1.0, TiledInfoNce({.tiles = tiles(p)}, rank)},
+                   WeightedLoss{"features", NaiveFeatures::kWeight, FeatureDistillation(rank)},
+                   WeightedLoss{"interactive", 1.0,
+                                InteractiveLoss({.tiles = tiles(p), .ring = ring}, rank)});
+             });
+  check("students", NaiveStudents{}, [&](const test::ThreadRank& rank, const PrecisionPolicy& p) {
+    return StudentsLoss(
+        WeightedLoss{"first", 1.0, TiledInfoNce({.tiles = tiles(p)}, rank)},
+        WeightedLoss{"second", NaiveStudents::kWeight, AffinityLoss({.tiles = tiles(p)}, rank)});
+  });
+  CHECK(checked == 1620);
 }
 
 TEST_CASE("32,768 pairs on two ranks give the gradient of the full batch", "[step][cpu]") {

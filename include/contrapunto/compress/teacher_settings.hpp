@@ -15,7 +15,16 @@ struct TeacherSettings {
   std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
   std::string teacher_vocabulary = {};     ///< See make_tokenizer(); empty: that of the student.
   std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
-  double distillation = 1.0;               ///< Fraction of the loss that is the teacher's.
+  double distillation = 1.0;               ///< Weight of AffinityLoss; the student's own loss has
+                                           ///< 1 - distillation.
+  double feature_distillation = 0.0;       ///< Weight of FeatureDistillation; CLIP-KD: 2000.
+  double interactive_distillation = 0.0;   ///< Weight of InteractiveLoss; CLIP-KD: 1.
+
+  /// Whether the loss compares features of the student with features of the teacher, which needs
+  /// FeatureMaps if the widths differ.
+  [[nodiscard]] bool compares_features() const {
+    return feature_distillation > 0 || interactive_distillation > 0;
+  }
 };
 
 /// Adds `teacher`, which must outlive the table, to the current section of `table`.
@@ -30,6 +39,14 @@ inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher)
       .one_of({"", "fp32", "fp16", "bf16", "pure_bf16"});
   table.add("distillation", teacher.distillation, "the teacher's part of the loss")
       .check(in_range(0, 1));
+  table
+      .add("feature-distillation", teacher.feature_distillation,
+           "weight of the distance to the teacher's features")
+      .check(at_least(0));
+  table
+      .add("interactive-distillation", teacher.interactive_distillation,
+           "weight of the match of the student's images with the teacher's texts, and the reverse")
+      .check(at_least(0));
 }
 
 }  // namespace contrapunto

@@ -52,6 +52,7 @@ struct TeacherFacts {
   /// the student's.
   std::optional<std::int64_t> own_image_size = std::nullopt;
   std::optional<std::int64_t> own_text_context = std::nullopt;
+  double feature_weight = 0.0;  ///< Weight of the losses that compare features with its features.
 };
 
 /// The training data.

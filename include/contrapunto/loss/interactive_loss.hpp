@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <cstddef>
 #include <utility>
 
 #include "contrapunto/core/concepts.hpp"
@@ -23,8 +24,8 @@ struct InteractiveLossOptions {
 /// Interactive contrastive learning, CLIP-KD's ICL: the student's images are matched against the
 /// teachers' texts, and the student's texts against the teachers' images, each by InfoNCE in one
 /// direction with the student's scale. The loss is the mean over both and over the teachers. It is
-/// tiled as `TiledInfoNce` and has the same rules for ranks. Raises without a teacher and for
-/// widths that differ.
+/// tiled as `TiledInfoNce` and has the same rules for ranks. If the widths differ, it needs
+/// with_feature_maps(). Raises without a teacher and for widths that differ.
 /// Reference: Yang et al. 2024, https://arxiv.org/abs/2307.12732, section 3.5
 class InteractiveLoss {
  public:
@@ -36,8 +37,9 @@ class InteractiveLoss {
   [[nodiscard]] at::Tensor operator()(const DistilledEmbeddings& e) const {
     TORCH_CHECK(!e.teachers.empty(), "InteractiveLoss: there is no teacher");
     at::Tensor sum;
-    for (const auto& teacher : e.teachers) {
-      const auto& s = e.student;
+    for (std::size_t k = 0; k < e.teachers.size(); ++k) {
+      const auto& teacher = e.teachers[k];
+      const auto& s = e.student_for(k);
       const auto both = match_({.x = s.x, .y = teacher.y.detach(), .scale = s.scale}) +
                         match_({.x = s.y, .y = teacher.x.detach(), .scale = s.scale});
       sum = sum.defined() ? sum + both : both;

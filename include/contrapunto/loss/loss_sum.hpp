@@ -28,6 +28,17 @@ inline constexpr bool kTermTakes = [] {
     return false;
 }();
 
+/// Returns the loss of the inputs, or of their student if the loss takes embeddings.
+template <class Loss, class Inputs, class... More>
+[[nodiscard]] LossTerms term_value(const Loss& loss, const Inputs& inputs, const More&... batch) {
+  if constexpr (std::is_invocable_v<const Loss&, const Inputs&>)
+    return loss(inputs);
+  else if constexpr (std::is_invocable_v<const Loss&, const Inputs&, const More&...>)
+    return loss(inputs, batch...);
+  else
+    return term_value(loss, inputs.student, batch...);
+}
+
 }  // namespace detail
 
 /// A loss with a name for the log and a weight in a `LossSum`.
@@ -81,21 +92,11 @@ class LossSum {
   [[nodiscard]] LossTerms sum(const Arguments&... arguments) const {
     detail::WeightedTerms sum;
     const auto add = [&](const auto& term) {
-      if (term.weight != 0.0) sum.add(term.name, term.weight, value_of(term.loss, arguments...));
+      if (term.weight != 0.0)
+        sum.add(term.name, term.weight, detail::term_value(term.loss, arguments...));
     };
     std::apply([&](const auto&... term) { (add(term), ...); }, terms_);
     return sum.take();
-  }
-
-  template <class Loss, class Inputs, class... More>
-  [[nodiscard]] static LossTerms value_of(const Loss& loss, const Inputs& inputs,
-                                          const More&... batch) {
-    if constexpr (std::is_invocable_v<const Loss&, const Inputs&>)
-      return loss(inputs);
-    else if constexpr (std::is_invocable_v<const Loss&, const Inputs&, const More&...>)
-      return loss(inputs, batch...);
-    else
-      return value_of(loss, inputs.student, batch...);
   }
 
   std::tuple<WeightedLoss<Losses>...> terms_;

@@ -29,8 +29,8 @@ struct NestedWidth {
 /// Any loss of embeddings, or of `DistilledEmbeddings`, at several widths: the weighted sum of the
 /// loss over the first `width` numbers of every embedding of the student, normalized to unit length
 /// again. The embeddings can then be cut to any of the widths after the training. The teachers'
-/// embeddings are not cut. The value at each width is logged as "width_64" and so on, without its
-/// weight. Ranks, chunks and gradients are those of the loss.
+/// embeddings and DistilledEmbeddings::mapped are not cut. The value at each width is logged as
+/// "width_64" and so on, without its weight. Ranks, chunks and gradients are those of the loss.
 /// Reference: Kusupati et al. 2022, https://arxiv.org/abs/2205.13147
 ///
 ///   const MatryoshkaLoss loss(TiledInfoNce({}, ranks), {{64, 1.0}, {128, 1.0}, {512, 1.0}});

@@ -160,7 +160,7 @@ inline void RunPlan::find_model_faults(std::vector<PlanFinding>& found) const {
   };
   for (const auto& teacher : teachers_) {
     check_activation({.name = teacher.weights}, teacher.name, teacher.quick_gelu);
-    if (teacher.weight == 0.0)
+    if (teacher.weight == 0.0 && teacher.feature_weight == 0.0)
       detail::add_warning(found, "the teacher " + teacher.name +
                                      " runs in every step, but its weight in the loss is 0; leave "
                                      "it out, or set its weight");

@@ -108,6 +108,8 @@ inline std::string RunPlan::to_string() const {
   for (const auto& teacher : teachers_) {
     text = teacher.name + ", " + detail::in_millions(teacher.parameters) + " parameters, " +
            as_percent(teacher.weight, 0) + " of the loss";
+    if (teacher.feature_weight > 0.0)
+      text += ", features with weight " + with_digits(teacher.feature_weight, 4);
     if (own_gflops && teacher.forward_gflops)
       text += ", " + as_percent(*teacher.forward_gflops / (*own_gflops + teacher_gflops), 0) +
               " of the computation of a step";
