@@ -28,7 +28,7 @@ namespace {
 /// RunSettings: output, resume, log_every, plan and so on. TeacherSettings: teacher, distillation.
 /// StageSettings: models or sparsity, epochs and learning rate of each stage.
 struct Settings : cp::RunSettings, cp::TeacherSettings, cp::StageSettings {
-  Settings() { output = "runs/train_tinyclip"; }
+  Settings() { output = "runs/train_tinyclip", distillation_scale = 50.0; }
   // Data
   std::string train_data = "synthetic", eval_data, class_names, vocabulary;
   std::vector<std::string> templates = {"a photo of a {}."};
@@ -41,7 +41,7 @@ struct Settings : cp::RunSettings, cp::TeacherSettings, cp::StageSettings {
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", precision = "fp32";
-  double scale = 50.0, weight_decay = 0.2, clip = 5.0, ema = 0.0;
+  double weight_decay = 0.2, clip = 5.0, ema = 0.0;
   bool shard_optimizer = false;
   std::uint64_t seed = 0;
   // Run
@@ -67,7 +67,6 @@ cp::SettingsTable describe(Settings& s) {
   t.add("model", s.model, "the model to compress: a name or a .json file in OpenCLIP's format");
   t.add("weights", s.weights, "its OpenCLIP weights");
   cp::add_teacher_settings(t, s);
-  t.add("scale", s.scale, "scale of the similarities in the teacher's loss").check(cp::above(0));
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
   t.add("checkpoint-activations", s.checkpoint_activations, "recompute the blocks in backward");
   t.section("Stages");
@@ -94,11 +93,11 @@ cp::SettingsTable describe(Settings& s) {
 /// What is replaced when the units that are gone are taken out.
 struct Network {
   Network(const Settings& s, cp::ModelConfig its_config, cp::DualEncoder its_model,
-          const cp::Ranks& ranks)
+          const std::optional<cp::LoadedTeacher>& teacher, const cp::Ranks& ranks)
       : config(std::move(its_config)),
         model(std::move(its_model)),
-        optimizer(cp::decay_groups(*model, s.weight_decay), s.shard_optimizer ? ranks : cp::Ranks(),
-                  cp::clip_adamw_options(config)),
+        optimizer(cp::distillation_groups(*model, teacher, s.weight_decay),
+                  s.shard_optimizer ? ranks : cp::Ranks(), cp::clip_adamw_options(config)),
         ema(*model, s.ema) {
     if (s.checkpoint_activations) cp::checkpoint_activations(*model);
     model->train();
@@ -208,6 +207,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     torch::manual_seed(s.seed);
     if (!s.resume.empty() && std::filesystem::exists(output / "open_clip_model.safetensors")) {
       config = cp::read_model_config(output / "open_clip_config.json");
+      config.name = name;
       weights = output / "open_clip_model.safetensors";
       auto model = load(config, weights);
       add_result(name, config, model);
@@ -240,11 +240,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     // ==== Loss =================================================================================
     const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
     const cp::TiledInfoNce info_nce({.tiles = tiles, .ring = s.ring}, ranks);
-    const cp::AffinityLoss affinity(
-        {.tiles = tiles, .student_scale = s.scale, .teacher_scales = {s.scale}, .ring = s.ring},
-        ranks);
-    const cp::LossSum loss(cp::WeightedLoss{"contrastive", 1 - s.distillation, info_nce},
-                           cp::WeightedLoss{"affinity", s.distillation, affinity});
+    const auto loss = cp::distillation_loss(s, info_nce, {.tiles = tiles, .ring = s.ring}, ranks);
 
     // ==== Optimizer, schedule, averages ========================================================
     cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
@@ -261,7 +257,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
          .total_steps = run.total_steps});
     const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
     cp::LossScaler scaler(precision, device);
-    auto network = std::make_unique<Network>(s, config, model, ranks);
+    auto network = std::make_unique<Network>(s, config, model, teacher, ranks);
     if (stage.model.empty() && !extracted)
       network->masks.emplace(network->model, config,
                              cp::PruningOptions{.image = s.prune_image,
@@ -306,6 +302,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       parts.add("model", *of.model).add("optimizer", of.optimizer).add("scaler", scaler);
       parts.add("ema", of.ema).add("loader", loader).add("progress", progress);
       if (of.masks) parts.add("masks", *of.masks);
+      if (teacher->maps) parts.add("feature_maps", *teacher->maps);
       return parts;
     };
     loader.start_epoch(0);
@@ -338,7 +335,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
         const cp::Extraction extraction(*network->masks, network->config);
         for (const auto& text : extraction.report()) out << "kept " << text << "\n";
         auto smaller = std::make_unique<Network>(s, extraction.config(),
-                                                 extraction.model(network->model), ranks);
+                                                 extraction.model(network->model), teacher, ranks);
         smaller->optimizer.load_state(extraction.optimizer_state(network->optimizer.save_state()));
         smaller->ema.load_state(extraction.averages(network->ema.save_state()));
         network = std::move(smaller);

@@ -30,12 +30,17 @@ template <ContrastiveLoss Contrastive>
 [[nodiscard]] auto distillation_loss(const TeacherSettings& settings, Contrastive contrastive,
                                      const DistillationLossOptions& options = {},
                                      const Ranks& ranks = {}) {
-  LossSum sum(WeightedLoss{"contrastive", 1 - settings.distillation, contrastive},
-              WeightedLoss{"affinity", settings.distillation,
-                           AffinityLoss({.tiles = options.tiles, .ring = options.ring}, ranks)},
-              WeightedLoss{"features", settings.feature_distillation, FeatureDistillation(ranks)},
-              WeightedLoss{"interactive", settings.interactive_distillation,
-                           InteractiveLoss({.tiles = options.tiles, .ring = options.ring}, ranks)});
+  AffinityLossOptions affinity{.tiles = options.tiles, .ring = options.ring};
+  if (settings.distillation_scale > 0) {
+    affinity.student_scale = settings.distillation_scale;
+    affinity.teacher_scales = {settings.distillation_scale};
+  }
+  LossSum sum(
+      WeightedLoss{"contrastive", 1 - settings.distillation, contrastive},
+      WeightedLoss{"affinity", settings.distillation, AffinityLoss(std::move(affinity), ranks)},
+      WeightedLoss{"features", settings.feature_distillation, FeatureDistillation(ranks)},
+      WeightedLoss{"interactive", settings.interactive_distillation,
+                   InteractiveLoss({.tiles = options.tiles, .ring = options.ring}, ranks)});
   return [contrastive = std::move(contrastive),
           sum = std::move(sum)](const DistilledEmbeddings& e) -> LossTerms {
     if (e.teachers.empty()) return contrastive(e.student);

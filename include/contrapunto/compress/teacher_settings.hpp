@@ -17,6 +17,8 @@ struct TeacherSettings {
   std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
   double distillation = 1.0;               ///< Weight of AffinityLoss; the student's own loss has
                                            ///< 1 - distillation.
+  double distillation_scale = 0.0;         ///< Scale of all similarities in AffinityLoss, such as
+                                           ///< TinyCLIP's 50; 0: that of each model.
   double feature_distillation = 0.0;       ///< Weight of FeatureDistillation; CLIP-KD: 2000.
   double interactive_distillation = 0.0;   ///< Weight of InteractiveLoss; CLIP-KD: 1.
 
@@ -39,6 +41,10 @@ inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher)
       .one_of({"", "fp32", "fp16", "bf16", "pure_bf16"});
   table.add("distillation", teacher.distillation, "the teacher's part of the loss")
       .check(in_range(0, 1));
+  table
+      .add("distillation-scale", teacher.distillation_scale,
+           "scale of the similarities in it; 0: that of each model")
+      .check(at_least(0));
   table
       .add("feature-distillation", teacher.feature_distillation,
            "weight of the distance to the teacher's features")
