@@ -26,17 +26,22 @@
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
+#include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
+#include "contrapunto/data/detail/shard_places.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/teacher_feature_names.hpp"
+#include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/image/image_transform.hpp"
 
 namespace contrapunto {
@@ -57,6 +62,9 @@ namespace contrapunto {
 /// once. The last batch is smaller, and with several ranks some may get no row of it. Empty and
 /// blank captions are ignored.
 ///
+/// With LoaderOptions::teacher_stores, a batch also holds what teachers said about the view and the
+/// caption that were drawn.
+///
 ///     DataLoader loader(source, ImageTransform({.train = true}), tokenize, {.batch_size = 512});
 ///     for (loader.start_epoch(3); auto batch = loader.next();) step(*batch);
 class DataLoader {
@@ -67,14 +75,16 @@ class DataLoader {
 
   /// `tokenize` may be empty: batches then have no text, and captions are not needed. Raises if an
   /// option is out of range, if the source is null or empty, if the data does not fill one batch
-  /// per rank, and if the threads cannot be started.
+  /// per rank, if a store of teacher embeddings does not fit the source and the transform, and if
+  /// the threads cannot be started.
   DataLoader(std::shared_ptr<const SampleSource> source, const ImageTransform& transform,
              Tokenize tokenize, LoaderOptions options = {})
       : source_(std::move(source)),
         transform_(transform),
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
-        reader_((check(), source_), o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0),
+        reader_((check(), open_stores(), source_), o_.max_pixels,
+                o_.cache_decoded ? o_.cache_bytes : 0, {.checksum = !stores_.empty()}),
         pinned_(o_.pin_memory && at::hasCUDA()),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
@@ -135,11 +145,17 @@ class DataLoader {
     const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
     State state;
     state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, source_->size())}};
+    if (const auto stored = stored_views()) state.scalars["stored_views"] = stored;
     return state;
   }
 
-  /// Resumes the epoch of `state` at the sample after those that were returned.
+  /// Resumes the epoch of `state` at the sample after those that were returned. Raises if both the
+  /// state and this loader have stored views and they are not the same.
   void load_state(const State& state) {
+    if (stored_views() != 0 && state.scalars.count("stored_views") > 0)
+      TORCH_CHECK(state.scalar<std::int64_t>("stored_views") == stored_views(),
+                  "DataLoader: the checkpoint was made with other stored views or other teacher "
+                  "stores; resume with those, or start another run");
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
@@ -190,6 +206,11 @@ class DataLoader {
   [[nodiscard]] const LoaderOptions& options() const { return o_; }
   [[nodiscard]] const SampleSource& source() const { return *source_; }
 
+  /// The stores of LoaderOptions::teacher_stores.
+  [[nodiscard]] const std::vector<std::shared_ptr<const TeacherStore>>& teacher_stores() const {
+    return stores_;
+  }
+
  private:
   /// Number of unusable samples in a row after which the loader gives up.
   static constexpr std::int64_t kMostAttempts = 1000;
@@ -233,6 +254,48 @@ class DataLoader {
     TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
                 " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
+  }
+
+  /// Opens the teacher stores and finds the views that they hold.
+  void open_stores() {
+    if (o_.teacher_stores.empty() && o_.replay.views == 0) return;
+    TORCH_CHECK(o_.train, "DataLoader: teacher stores and replayed views are for training");
+    TORCH_CHECK(o_.replay.views >= 0, "DataLoader: replay.views (", o_.replay.views,
+                ") must not be negative");
+    shards_ = source_->shards();
+    places_ = detail::ShardPlaces(shards_);
+    TORCH_INTERNAL_ASSERT(places_.size() == source_->size());
+    for (const std::string& folder : o_.teacher_stores) {
+      const auto number = static_cast<std::int64_t>(stores_.size());
+      stores_.push_back(std::make_shared<const TeacherStore>(folder, shards_));
+      const TeacherStoreInfo& info = stores_.back()->info();
+      stores_.back()->require_views_of(transform_.options());
+      if (info.images()) {
+        if (o_.replay.views == 0) o_.replay = info.replay;
+        TORCH_CHECK(o_.replay == info.replay, "DataLoader: teacher store '", folder, "' has ",
+                    info.replay.views, " views of seed ", info.replay.seed, ", but ",
+                    o_.replay.views, " views of seed ", o_.replay.seed,
+                    " are replayed; all stores of a run need the same views");
+        extras_.push_back({teacher_image_features(number), info.dtype, info.width});
+      }
+      if (info.texts) extras_.push_back({teacher_text_features(number), info.dtype, info.width});
+      has_stored_texts_ |= info.texts;
+    }
+    TORCH_CHECK(o_.replay.views == 0 || o_.views == 1, "DataLoader: ", o_.views,
+                " views of an image in a batch cannot be combined with replayed views");
+    TORCH_CHECK(o_.replay.views <= 1 || transform_.options().train, "DataLoader: the ",
+                o_.replay.views,
+                " replayed views of an image would be equal, because the transform is not random; "
+                "set ImageTransformOptions::train");
+  }
+
+  /// Identifies the stored views and the stores; 0 if there are none.
+  [[nodiscard]] std::int64_t stored_views() const {
+    if (o_.replay.views == 0 && stores_.empty()) return 0;
+    std::uint64_t sum = checksum_of(std::to_string(o_.replay.views), o_.replay.seed);
+    for (const auto& store : stores_)
+      sum = checksum_of(detail::as_hex(store->info().checksum()), sum);
+    return static_cast<std::int64_t>(sum | 1);
   }
 
   /// Number of samples in one batch, over all ranks.
@@ -317,7 +380,8 @@ class DataLoader {
     return std::make_shared<Slot>(
         first + begin, end - begin,
         detail::BatchBuilder::Options{transform_.options().image_size, o_.views, o_.pad_text_to,
-                                      static_cast<bool>(tokenize_), pinned_, o_.channels_last});
+                                      static_cast<bool>(tokenize_), pinned_, o_.channels_last,
+                                      extras_});
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
@@ -341,22 +405,44 @@ class DataLoader {
 
   void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                  Scratch& scratch) {
+    for (const auto& store : stores_) store->require_usable(index);
     const auto sample = reader_.read(index, scratch.sample);
-    if (tokenize_ && sample->captions.empty())
+    const bool needs_caption = tokenize_ || has_stored_texts_;
+    if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     RandomStream random = stream(index, 0);
     std::vector<std::int64_t> tokens;
-    if (tokenize_) {
-      const auto captions = static_cast<std::int64_t>(sample->captions.size());
-      const std::int64_t chosen = o_.train ? random.integer(captions) : 0;
-      tokens = tokenize_(sample->captions[static_cast<std::size_t>(chosen)]);
+    std::int64_t caption = 0;
+    if (needs_caption && o_.train)
+      caption = random.integer(static_cast<std::int64_t>(sample->captions.size()));
+    if (tokenize_) tokens = tokenize_(sample->captions[static_cast<std::size_t>(caption)]);
+    std::int64_t stored_view = 0;
+    if (o_.replay.views > 0) {
+      stored_view = o_.replay.view_in(o_.seed, epoch_, index);
+      const auto [shard, place] = places_(index);
+      random = o_.replay.stream(shards_[shard], place, stored_view);
     }
+    set_teacher_features(builder, row, index, *sample, stored_view, caption);
     for (std::int64_t view = 0; view < o_.views; ++view) {
       if (view > 0) random = stream(index, view);
       transform_(sample->image, random, scratch.work);
       builder.set_view(row, view, scratch.work.square);
     }
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
+  }
+
+  void set_teacher_features(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
+                            const detail::DecodedSample& sample, std::int64_t view,
+                            std::int64_t caption) const {
+    std::size_t extra = 0;
+    for (const auto& store : stores_) {
+      if (store->info().images())
+        builder.set_extra(row, extra++, store->image(index, view, sample.encoded_checksum));
+      if (store->info().texts)
+        builder.set_extra(
+            row, extra++,
+            store->text(index, caption, sample.captions[static_cast<std::size_t>(caption)]));
+    }
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
@@ -390,6 +476,11 @@ class DataLoader {
   ImageTransform transform_;
   Tokenize tokenize_;
   LoaderOptions o_;
+  std::vector<DataShard> shards_;  // With stored views only, as the next four.
+  detail::ShardPlaces places_;
+  std::vector<std::shared_ptr<const TeacherStore>> stores_;
+  std::vector<detail::BatchBuilder::Extra> extras_;  // In the order of the stores.
+  bool has_stored_texts_ = false;
   detail::SampleReader reader_;
   bool pinned_;
 

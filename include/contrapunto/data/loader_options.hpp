@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
+#include "contrapunto/data/replayed_views.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
@@ -30,6 +32,14 @@ struct LoaderOptions {
   /// Views of each image, which is decoded once: each is cropped, flipped and colored anew, and
   /// view_name() gives its name in the batch. Above 1 for training only, as for SimCLR.
   std::int64_t views = 1;
+  /// A fixed set of views of each image, each a pure function of its own seed; an epoch uses one of
+  /// them. For training with views == 1.
+  ReplayedViews replay = {};
+  /// Folders of stores of teacher embeddings for this data; see TeacherStore. A batch then also
+  /// holds, for each store, teacher_image_features() and teacher_text_features() of the view and
+  /// the caption that were drawn, [B, width] in the dtype of the store. A store of images sets
+  /// `replay`. For training only.
+  std::vector<std::string> teacher_stores = {};
   std::int64_t max_queued_batches = 4;
   std::int64_t pad_text_to = 0;      ///< Padded text length in tokens; 0: the longest text of the
                                      ///< batch.

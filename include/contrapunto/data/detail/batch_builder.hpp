@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,12 @@ namespace contrapunto::detail {
 /// allocation, because other operations would give every loader thread its own OpenMP threads.
 class BatchBuilder {
  public:
+  /// Another tensor of the batch, [rows, width].
+  struct Extra {
+    std::string name = {};
+    at::ScalarType type = at::kFloat;
+    std::int64_t width = 0;
+  };
   struct Options {
     std::int64_t image_size = 0;
     std::int64_t views = 1;
@@ -33,18 +40,21 @@ class BatchBuilder {
     bool with_text = true;
     bool pinned = false;
     bool channels_last = false;
+    std::vector<Extra> extras = {};
   };
 
   BatchBuilder(std::int64_t first_place, std::int64_t rows, Options options)
       : first_place_(first_place),
         rows_(rows),
-        o_(options),
+        o_(std::move(options)),
         content_(static_cast<std::size_t>(rows)) {
     const auto format =
         o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
     for (std::int64_t view = 0; view < o_.views; ++view)
       views_.push_back(
           at::empty({rows, 3, o_.image_size, o_.image_size}, tensor_options(at::kByte), format));
+    for (const Extra& extra : o_.extras)
+      extras_.push_back(at::empty({rows, extra.width}, tensor_options(extra.type)));
   }
 
   [[nodiscard]] std::int64_t first_place() const { return first_place_; }
@@ -68,6 +78,12 @@ class BatchBuilder {
       for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
   }
 
+  /// Sets a row of the tensor `extra`, counted as in Options, to its bytes.
+  void set_extra(std::int64_t row, std::size_t extra, std::string_view bytes) {
+    TORCH_INTERNAL_ASSERT(bytes.size() == extra_bytes(extra));
+    std::memcpy(extra_row(row, extra), bytes.data(), bytes.size());
+  }
+
   /// Counts `rows` rows as done, whether they were set or not. Returns true for the call that
   /// completes the batch.
   [[nodiscard]] bool complete(std::int64_t rows) {
@@ -83,6 +99,9 @@ class BatchBuilder {
         for (std::int64_t view = 0; view < o_.views; ++view)
           std::memcpy(row_pixels(static_cast<std::int64_t>(kept), view),
                       row_pixels(static_cast<std::int64_t>(row), view), row_bytes());
+        for (std::size_t extra = 0; extra < extras_.size(); ++extra)
+          std::memcpy(extra_row(static_cast<std::int64_t>(kept), extra),
+                      extra_row(static_cast<std::int64_t>(row), extra), extra_bytes(extra));
         content_[kept] = std::move(content_[row]);
       }
       ++kept;
@@ -94,6 +113,8 @@ class BatchBuilder {
       const at::Tensor& images = views_[static_cast<std::size_t>(view)];
       batch.tensors.emplace(view_name(view), n == rows_ ? images : images.narrow(0, 0, n));
     }
+    for (std::size_t extra = 0; extra < extras_.size(); ++extra)
+      batch.tensors.emplace(o_.extras[extra].name, extras_[extra].narrow(0, 0, n));
     bool labeled = false;
     for (Row& row : content_) {
       labeled |= row.label.has_value();
@@ -128,6 +149,15 @@ class BatchBuilder {
            static_cast<std::size_t>(row) * row_bytes();
   }
 
+  [[nodiscard]] std::size_t extra_bytes(std::size_t extra) const {
+    return static_cast<std::size_t>(o_.extras[extra].width) *
+           c10::elementSize(o_.extras[extra].type);
+  }
+  [[nodiscard]] char* extra_row(std::int64_t row, std::size_t extra) {
+    return static_cast<char*>(extras_[extra].mutable_data_ptr()) +
+           static_cast<std::size_t>(row) * extra_bytes(extra);
+  }
+
   [[nodiscard]] at::Tensor texts(std::int64_t n) const {
     std::size_t length = static_cast<std::size_t>(o_.pad_text_to);
     for (const Row& row : content_) {
@@ -151,6 +181,7 @@ class BatchBuilder {
   std::int64_t rows_;
   Options o_;
   std::vector<at::Tensor> views_;
+  std::vector<at::Tensor> extras_;
   std::vector<Row> content_;
   std::atomic<std::int64_t> done_{0};
 };

@@ -106,8 +106,13 @@ inline std::string RunPlan::to_string() const {
   double teacher_gflops = 0.0;
   for (const auto& teacher : teachers_) teacher_gflops += teacher.forward_gflops.value_or(0.0);
   for (const auto& teacher : teachers_) {
-    text = teacher.name + ", " + detail::in_millions(teacher.parameters) + " parameters, " +
-           as_percent(teacher.weight, 0) + " of the loss";
+    text = teacher.name + ", ";
+    if (teacher.parameters > 0) text += detail::in_millions(teacher.parameters) + " parameters, ";
+    if (teacher.stored_texts) text += "stored texts, ";
+    if (teacher.stored_views > 0)
+      text += std::to_string(teacher.stored_views) + " stored " +
+              (teacher.stored_views == 1 ? "view" : "views") + " per image, ";
+    text += as_percent(teacher.weight, 0) + " of the loss";
     if (own_gflops && teacher.forward_gflops)
       text += ", " + as_percent(*teacher.forward_gflops / (*own_gflops + teacher_gflops), 0) +
               " of the computation of a step";
