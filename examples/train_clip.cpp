@@ -24,7 +24,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+/// RunSettings: output, resume, log_every, plan and so on. TeacherSettings: teacher, distillation.
+struct Settings : cp::RunSettings, cp::TeacherSettings {
   Settings() { output = "runs/train_clip"; }
   // Data
   std::string train_data = "synthetic", eval_data, class_names, vocabulary;
@@ -34,12 +35,12 @@ struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so o
   bool flip = false, cache_decoded = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
-  std::string weights_model, teacher, teacher_model = "ViT-B-16";
+  std::string weights_model;
   bool lock_image = false, lock_text = false, checkpoint_activations = false, ring = false;
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
-  double epochs = 10, lr = 5e-4, weight_decay = 0.2, clip = 1.0, ema = 0.0, distillation = 1.0;
+  double epochs = 10, lr = 5e-4, weight_decay = 0.2, clip = 1.0, ema = 0.0;
   std::string precision = "fp32";
   bool shard_optimizer = false;
   std::uint64_t seed = 0;
@@ -69,9 +70,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
-  t.add("teacher", s.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
-  t.add("teacher-model", s.teacher_model, "a name or a .json file, like model");
-  t.add("distillation", s.distillation, "the teacher's part of the loss").check(cp::in_range(0, 1));
+  cp::add_teacher_settings(t, s);
   t.add("lock-image", s.lock_image, "freeze the image tower");
   t.add("lock-text", s.lock_text, "freeze the text tower");
   t.add("batch-norm", s.batch_norm, "statistics of batch norm").one_of({"synchronized", "frozen"});
@@ -175,10 +174,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  std::optional<cp::LoadedTeacher> teacher;
-  if (!s.teacher.empty())
-    teacher = cp::load_teacher(cp::find_model_config(s.teacher_model), s.teacher, config,
-                               s.distillation, precision, device);
+  const auto teacher = cp::load_teacher(s, config, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};

@@ -4,3 +4,4 @@
 
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/teacher_settings.hpp"

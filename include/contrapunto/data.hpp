@@ -9,6 +9,7 @@
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/folder_source.hpp"
+#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/open_data_source.hpp"
@@ -20,6 +21,7 @@
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/data/text_pair_loader.hpp"
 #include "contrapunto/data/text_pairs.hpp"
+#include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE

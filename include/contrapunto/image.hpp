@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
 #include "contrapunto/image/image_transform.hpp"

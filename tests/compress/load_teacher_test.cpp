@@ -70,6 +70,22 @@ TEST_CASE("A teacher that cannot read the student's batch is refused", "[compres
                     Contains("none.safetensors"));
 }
 
+TEST_CASE("The settings of a trainer name its teacher", "[compress][cpu]") {
+  const test::TemporaryFolder folder;
+  TeacherSettings settings;
+  SettingsTable table;
+  add_teacher_settings(table, settings);
+  CHECK_THROWS_WITH(table.find("distillation")->set({"1.5"}), Contains("from 0 to 1"));
+  const auto config = find_model_config("RN50");
+  const auto load = [&] {
+    return load_teacher(settings, config, precision_policy("fp32"), torch::kCPU);
+  };
+  CHECK_FALSE(load().has_value());
+  table.find("teacher")->set({(folder / "none.safetensors").string()});
+  table.find("teacher-model")->set({"RN999"});
+  CHECK_THROWS_WITH(load(), Contains("RN999"));
+}
+
 TEST_CASE("A student learns its teacher's similarities", "[compress][cpu]") {
   const test::TemporaryFolder folder;
   torch::manual_seed(6);

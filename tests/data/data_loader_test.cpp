@@ -150,25 +150,132 @@ TEST_CASE("Views of an image are drawn independently of each other", "[data][cpu
   CHECK_FALSE(epoch(two, 2).front().at("image2").equal(pairs.front().at("image2")));
 }
 
-TEST_CASE("The rows of every view stay together where a sample is missing", "[data][cpu]") {
-  contrapunto::detail::BatchBuilder builder(0, 3,
-                                            {.image_size = 2, .views = 2, .with_text = false});
+TEST_CASE("A further reading has the pixels of a loader of its size", "[data][cpu]") {
+  ImageTransformOptions options{.image_size = 8,
+                                .train = true,
+                                .crop_scale = {0.3, 1.0},
+                                .horizontal_flip = true,
+                                .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                                .color_jitter_probability = 0.8,
+                                .grayscale_probability = 0.2};
+  const ImageTransform first(options);
+  options.image_size = 13;
+  options.interpolation = Interpolation::kBilinear;
+  const ImageTransform second(options);
+  const auto source = std::make_shared<TestSource>(50, std::set<std::int64_t>{5, 6, 30});
+  const auto marked = [](std::string_view text) {
+    auto tokens = letters(text);
+    tokens.insert(tokens.begin(), 9);
+    return tokens;
+  };
+  const auto two_views = GENERATE(false, true);
+  LoaderOptions loading{.batch_size = 8, .threads = 1, .views = two_views ? 2 : 1};
+  DataLoader plain(source, first, letters, loading);
+  DataLoader other(source, second, marked, loading);
+  const auto expected = epoch(plain, 1), theirs = epoch(other, 1);
+  loading.image_readings = {
+      {.name = "teacher_image", .image_size = 13, .interpolation = Interpolation::kBilinear},
+      {.name = "small_image", .image_size = 3}};
+  loading.text_readings = {{"teacher_text", marked}, {"padded_text", letters, 12}};
+  for (const std::int64_t threads : {1, 3}) {
+    loading.threads = threads;
+    loading.cache_decoded = threads > 1;
+    loading.channels_last = threads > 1;
+    DataLoader both(source, first, letters, loading);
+    const auto batches = epoch(both, 1);
+    require_equal(batches, expected);  // The other tensors are the same without further readings.
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      for (const std::int64_t view : {0, 1}) {
+        if (view == 1 && !two_views) continue;
+        CHECK(batches[i].at(view_name(view)).equal(expected[i].at(view_name(view))));
+        CHECK(batches[i].at(view_name(view, "teacher_image")).equal(theirs[i].at(view_name(view))));
+        CHECK(batches[i].at(view_name(view, "small_image")).size(3) == 3);
+      }
+      CHECK(batches[i].at("teacher_text").equal(theirs[i].at("text")));
+      const auto text = batches[i].at("text"), padded = batches[i].at("padded_text");
+      CHECK(padded.size(1) == 12);
+      CHECK(padded.narrow(1, 0, text.size(1)).equal(text));
+    }
+    require_equal(epoch(both, 1, 16), {expected.begin() + 2, expected.end()});
+  }
+  for (const std::int64_t rank : {0, 1}) {
+    loading.ranks = Ranks(test::SomeRank(rank, 2));
+    loading.batch_size = 4;
+    DataLoader part(source, first, letters, loading);
+    const auto batches = epoch(part, 1);
+    REQUIRE(batches.size() == theirs.size());
+    for (std::size_t i = 0; i < batches.size(); ++i)
+      for (const auto& [mine, all] :
+           {std::pair("teacher_image", "image"), {"teacher_text", "text"}}) {
+        const auto rows = theirs[i].at(all).narrow(0, 4 * rank, 4);
+        const auto own = batches[i].at(mine);
+        CHECK(rows.narrow(1, 0, own.size(1)).equal(own));
+      }
+  }
+}
+
+TEST_CASE("Evaluation reads images as each model asks, and needs no further reading",
+          "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(9);
+  LoaderOptions loading{
+      .batch_size = 4,
+      .views = 2,
+      .image_readings = {{"squashed", 6, Interpolation::kBilinear, ResizeMode::kSquash}},
+      .text_readings = {{"again", letters}}};
+  DataLoader plain(source, kTrain, letters, loading.for_evaluation());
+  CHECK(epoch(plain, 0).front().tensors.size() == 3);  // image, text and label
+  loading.views = 1;
+  loading.train = false;
+  const ImageTransformOptions square{.image_size = 6,
+                                     .interpolation = Interpolation::kBilinear,
+                                     .resize_mode = ResizeMode::kSquash};
+  DataLoader both(source, ImageTransform({.image_size = 8}), letters, loading);
+  DataLoader squashed(source, ImageTransform(square), letters, loading.for_evaluation());
+  const auto batches = epoch(both, 0), expected = epoch(squashed, 0);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    CHECK(batches[i].at("squashed").equal(expected[i].at("image")));
+    CHECK(batches[i].at("again").equal(batches[i].at("text")));
+  }
+}
+
+TEST_CASE("Further readings that cannot work are refused", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(8);
+  const auto load = [&](const LoaderOptions& options, const DataLoader::Tokenize& tokenize) {
+    const DataLoader loader(source, kTrain, tokenize, options);
+  };
+  CHECK_THROWS_WITH(load({.batch_size = 2, .image_readings = {{"image"}}}, letters),
+                    Contains("two tensors named 'image'"));
+  CHECK_THROWS_WITH(load({.batch_size = 2, .views = 2, .image_readings = {{"a"}, {"a2"}}}, letters),
+                    Contains("two tensors named 'a2'"));
+  CHECK_THROWS_WITH(load({.batch_size = 2, .image_readings = {{}}}, letters), Contains("no name"));
+  CHECK_THROWS_WITH(
+      load({.batch_size = 2, .image_readings = {{.name = "a", .image_size = 0}}}, letters),
+      Contains("image_size (0)"));
+  CHECK_THROWS_WITH(load({.batch_size = 2, .text_readings = {{"a", letters}}}, nullptr),
+                    Contains("'a' need a tokenize function"));
+  CHECK_THROWS_WITH(load({.batch_size = 2, .text_readings = {{"a"}}}, letters),
+                    Contains("'a' need a tokenize function"));
+}
+
+TEST_CASE("The rows of every image tensor stay together where a sample is missing", "[data][cpu]") {
+  contrapunto::detail::BatchBuilder builder(0, 3, {.images = {{"image", 2}, {"large", 4}}});
   for (const std::int64_t row : {0, 2}) {
-    for (const std::int64_t view : {0, 1}) {
-      RgbImage image;
-      image.reshape(2, 2);
-      std::fill_n(image.data(), image.bytes(), static_cast<std::uint8_t>(10 * view + row));
-      builder.set_view(row, view, image);
+    for (const std::size_t which : {0, 1}) {
+      const auto size = 2 * static_cast<std::int64_t>(which) + 2;
+      RgbImage image(size, size);
+      std::fill_n(image.data(), image.bytes(),
+                  static_cast<std::uint8_t>(10 * static_cast<std::int64_t>(which) + row));
+      builder.set_image(row, which, image);
     }
     builder.set_row(row, {}, std::nullopt, std::to_string(row));
   }
   const Batch batch = builder.finish();
   CHECK(batch.keys == std::vector<std::string>{"0", "2"});
-  for (const std::int64_t view : {0, 1}) {
-    const auto images = batch.at(view_name(view));
+  for (const std::int64_t which : {0, 1}) {
+    const auto images = batch.at(which == 0 ? "image" : "large");
     REQUIRE(images.size(0) == 2);
-    CHECK(images[0].eq(10 * view).all().item<bool>());
-    CHECK(images[1].eq(10 * view + 2).all().item<bool>());
+    CHECK(images[0].eq(10 * which).all().item<bool>());
+    CHECK(images[1].eq(10 * which + 2).all().item<bool>());
   }
 }
 
@@ -297,7 +404,7 @@ TEST_CASE("Texts are padded to the longest of the batch or as asked", "[data][cp
   DataLoader padded(source, eval, letters, {.batch_size = 4, .train = false, .pad_text_to = 12});
   CHECK(epoch(padded, 0)[0].at("text").size(1) == 12);
   DataLoader narrow(source, eval, letters, {.batch_size = 4, .train = false, .pad_text_to = 4});
-  CHECK_THROWS_WITH(epoch(narrow, 0), test::contains("does not fit pad_text_to (4)"));
+  CHECK_THROWS_WITH(epoch(narrow, 0), test::contains("does not fit 'text', which is padded to 4"));
 }
 
 TEST_CASE("Evaluation gives every usable sample once, in order", "[data][cpu]") {

@@ -130,6 +130,89 @@ TEST_CASE("Shifting moves the image by at most the padding and fills with black"
   CHECK(seen.size() == 25);
 }
 
+TEST_CASE("One drawing gives the squares of every size that a stream would give", "[data][cpu]") {
+  ImageTransformOptions options{.image_size = 24,
+                                .train = true,
+                                .crop_scale = {0.2, 1.0},
+                                .horizontal_flip = true,
+                                .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                                .color_jitter_probability = 0.8,
+                                .grayscale_probability = 0.2};
+  const ImageTransform first(options);
+  options.image_size = 33;
+  options.interpolation = Interpolation::kBilinear;
+  const ImageTransform second(options);
+  const ImageTransform resizes_only({.image_size = 33, .interpolation = Interpolation::kBilinear});
+  const RgbImage image = picture(50, 40);
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    RandomStream random(1, 2, i), same = random;
+    const auto drawn = first.draw(50, 40, random);
+    ImageTransform::Workspace work, expected;
+    resizes_only.apply(image, drawn, work);
+    second(image, same, expected);
+    REQUIRE(tensor_of(std::move(work.square)).equal(tensor_of(std::move(expected.square))));
+    CHECK(random.next() == same.next());  // Both drew as many numbers.
+  }
+}
+
+TEST_CASE("Decisions are drawn in a fixed order, so old runs can be resumed", "[data][cpu]") {
+  ImageTransformOptions options{.image_size = 16,
+                                .train = true,
+                                .shift_padding = 4,
+                                .horizontal_flip = true,
+                                .color_jitter = {0.4, 0.0, 0.3, 0.1},
+                                .color_jitter_probability = 0.6,
+                                .grayscale_probability = 0.3};
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    RandomStream random(5, 1, i), by_hand = random;
+    const auto drawn = ImageTransform(options).draw(30, 20, random);
+    REQUIRE(drawn.has_value());
+    CHECK_FALSE(drawn->crop.has_value());
+    CHECK(drawn->shift_right * 16 == static_cast<double>(by_hand.integer(9) - 4));
+    CHECK(drawn->shift_down * 16 == static_cast<double>(by_hand.integer(9) - 4));
+    CHECK(drawn->flip == (by_hand.uniform() < 0.5));
+    std::vector<std::pair<int, double>> changes;
+    if (by_hand.uniform() < 0.6) {
+      std::vector<int> order = {0, 1, 2, 3};
+      for (const int left : {3, 2, 1})
+        std::swap(order[static_cast<std::size_t>(left)],
+                  order[static_cast<std::size_t>(by_hand.integer(left + 1))]);
+      for (const int kind : order) {
+        if (kind == 0) changes.emplace_back(kind, by_hand.uniform(0.6, 1.4));
+        if (kind == 2) changes.emplace_back(kind, by_hand.uniform(0.7, 1.3));
+        if (kind == 3) changes.emplace_back(kind, by_hand.uniform(-0.1, 0.1));
+      }
+    }
+    REQUIRE(drawn->colors.size() == changes.size());
+    for (std::size_t c = 0; c < changes.size(); ++c) {
+      CHECK(static_cast<int>(drawn->colors[c].kind) == changes[c].first);
+      CHECK(drawn->colors[c].amount == Approx(changes[c].second).epsilon(1e-15));
+    }
+    CHECK(drawn->grayscale == (by_hand.uniform() < 0.3));
+    CHECK(random.next() == by_hand.next());
+  }
+  options.train = false;
+  RandomStream random(5), untouched = random;
+  CHECK_FALSE(ImageTransform(options).draw(30, 20, random).has_value());
+  CHECK(random.next() == untouched.next());
+}
+
+TEST_CASE("A shift is the same fraction of a square of another size", "[data][cpu]") {
+  const ImageTransform drawer({.image_size = 12, .train = true, .shift_padding = 2});
+  const RgbImage image = picture(36, 36);
+  const auto padded = torch::constant_pad_nd(tensor_of(picture(36, 36)), {6, 6, 6, 6});
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    RandomStream random(1, 0, i), by_hand = random;
+    const auto drawn = drawer.draw(36, 36, random);
+    const auto left = by_hand.integer(5) - 2, top = by_hand.integer(5) - 2;
+    ImageTransform::Workspace work;
+    ImageTransform({.image_size = 36}).apply(image, drawn, work);  // Three times the size.
+    const auto moved =
+        padded.slice(1, 6 - 3 * top, 42 - 3 * top).slice(2, 6 - 3 * left, 42 - 3 * left);
+    REQUIRE(tensor_of(std::move(work.square)).equal(moved));
+  }
+}
+
 TEST_CASE("Options for evaluation keep size and resizing, and nothing is random", "[data][cpu]") {
   const ImageTransformOptions training{
       .image_size = 12, .train = true, .resize_mode = ResizeMode::kSquash, .horizontal_flip = true};

@@ -279,10 +279,10 @@ class TeacherStoreBuilder {
     Chunk chunk;
     chunk.begin = begin;
     chunk.samples.resize(static_cast<std::size_t>(end - begin));
-    BatchBuilder builder(begin, end - begin,
-                         {.image_size = transform_.options().image_size,
-                          .views = o_.replay.views,
-                          .with_text = false});
+    BatchBuilder::Options tensors;
+    for (std::int64_t view = 0; view < o_.replay.views; ++view)
+      tensors.images.push_back({view_name(view), transform_.options().image_size});
+    BatchBuilder builder(begin, end - begin, tensors);
     ImageTransform::Workspace work;
     std::shared_ptr<DecodedSample> scratch;
     for (std::int64_t place = begin; place < end; ++place) {
@@ -295,7 +295,7 @@ class TeacherStoreBuilder {
         for (std::int64_t view = 0; view < o_.replay.views; ++view) {
           RandomStream random = o_.replay.stream(shard, place, view);
           transform_(sample->image, random, work);
-          builder.set_view(place - begin, view, work.square);
+          builder.set_image(place - begin, static_cast<std::size_t>(view), work.square);
         }
         for (const auto& caption : sample->captions) {
           if (!o_.texts) break;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/compress/teacher_settings.hpp"
 #include "contrapunto/core/distilled_embeddings.hpp"
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/io/safetensors.hpp"
@@ -21,6 +22,7 @@
 #include "contrapunto/step/pair_step_model.hpp"
 #include "contrapunto/step/with_teachers.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
+#include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
 #include "contrapunto/towers/image_normalizer.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
@@ -89,6 +91,16 @@ struct LoadedTeacher {
                   .precision = precision,
                   .device = device};
   return teacher;
+}
+
+/// Loads the teacher of `settings`, or returns nothing if there is none.
+[[nodiscard]] inline std::optional<LoadedTeacher> load_teacher(const TeacherSettings& settings,
+                                                               const ModelConfig& student,
+                                                               const PrecisionPolicy& precision,
+                                                               at::Device device) {
+  if (settings.teacher.empty()) return std::nullopt;
+  return load_teacher(find_model_config(settings.teacher_model), settings.teacher, student,
+                      settings.distillation, precision, device);
 }
 
 /// Adds `teacher`, if there is one, to the step model of `student`; see with_teachers().

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -37,11 +38,14 @@
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
+#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/teacher_feature_names.hpp"
 #include "contrapunto/data/teacher_store.hpp"
+#include "contrapunto/data/text_reading.hpp"
+#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/image_transform.hpp"
 
 namespace contrapunto {
@@ -50,20 +54,18 @@ namespace contrapunto {
 ///
 /// A batch holds "image" uint8 [B, 3, S, S], and with several views "image2" and so on; "text"
 /// int64 [B, L], padded with 0, if there is a tokenize function; "label" int64 [B], with -1 for a
-/// sample without one, if any sample has one; and the keys. An epoch is a sequence of samples,
-/// which is a pure function of the source, the seed and the epoch. Batches are consecutive parts of
-/// it, and the rows of a batch are divided among the ranks. The content of a batch therefore
-/// depends neither on the number of threads nor on where a run was interrupted. A run may resume at
-/// any sample with another batch size or number of ranks.
+/// sample without one, if any sample has one; the tensors of further readings and of teacher
+/// stores, if any; and the keys. An epoch is a sequence of samples, which is a pure function of the
+/// source, the seed and the epoch. Batches are consecutive parts of it, and the rows of a batch are
+/// divided among the ranks. The content of a batch therefore depends neither on the number of
+/// threads nor on where a run was interrupted. A run may resume at any sample with another batch
+/// size or number of ranks.
 ///
 /// In training there are floor(size / (batch_size * ranks)) batches per epoch on every rank. A
 /// sample that cannot be used is replaced by another one, so batches keep their size; see
 /// detail::substitute_place. In evaluation there are batches until each usable sample was returned
 /// once. The last batch is smaller, and with several ranks some may get no row of it. Empty and
 /// blank captions are ignored.
-///
-/// With LoaderOptions::teacher_stores, a batch also holds what teachers said about the view and the
-/// caption that were drawn.
 ///
 ///     DataLoader loader(source, ImageTransform({.train = true}), tokenize, {.batch_size = 512});
 ///     for (loader.start_epoch(3); auto batch = loader.next();) step(*batch);
@@ -85,7 +87,8 @@ class DataLoader {
         o_(std::move(options)),
         reader_((check(), open_stores(), source_), o_.max_pixels,
                 o_.cache_decoded ? o_.cache_bytes : 0, {.checksum = !stores_.empty()}),
-        pinned_(o_.pin_memory && at::hasCUDA()),
+        transforms_(make_transforms()),
+        tensors_(describe_tensors()),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
       for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -217,8 +220,8 @@ class DataLoader {
 
   struct Slot {
     explicit Slot(std::int64_t first_place, std::int64_t rows,
-                  detail::BatchBuilder::Options options)
-        : builder(first_place, rows, options) {}
+                  const detail::BatchBuilder::Options& tensors)
+        : builder(first_place, rows, tensors) {}
     detail::BatchBuilder builder;
     Batch batch;
     bool ready = false;
@@ -266,7 +269,6 @@ class DataLoader {
     places_ = detail::ShardPlaces(shards_);
     TORCH_INTERNAL_ASSERT(places_.size() == source_->size());
     for (const std::string& folder : o_.teacher_stores) {
-      const auto number = static_cast<std::int64_t>(stores_.size());
       stores_.push_back(std::make_shared<const TeacherStore>(folder, shards_));
       const TeacherStoreInfo& info = stores_.back()->info();
       stores_.back()->require_views_of(transform_.options());
@@ -276,9 +278,7 @@ class DataLoader {
                     info.replay.views, " views of seed ", info.replay.seed, ", but ",
                     o_.replay.views, " views of seed ", o_.replay.seed,
                     " are replayed; all stores of a run need the same views");
-        extras_.push_back({teacher_image_features(number), info.dtype, info.width});
       }
-      if (info.texts) extras_.push_back({teacher_text_features(number), info.dtype, info.width});
       has_stored_texts_ |= info.texts;
     }
     TORCH_CHECK(o_.replay.views == 0 || o_.views == 1, "DataLoader: ", o_.views,
@@ -296,6 +296,50 @@ class DataLoader {
     for (const auto& store : stores_)
       sum = checksum_of(detail::as_hex(store->info().checksum()), sum);
     return static_cast<std::int64_t>(sum | 1);
+  }
+
+  [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
+    std::vector<ImageTransform> transforms = {transform_};
+    for (const ImageReading& reading : o_.image_readings)
+      transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
+                                                    .interpolation = reading.interpolation,
+                                                    .resize_mode = reading.resize_mode,
+                                                    .fill = transform_.options().fill});
+    return transforms;
+  }
+
+  /// The tensors of a batch, in the order in which fill_with() makes them. Raises if two of them
+  /// have the same name.
+  [[nodiscard]] detail::BatchBuilder::Options describe_tensors() const {
+    detail::BatchBuilder::Options tensors{.pinned = o_.pin_memory && at::hasCUDA(),
+                                          .channels_last = o_.channels_last};
+    std::set<std::string> names = {"label"};
+    const auto unused = [&](const std::string& name) {
+      TORCH_CHECK(!name.empty(), "DataLoader: a further reading of the samples has no name");
+      TORCH_CHECK(names.insert(name).second, "DataLoader: a batch would have two tensors named '",
+                  name, "'; give the further readings of the samples other names");
+      return name;
+    };
+    for (std::int64_t view = 0; view < o_.views; ++view) {
+      tensors.images.push_back({unused(view_name(view)), transform_.options().image_size});
+      for (const ImageReading& reading : o_.image_readings)
+        tensors.images.push_back({unused(view_name(view, reading.name)), reading.image_size});
+    }
+    if (tokenize_) tensors.texts.push_back({unused("text"), o_.pad_text_to});
+    for (const TextReading& reading : o_.text_readings) {
+      TORCH_CHECK(tokenize_ && reading.tokenize, "DataLoader: the texts '", reading.name,
+                  "' need a tokenize function of their own and one of the loader");
+      tensors.texts.push_back({unused(reading.name), reading.pad_to});
+    }
+    for (std::size_t number = 0; number < stores_.size(); ++number) {
+      const TeacherStoreInfo& info = stores_[number]->info();
+      const auto add = [&](const std::string& name) {
+        tensors.features.push_back({unused(name), info.dtype, info.width});
+      };
+      if (info.images()) add(teacher_image_features(static_cast<std::int64_t>(number)));
+      if (info.texts) add(teacher_text_features(static_cast<std::int64_t>(number)));
+    }
+    return tensors;
   }
 
   /// Number of samples in one batch, over all ranks.
@@ -377,11 +421,7 @@ class DataLoader {
     const std::int64_t left = std::min(samples_together(), source_->size() - first);
     const std::int64_t begin = left * o_.ranks.rank() / o_.ranks.size();
     const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
-    return std::make_shared<Slot>(
-        first + begin, end - begin,
-        detail::BatchBuilder::Options{transform_.options().image_size, o_.views, o_.pad_text_to,
-                                      static_cast<bool>(tokenize_), pinned_, o_.channels_last,
-                                      extras_});
+    return std::make_shared<Slot>(first + begin, end - begin, tensors_);
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
@@ -411,22 +451,32 @@ class DataLoader {
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     RandomStream random = stream(index, 0);
-    std::vector<std::int64_t> tokens;
-    std::int64_t caption = 0;
+    std::vector<std::vector<std::int64_t>> tokens;
+    std::int64_t chosen = 0;
     if (needs_caption && o_.train)
-      caption = random.integer(static_cast<std::int64_t>(sample->captions.size()));
-    if (tokenize_) tokens = tokenize_(sample->captions[static_cast<std::size_t>(caption)]);
+      chosen = random.integer(static_cast<std::int64_t>(sample->captions.size()));
+    if (tokenize_) {
+      const std::string& caption = sample->captions[static_cast<std::size_t>(chosen)];
+      tokens.push_back(tokenize_(caption));
+      for (const TextReading& reading : o_.text_readings)
+        tokens.push_back(reading.tokenize(caption));
+    }
     std::int64_t stored_view = 0;
     if (o_.replay.views > 0) {
       stored_view = o_.replay.view_in(o_.seed, epoch_, index);
       const auto [shard, place] = places_(index);
       random = o_.replay.stream(shards_[shard], place, stored_view);
     }
-    set_teacher_features(builder, row, index, *sample, stored_view, caption);
+    set_teacher_features(builder, row, index, *sample, stored_view, chosen);
+    std::size_t tensor = 0;
     for (std::int64_t view = 0; view < o_.views; ++view) {
       if (view > 0) random = stream(index, view);
-      transform_(sample->image, random, scratch.work);
-      builder.set_view(row, view, scratch.work.square);
+      const RgbImage& image = sample->image;
+      const auto drawn = transform_.draw(image.width(), image.height(), random);
+      for (const ImageTransform& transform : transforms_) {
+        transform.apply(image, drawn, scratch.work);
+        builder.set_image(row, tensor++, scratch.work.square);
+      }
     }
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
   }
@@ -434,13 +484,13 @@ class DataLoader {
   void set_teacher_features(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                             const detail::DecodedSample& sample, std::int64_t view,
                             std::int64_t caption) const {
-    std::size_t extra = 0;
+    std::size_t tensor = 0;
     for (const auto& store : stores_) {
       if (store->info().images())
-        builder.set_extra(row, extra++, store->image(index, view, sample.encoded_checksum));
+        builder.set_features(row, tensor++, store->image(index, view, sample.encoded_checksum));
       if (store->info().texts)
-        builder.set_extra(
-            row, extra++,
+        builder.set_features(
+            row, tensor++,
             store->text(index, caption, sample.captions[static_cast<std::size_t>(caption)]));
     }
   }
@@ -476,13 +526,13 @@ class DataLoader {
   ImageTransform transform_;
   Tokenize tokenize_;
   LoaderOptions o_;
-  std::vector<DataShard> shards_;  // With stored views only, as the next four.
+  std::vector<DataShard> shards_;  // With stored views only, as the next three.
   detail::ShardPlaces places_;
   std::vector<std::shared_ptr<const TeacherStore>> stores_;
-  std::vector<detail::BatchBuilder::Extra> extras_;  // In the order of the stores.
   bool has_stored_texts_ = false;
   detail::SampleReader reader_;
-  bool pinned_;
+  std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
+  detail::BatchBuilder::Options tensors_;
 
   // Guards the following members. order_ and epoch_ change only while busy_ == 0.
   mutable std::mutex mutex_;

@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/replayed_views.hpp"
+#include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
@@ -20,8 +22,10 @@ struct SkippedSample {
 };
 
 /// Memory: at most `max_queued_batches` batches are in preparation or ready, each with batch_size *
-/// (3 * views * image_size^2 + 8 * (context + 1)) bytes. Each thread holds one decoded image of at
-/// most 3 * max_pixels bytes and its encoded bytes.
+/// (3 * views * image_size^2 + 8 * (context + 1)) bytes, and with batch_size * 3 * views *
+/// image_size^2 and batch_size * 8 * context bytes more for each further reading of the images and
+/// the texts. Each thread holds one decoded image of at most 3 * max_pixels bytes and its encoded
+/// bytes.
 struct LoaderOptions {
   std::int64_t batch_size = 256;  ///< Pairs in a batch of this rank.
   std::int64_t threads = 2;       ///< Threads that read, decode, transform and tokenize.
@@ -41,11 +45,15 @@ struct LoaderOptions {
   /// `replay`. For training only.
   std::vector<std::string> teacher_stores = {};
   std::int64_t max_queued_batches = 4;
-  std::int64_t pad_text_to = 0;      ///< Padded text length in tokens; 0: the longest text of the
-                                     ///< batch.
-  std::int64_t shuffle_window = 32;  ///< Shards that are shuffled together; 0: all.
-  Ranks ranks = {};                  ///< Ranks that share an epoch; the default is one process.
-  bool cache_decoded = false;        ///< Cache decoded images for the next epochs.
+  std::int64_t pad_text_to = 0;  ///< Padded text length in tokens; 0: the longest text of the
+                                 ///< batch.
+  /// Tensors for models that read the samples in another way than the trained one, such as a
+  /// teacher; the other tensors of a batch are the same with and without them.
+  std::vector<ImageReading> image_readings = {};
+  std::vector<TextReading> text_readings = {};  ///< They need a tokenize function of the loader.
+  std::int64_t shuffle_window = 32;             ///< Shards that are shuffled together; 0: all.
+  Ranks ranks = {};                      ///< Ranks that share an epoch; the default is one process.
+  bool cache_decoded = false;            ///< Cache decoded images for the next epochs.
   std::int64_t cache_bytes = 4LL << 30;  ///< Size of the cache; further images are decoded each
                                          ///< time.
   bool pin_memory = false;               ///< Use page-locked memory; ignored without CUDA.
@@ -57,6 +65,18 @@ struct LoaderOptions {
   double max_unusable_fraction = 0.1;
   /// Called once for each sample that cannot be used, on the thread that calls next().
   std::function<void(const SkippedSample&)> on_skip = {};
+
+  /// Returns the same options for evaluation: one view, no further readings and no teachers.
+  [[nodiscard]] LoaderOptions for_evaluation() const {
+    LoaderOptions options = *this;
+    options.train = false;
+    options.views = 1;
+    options.image_readings.clear();
+    options.text_readings.clear();
+    options.replay = {};
+    options.teacher_stores.clear();
+    return options;
+  }
 };
 
 }  // namespace contrapunto

@@ -8,9 +8,9 @@
 namespace contrapunto {
 
 /// Name of the tensor of a batch that holds view `view` of each image, counted from 0: "image",
-/// "image2", "image3" and so on. See LoaderOptions::views.
-[[nodiscard]] inline std::string view_name(std::int64_t view) {
-  return view == 0 ? "image" : "image" + std::to_string(view + 1);
+/// "image2", "image3" and so on. See LoaderOptions::views. `name` is that of the first view.
+[[nodiscard]] inline std::string view_name(std::int64_t view, const std::string& name = "image") {
+  return view == 0 ? name : name + std::to_string(view + 1);
 }
 
 }  // namespace contrapunto

@@ -9,12 +9,17 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/interpolation.hpp"
+#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/resize.hpp"
 #include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
@@ -81,14 +86,45 @@ class ImageTransform {
 
   [[nodiscard]] const ImageTransformOptions& options() const { return o_; }
 
-  /// Writes image_size x image_size pixels to `work.square`. Raises for an image without pixels.
-  void operator()(const RgbImage& image, RandomStream& random, Workspace& work) const {
-    TORCH_CHECK(image.width() > 0 && image.height() > 0, "ImageTransform: image of ", image.width(),
-                " x ", image.height(), " pixels");
-    if (o_.train)
-      make_training_square(image, random, work);
+  /// Draws the random decisions about an image of `width` x `height` pixels. For evaluation there
+  /// are none, and nothing is drawn.
+  [[nodiscard]] std::optional<Augmentation> draw(std::int64_t width, std::int64_t height,
+                                                 RandomStream& random) const {
+    if (!o_.train) return std::nullopt;
+    Augmentation drawn;
+    if (o_.shift_padding > 0) {
+      const auto shift = [&] {
+        const std::int64_t pixels = random.integer(2 * o_.shift_padding + 1) - o_.shift_padding;
+        return static_cast<double>(pixels) / static_cast<double>(o_.image_size);
+      };
+      drawn.shift_right = shift();
+      drawn.shift_down = shift();
+    } else {
+      drawn.crop = random_crop(width, height, random);
+    }
+    drawn.flip = o_.horizontal_flip && random.uniform() < 0.5;
+    if (random.uniform() < o_.color_jitter_probability) drawn.colors = draw_colors(random);
+    drawn.grayscale = random.uniform() < o_.grayscale_probability;
+    return drawn;
+  }
+
+  /// Writes image_size x image_size pixels to `work.square`, as `drawn` says, or the square of an
+  /// evaluation if it is empty. Only the size and the resizing are those of this transform, so
+  /// `drawn` may come from a transform with another size. A shift is rounded to whole pixels of
+  /// this size. Raises for an image without pixels.
+  void apply(const RgbImage& image, const std::optional<Augmentation>& drawn,
+             Workspace& work) const {
+    check_not_empty(image);
+    if (drawn)
+      make_training_square(image, *drawn, work);
     else
       make_evaluation_square(image, work);
+  }
+
+  /// draw() and apply().
+  void operator()(const RgbImage& image, RandomStream& random, Workspace& work) const {
+    check_not_empty(image);
+    apply(image, draw(image.width(), image.height(), random), work);
   }
 
   /// Returns uint8 [3, image_size, image_size]. Without a stream the first stream of seed 0 is
@@ -132,6 +168,11 @@ class ImageTransform {
   }
 
  private:
+  static void check_not_empty(const RgbImage& image) {
+    TORCH_CHECK(image.width() > 0 && image.height() > 0, "ImageTransform: image of ", image.width(),
+                " x ", image.height(), " pixels");
+  }
+
   [[nodiscard]] static PixelBox whole(std::int64_t width, std::int64_t height) {
     return {0, 0, width, height};
   }
@@ -168,42 +209,50 @@ class ImageTransform {
     }
   }
 
-  void make_training_square(const RgbImage& image, RandomStream& random, Workspace& work) const {
+  void make_training_square(const RgbImage& image, const Augmentation& drawn,
+                            Workspace& work) const {
     const std::int64_t size = o_.image_size;
-    if (o_.shift_padding > 0) {
-      RgbImage full;
-      work.resizer(image, whole(image.width(), image.height()), size, size, whole(size, size), full,
-                   o_.interpolation);
-      const std::int64_t left = random.integer(2 * o_.shift_padding + 1) - o_.shift_padding;
-      const std::int64_t top = random.integer(2 * o_.shift_padding + 1) - o_.shift_padding;
-      paste(full, left, top, 0, work.square);
-    } else {
-      const PixelBox box = random_crop(image.width(), image.height(), random);
+    const auto pixels = [&](double shift) {
+      return static_cast<std::int64_t>(std::nearbyint(shift * static_cast<double>(size)));
+    };
+    const PixelBox box = drawn.crop.value_or(whole(image.width(), image.height()));
+    const std::int64_t left = pixels(drawn.shift_right);
+    const std::int64_t top = pixels(drawn.shift_down);
+    if (left == 0 && top == 0) {
       work.resizer(image, box, size, size, whole(size, size), work.square, o_.interpolation);
+    } else {
+      RgbImage full;
+      work.resizer(image, box, size, size, whole(size, size), full, o_.interpolation);
+      paste(full, left, top, 0, work.square);
     }
-    if (o_.horizontal_flip && random.uniform() < 0.5) mirror(work.square);
-    if (random.uniform() < o_.color_jitter_probability) jitter(work.square, random);
-    if (random.uniform() < o_.grayscale_probability) to_grayscale(work.square);
+    if (drawn.flip) mirror(work.square);
+    for (const ColorChange& change : drawn.colors) {
+      if (change.kind == ColorChange::Kind::kBrightness)
+        adjust_brightness(work.square, change.amount);
+      if (change.kind == ColorChange::Kind::kContrast) adjust_contrast(work.square, change.amount);
+      if (change.kind == ColorChange::Kind::kSaturation)
+        adjust_saturation(work.square, change.amount);
+      if (change.kind == ColorChange::Kind::kHue) adjust_hue(work.square, change.amount);
+    }
+    if (drawn.grayscale) to_grayscale(work.square);
   }
 
-  /// Applies the four changes in random order, each with a factor from its range.
-  void jitter(RgbImage& image, RandomStream& random) const {
-    std::array<int, 4> order = {0, 1, 2, 3};
+  /// Draws the four changes in random order, each with an amount from its range.
+  [[nodiscard]] std::vector<ColorChange> draw_colors(RandomStream& random) const {
+    using Kind = ColorChange::Kind;
+    std::array<Kind, 4> order = {Kind::kBrightness, Kind::kContrast, Kind::kSaturation, Kind::kHue};
     for (std::int64_t left = 4; left > 1; --left)
       std::swap(order[static_cast<std::size_t>(left - 1)],
                 order[static_cast<std::size_t>(random.integer(left))]);
-    for (const int change : order) {
-      const double most = o_.color_jitter[static_cast<std::size_t>(change)];
+    std::vector<ColorChange> changes;
+    for (const Kind kind : order) {
+      const double most = o_.color_jitter[static_cast<std::size_t>(kind)];
       if (most <= 0.0) continue;
-      if (change == 3) {
-        adjust_hue(image, random.uniform(-most, most));
-        continue;
-      }
-      const double factor = random.uniform(std::max(0.0, 1.0 - most), 1.0 + most);
-      if (change == 0) adjust_brightness(image, factor);
-      if (change == 1) adjust_contrast(image, factor);
-      if (change == 2) adjust_saturation(image, factor);
+      const double low = kind == Kind::kHue ? -most : std::max(0.0, 1.0 - most);
+      const double high = kind == Kind::kHue ? most : 1.0 + most;
+      changes.push_back({kind, random.uniform(low, high)});
     }
+    return changes;
   }
 
   /// Draws a square of `fill` with `part` at (left, top). Parts outside the square are clipped.

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
-#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto::detail {
@@ -27,20 +26,27 @@ namespace contrapunto::detail {
 /// allocation, because other operations would give every loader thread its own OpenMP threads.
 class BatchBuilder {
  public:
-  /// Another tensor of the batch, [rows, width].
-  struct Extra {
-    std::string name = {};
+  struct Images {
+    std::string name;
+    std::int64_t size = 0;
+  };
+  struct Texts {
+    std::string name;
+    std::int64_t pad_to = 0;  ///< 0: the longest text of the batch.
+  };
+  /// Rows of numbers that are copied as they are, [rows, width].
+  struct Features {
+    std::string name;
     at::ScalarType type = at::kFloat;
     std::int64_t width = 0;
   };
+  /// The tensors of the batch.
   struct Options {
-    std::int64_t image_size = 0;
-    std::int64_t views = 1;
-    std::int64_t pad_text_to = 0;
-    bool with_text = true;
+    std::vector<Images> images = {};
+    std::vector<Texts> texts = {};
+    std::vector<Features> features = {};
     bool pinned = false;
     bool channels_last = false;
-    std::vector<Extra> extras = {};
   };
 
   BatchBuilder(std::int64_t first_place, std::int64_t rows, Options options)
@@ -50,24 +56,26 @@ class BatchBuilder {
         content_(static_cast<std::size_t>(rows)) {
     const auto format =
         o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-    for (std::int64_t view = 0; view < o_.views; ++view)
-      views_.push_back(
-          at::empty({rows, 3, o_.image_size, o_.image_size}, tensor_options(at::kByte), format));
-    for (const Extra& extra : o_.extras)
-      extras_.push_back(at::empty({rows, extra.width}, tensor_options(extra.type)));
+    for (const Images& images : o_.images)
+      images_.push_back(
+          at::empty({rows, 3, images.size, images.size}, tensor_options(at::kByte), format));
+    for (const Features& features : o_.features)
+      features_.push_back(at::empty({rows, features.width}, tensor_options(features.type)));
   }
 
   [[nodiscard]] std::int64_t first_place() const { return first_place_; }
   [[nodiscard]] std::int64_t rows() const { return rows_; }
 
-  /// Everything but the pixels; call set_view for each view as well.
-  void set_row(std::int64_t row, std::vector<std::int64_t> tokens,
+  /// Everything but the pixels: `tokens` has one text for each element of Options::texts. Call
+  /// set_image as well.
+  void set_row(std::int64_t row, std::vector<std::vector<std::int64_t>> tokens,
                std::optional<std::int64_t> label, std::string key) {
     content_[static_cast<std::size_t>(row)] = {true, std::move(tokens), label, std::move(key)};
   }
 
-  void set_view(std::int64_t row, std::int64_t view, const RgbImage& image) {
-    std::uint8_t* out = row_pixels(row, view);
+  /// The pixels of a row for the element `which` of Options::images.
+  void set_image(std::int64_t row, std::size_t which, const RgbImage& image) {
+    std::uint8_t* out = row_pixels(row, which);
     if (o_.channels_last) {
       std::memcpy(out, image.data(), image.bytes());
       return;
@@ -78,10 +86,10 @@ class BatchBuilder {
       for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
   }
 
-  /// Sets a row of the tensor `extra`, counted as in Options, to its bytes.
-  void set_extra(std::int64_t row, std::size_t extra, std::string_view bytes) {
-    TORCH_INTERNAL_ASSERT(bytes.size() == extra_bytes(extra));
-    std::memcpy(extra_row(row, extra), bytes.data(), bytes.size());
+  /// The bytes of a row for the element `which` of Options::features.
+  void set_features(std::int64_t row, std::size_t which, std::string_view bytes) {
+    TORCH_INTERNAL_ASSERT(bytes.size() == feature_bytes(which));
+    std::memcpy(row_features(row, which), bytes.data(), bytes.size());
   }
 
   /// Counts `rows` rows as done, whether they were set or not. Returns true for the call that
@@ -96,12 +104,12 @@ class BatchBuilder {
     for (std::size_t row = 0; row < content_.size(); ++row) {
       if (!content_[row].is_set) continue;
       if (kept != row) {
-        for (std::int64_t view = 0; view < o_.views; ++view)
-          std::memcpy(row_pixels(static_cast<std::int64_t>(kept), view),
-                      row_pixels(static_cast<std::int64_t>(row), view), row_bytes());
-        for (std::size_t extra = 0; extra < extras_.size(); ++extra)
-          std::memcpy(extra_row(static_cast<std::int64_t>(kept), extra),
-                      extra_row(static_cast<std::int64_t>(row), extra), extra_bytes(extra));
+        for (std::size_t which = 0; which < images_.size(); ++which)
+          std::memcpy(row_pixels(static_cast<std::int64_t>(kept), which),
+                      row_pixels(static_cast<std::int64_t>(row), which), row_bytes(which));
+        for (std::size_t which = 0; which < features_.size(); ++which)
+          std::memcpy(row_features(static_cast<std::int64_t>(kept), which),
+                      row_features(static_cast<std::int64_t>(row), which), feature_bytes(which));
         content_[kept] = std::move(content_[row]);
       }
       ++kept;
@@ -109,18 +117,19 @@ class BatchBuilder {
     content_.resize(kept);
     const auto n = static_cast<std::int64_t>(kept);
     Batch batch;
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      const at::Tensor& images = views_[static_cast<std::size_t>(view)];
-      batch.tensors.emplace(view_name(view), n == rows_ ? images : images.narrow(0, 0, n));
+    for (std::size_t which = 0; which < images_.size(); ++which) {
+      const at::Tensor& images = images_[which];
+      batch.tensors.emplace(o_.images[which].name, n == rows_ ? images : images.narrow(0, 0, n));
     }
-    for (std::size_t extra = 0; extra < extras_.size(); ++extra)
-      batch.tensors.emplace(o_.extras[extra].name, extras_[extra].narrow(0, 0, n));
+    for (std::size_t which = 0; which < features_.size(); ++which)
+      batch.tensors.emplace(o_.features[which].name, features_[which].narrow(0, 0, n));
     bool labeled = false;
     for (Row& row : content_) {
       labeled |= row.label.has_value();
       batch.keys.push_back(std::move(row.key));
     }
-    if (o_.with_text) batch.tensors.emplace("text", texts(n));
+    for (std::size_t which = 0; which < o_.texts.size(); ++which)
+      batch.tensors.emplace(o_.texts[which].name, texts(n, which));
     if (labeled) {
       const at::Tensor labels = at::empty({n}, tensor_options(at::kLong));
       auto* out = labels.mutable_data_ptr<std::int64_t>();
@@ -133,7 +142,7 @@ class BatchBuilder {
  private:
   struct Row {
     bool is_set = false;
-    std::vector<std::int64_t> tokens;
+    std::vector<std::vector<std::int64_t>> tokens;
     std::optional<std::int64_t> label;
     std::string key;
   };
@@ -141,37 +150,41 @@ class BatchBuilder {
   [[nodiscard]] at::TensorOptions tensor_options(at::ScalarType type) const {
     return at::TensorOptions().dtype(type).pinned_memory(o_.pinned);
   }
-  [[nodiscard]] std::size_t row_bytes() const {
-    return static_cast<std::size_t>(o_.image_size * o_.image_size * 3);
+  [[nodiscard]] std::size_t row_bytes(std::size_t which) const {
+    const std::int64_t size = o_.images[which].size;
+    return static_cast<std::size_t>(size * size * 3);
   }
-  [[nodiscard]] std::uint8_t* row_pixels(std::int64_t row, std::int64_t view) {
-    return views_[static_cast<std::size_t>(view)].mutable_data_ptr<std::uint8_t>() +
-           static_cast<std::size_t>(row) * row_bytes();
-  }
-
-  [[nodiscard]] std::size_t extra_bytes(std::size_t extra) const {
-    return static_cast<std::size_t>(o_.extras[extra].width) *
-           c10::elementSize(o_.extras[extra].type);
-  }
-  [[nodiscard]] char* extra_row(std::int64_t row, std::size_t extra) {
-    return static_cast<char*>(extras_[extra].mutable_data_ptr()) +
-           static_cast<std::size_t>(row) * extra_bytes(extra);
+  [[nodiscard]] std::uint8_t* row_pixels(std::int64_t row, std::size_t which) {
+    return images_[which].mutable_data_ptr<std::uint8_t>() +
+           static_cast<std::size_t>(row) * row_bytes(which);
   }
 
-  [[nodiscard]] at::Tensor texts(std::int64_t n) const {
-    std::size_t length = static_cast<std::size_t>(o_.pad_text_to);
+  [[nodiscard]] std::size_t feature_bytes(std::size_t which) const {
+    return static_cast<std::size_t>(o_.features[which].width) *
+           c10::elementSize(o_.features[which].type);
+  }
+  [[nodiscard]] char* row_features(std::int64_t row, std::size_t which) {
+    return static_cast<char*>(features_[which].mutable_data_ptr()) +
+           static_cast<std::size_t>(row) * feature_bytes(which);
+  }
+
+  [[nodiscard]] at::Tensor texts(std::int64_t n, std::size_t which) const {
+    const std::int64_t pad_to = o_.texts[which].pad_to;
+    auto length = static_cast<std::size_t>(pad_to);
     for (const Row& row : content_) {
-      TORCH_CHECK(o_.pad_text_to == 0 || row.tokens.size() <= length, "DataLoader: a text of ",
-                  row.tokens.size(), " tokens does not fit pad_text_to (", o_.pad_text_to,
-                  "); set it to the tokenizer's context length");
-      length = std::max(length, row.tokens.size());
+      const std::size_t tokens = row.tokens[which].size();
+      TORCH_CHECK(pad_to == 0 || tokens <= length, "DataLoader: a text of ", tokens,
+                  " tokens does not fit '", o_.texts[which].name, "', which is padded to ", pad_to,
+                  "; set pad_text_to, or TextReading::pad_to, to the tokenizer's context length");
+      length = std::max(length, tokens);
     }
     const at::Tensor text =
         at::empty({n, static_cast<std::int64_t>(length)}, tensor_options(at::kLong));
     auto* out = text.mutable_data_ptr<std::int64_t>();
     for (const Row& row : content_) {
-      std::copy(row.tokens.begin(), row.tokens.end(), out);
-      std::fill(out + row.tokens.size(), out + length, 0);
+      const std::vector<std::int64_t>& tokens = row.tokens[which];
+      std::copy(tokens.begin(), tokens.end(), out);
+      std::fill(out + tokens.size(), out + length, 0);
       out += length;
     }
     return text;
@@ -180,8 +193,8 @@ class BatchBuilder {
   std::int64_t first_place_;
   std::int64_t rows_;
   Options o_;
-  std::vector<at::Tensor> views_;
-  std::vector<at::Tensor> extras_;
+  std::vector<at::Tensor> images_;
+  std::vector<at::Tensor> features_;
   std::vector<Row> content_;
   std::atomic<std::int64_t> done_{0};
 };

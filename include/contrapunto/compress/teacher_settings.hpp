@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "contrapunto/settings/setting_check.hpp"
+#include "contrapunto/settings/settings_table.hpp"
+
+namespace contrapunto {
+
+/// Settings of a teacher from which the model of a trainer learns; see load_teacher().
+struct TeacherSettings {
+  std::string teacher = {};                ///< OpenCLIP weights (safetensors); empty: no teacher.
+  std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
+  double distillation = 1.0;               ///< Fraction of the loss that is the teacher's.
+};
+
+/// Adds `teacher`, which must outlive the table, to the current section of `table`.
+inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher) {
+  table.add("teacher", teacher.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
+  table.add("teacher-model", teacher.teacher_model, "a name or a .json file, like model");
+  table.add("distillation", teacher.distillation, "the teacher's part of the loss")
+      .check(in_range(0, 1));
+}
+
+}  // namespace contrapunto
