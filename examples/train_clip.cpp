@@ -137,6 +137,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .cache_decoded = s.cache_decoded,
                             .pin_memory = device.is_cuda(),
                             .channels_last = true};
+  cp::add_teacher_readings(loading, s, config, s.vocabulary);
   loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
   const auto train_source =
       open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
@@ -146,9 +147,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
   if (const bool built_in = s.train_data == "synthetic"; built_in || !s.eval_data.empty()) {
-    loading.train = false;
     eval_loader.emplace(open(s.eval_data.empty() ? s.train_data : s.eval_data, 1'500, 1),
-                        cp::ImageTransform(pixels.for_evaluation()), nullptr, loading);
+                        cp::ImageTransform(pixels.for_evaluation()), nullptr,
+                        loading.for_evaluation());
     classes =
         s.class_names.empty() ? eval_loader->source().class_names() : cp::read_lines(s.class_names);
     // Faults of the evaluation data are found now and not after the first epoch.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/compress/add_teacher_readings.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/teacher_inputs.hpp"
 #include "contrapunto/compress/teacher_settings.hpp"

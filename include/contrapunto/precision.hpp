@@ -4,5 +4,6 @@
 
 #include "contrapunto/precision/apply_precision.hpp"
 #include "contrapunto/precision/autocast_guard.hpp"
+#include "contrapunto/precision/cast_weights.hpp"
 #include "contrapunto/precision/loss_scaler.hpp"
 #include "contrapunto/precision/precision_policy.hpp"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "contrapunto/step/accumulator.hpp"
+#include "contrapunto/step/callable_teacher.hpp"
 #include "contrapunto/step/choose_chunk_size.hpp"
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"

@@ -3,11 +3,16 @@
 #include "contrapunto/compress/load_teacher.hpp"
 
 #include <cstdint>
+#include <fstream>
+#include <string>
+#include <utility>
 #include <variant>
 
+#include "contrapunto/compress/add_teacher_readings.hpp"
 #include "contrapunto/io/safetensors.hpp"
 #include "contrapunto/loss/affinity_loss.hpp"
 #include "contrapunto/step/grad_cache.hpp"
+#include "contrapunto/text/byte_tokenizer.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
@@ -27,8 +32,9 @@ TEST_CASE("A teacher has the weights of its file and is frozen", "[compress][cpu
   write_safetensors(folder / "teacher.safetensors", open_clip_state(original, config));
   auto student = config;
   student.embed_dim = 12;  // The widths of student and teacher may differ.
-  const auto teacher = load_teacher(config, folder / "teacher.safetensors", student, 0.5,
-                                    precision_policy("fp32"), torch::kCPU);
+  const auto teacher =
+      load_teacher(config, folder / "teacher.safetensors", teacher_inputs(config, student), 0.5,
+                   precision_policy("fp32"), torch::kCPU);
   CHECK_FALSE(teacher.model->is_training());
   std::int64_t parameters = 0;
   for (const auto& parameter : teacher.model->parameters()) {
@@ -48,39 +54,116 @@ TEST_CASE("A teacher has the weights of its file and is frozen", "[compress][cpu
   CHECK(test::close(features, original->encode_image(image_normalizer(config)(bytes))));
 }
 
-TEST_CASE("A teacher that cannot read the student's batch is refused", "[compress][cpu]") {
+TEST_CASE("A teacher shares those tensors of a batch that it would read in the same way",
+          "[compress][cpu]") {
+  const auto student = test::small_config("ViT-B-32");
+  const auto inputs = [&](const ModelConfig& teacher, bool own_vocabulary = false) {
+    const auto made = teacher_inputs(teacher, student, own_vocabulary);
+    return std::pair(made.image, made.text);
+  };
+  auto other = student;
+  other.image_mean = {0.1, 0.2, 0.3};
+  other.resize_mode = ResizeMode::kSquash;  // A training image is a crop in any mode.
+  other.embed_dim = 12;
+  CHECK(inputs(other) == std::pair<std::string, std::string>("image", "text"));
+  CHECK(inputs(other, true) == std::pair<std::string, std::string>("image", "teacher_text"));
+  std::get<VisionTransformerOptions>(other.image).image_size *= 2;
+  CHECK(inputs(other) == std::pair<std::string, std::string>("teacher_image", "text"));
+  other = student;
+  other.interpolation = Interpolation::kBilinear;
+  other.text.context_length += 1;
+  CHECK(inputs(other) == std::pair<std::string, std::string>("teacher_image", "teacher_text"));
+  const auto siglip = test::small_config("ViT-B-16-SigLIP");
+  CHECK(inputs(siglip).second == "teacher_text");  // The student's texts are not padded.
+  CHECK(teacher_inputs(student, siglip).text == "text");
+  CHECK(teacher_inputs(other, student, false, "second").image == "second_image");
+
+  LoaderOptions loading;
+  const Tokenizer tokenizer = ByteTokenizer({.context_length = 17});
+  add_teacher_readings(loading, teacher_inputs(student, student), student, tokenizer);
+  CHECK((loading.image_readings.empty() && loading.text_readings.empty()));
+  add_teacher_readings(loading, teacher_inputs(other, student), other, tokenizer);
+  REQUIRE((loading.image_readings.size() == 1 && loading.text_readings.size() == 1));
+  CHECK(loading.image_readings[0].name == "teacher_image");
+  CHECK(loading.image_readings[0].image_size == other.image_size());
+  CHECK(loading.image_readings[0].interpolation == Interpolation::kBilinear);
+  CHECK(loading.text_readings[0].tokenize("ab") == tokenizer.encode("ab"));
+  CHECK(loading.text_readings[0].pad_to == 0);
+  add_teacher_readings(loading, teacher_inputs(siglip, student, false, "siglip"), siglip,
+                       tokenizer);
+  REQUIRE(loading.text_readings.size() == 2);
+  CHECK(loading.text_readings[1].name == "siglip_text");
+  CHECK(loading.text_readings[1].pad_to == siglip.text.context_length);
+}
+
+TEST_CASE("Weights that do not belong to the teacher are refused", "[compress][cpu]") {
   const test::TemporaryFolder folder;
   const auto config = test::small_config("ViT-B-32");
   const auto path = folder / "teacher.safetensors";
   write_safetensors(path, open_clip_state(make_dual_encoder(config), config));
-  const auto load = [&](const ModelConfig& teacher, const ModelConfig& student) {
-    return load_teacher(teacher, path, student, 1.0, precision_policy("fp32"), torch::kCPU);
+  const auto load = [&](const ModelConfig& teacher, const std::filesystem::path& weights) {
+    return load_teacher(teacher, weights, TeacherInputs(), 1.0, precision_policy("fp32"),
+                        torch::kCPU);
   };
   auto other = config;
-  std::get<VisionTransformerOptions>(other.image).image_size *= 2;
-  CHECK_THROWS_WITH(load(other, config), Contains("the image size"));
+  other.text.vocab_size += 1;  // The tokenizer has another vocabulary.
+  CHECK_THROWS_WITH(load(other, path), Contains("have 100 tokens") && Contains("has 101") &&
+                                           Contains("teacher-vocabulary"));
   other = config;
-  other.text.context_length += 1;
-  CHECK_THROWS_WITH(load(other, config), Contains("the context length"));
-  other = config;
-  other.text.vocab_size += 1;  // The weights do not fit the student's vocabulary.
-  CHECK_THROWS_WITH(load(config, other), Contains("token_embedding"));
-  CHECK_THROWS_WITH(load_teacher(config, folder / "none.safetensors", config, 1.0,
-                                 precision_policy("fp32"), torch::kCPU),
-                    Contains("none.safetensors"));
+  other.text.width *= 2;
+  CHECK_THROWS_WITH(load(other, path), Contains("do not belong to"));
+  CHECK_THROWS_WITH(load(config, folder / "none.safetensors"), Contains("none.safetensors"));
 }
 
-TEST_CASE("The settings of a trainer name its teacher", "[compress][cpu]") {
+TEST_CASE("The settings of a trainer say which teacher reads what", "[compress][cpu]") {
   const test::TemporaryFolder folder;
   TeacherSettings settings;
   SettingsTable table;
   add_teacher_settings(table, settings);
   CHECK_THROWS_WITH(table.find("distillation")->set({"1.5"}), Contains("from 0 to 1"));
-  const auto config = find_model_config("RN50");
+  CHECK_THROWS_WITH(table.find("teacher-precision")->set({"tf32"}), Contains("pure_bf16"));
+  auto student = test::small_config("ViT-B-32");
+  student.text.vocab_size = ByteTokenizer({.context_length = 16}).vocab_size();
   const auto load = [&] {
-    return load_teacher(settings, config, precision_policy("fp32"), torch::kCPU);
+    return load_teacher(settings, student, precision_policy("bf16"), torch::kCPU);
   };
+  LoaderOptions loading;
   CHECK_FALSE(load().has_value());
+  add_teacher_readings(loading, settings, student, "");
+  CHECK((loading.image_readings.empty() && loading.text_readings.empty()));
+
+  // A teacher whose images and context are larger.
+  std::ofstream(folder / "large.json")
+      << R"({"embed_dim": 8, "vision_cfg": {"image_size": 48, "layers": 1, "width": 64,
+             "patch_size": 16}, "text_cfg": {"context_length": 20, "width": 64, "heads": 1,
+             "layers": 1}})";
+  auto config = find_model_config((folder / "large.json").string());
+  config.text.vocab_size = student.text.vocab_size;
+  auto original = make_dual_encoder(config);
+  write_safetensors(folder / "large.safetensors", open_clip_state(original, config));
+  table.find("teacher")->set({(folder / "large.safetensors").string()});
+  table.find("teacher-model")->set({(folder / "large.json").string()});
+  table.find("teacher-precision")->set({"pure_bf16"});
+  at::globalContext().setAllowTF32CuBLAS(true);
+  const auto teacher = load();
+  CHECK(at::globalContext().allowTF32CuBLAS());  // The process keeps the precision of the run.
+  at::globalContext().setAllowTF32CuBLAS(false);
+  REQUIRE(teacher.has_value());
+  CHECK(teacher->step.precision.name == "pure_bf16");
+  CHECK(teacher->step.model.encoders[0].input == "teacher_image");
+  CHECK(teacher->step.model.encoders[1].input == "teacher_text");
+  const auto facts = teacher->facts();
+  CHECK(facts.own_image_size == 48);
+  CHECK(facts.own_text_context == 20);
+  CHECK(facts.precision == "pure_bf16");
+  CHECK(facts.bytes < 2.2 * static_cast<double>(facts.parameters));
+  add_teacher_readings(loading, settings, student, "");
+  REQUIRE((loading.image_readings.size() == 1 && loading.text_readings.size() == 1));
+  CHECK(loading.image_readings[0].image_size == 48);
+  CHECK(loading.text_readings[0].tokenize(std::string(99, 'x')).size() == 20);
+  table.find("teacher-precision")->set({""});
+  CHECK(load()->step.precision.name == "bf16");
+
   table.find("teacher")->set({(folder / "none.safetensors").string()});
   table.find("teacher-model")->set({"RN999"});
   CHECK_THROWS_WITH(load(), Contains("RN999"));
@@ -92,7 +175,7 @@ TEST_CASE("A student learns its teacher's similarities", "[compress][cpu]") {
   const auto config = test::small_config("ViT-B-32");
   write_safetensors(folder / "teacher.safetensors",
                     open_clip_state(make_dual_encoder(config), config));
-  const auto teacher = load_teacher(config, folder / "teacher.safetensors", config, 1.0,
+  const auto teacher = load_teacher(config, folder / "teacher.safetensors", TeacherInputs(), 1.0,
                                     precision_policy("fp32"), torch::kCPU);
   auto student = make_dual_encoder(config);
   load_open_clip_state(student, config, read_safetensors(folder / "teacher.safetensors"));

@@ -188,17 +188,31 @@ def large_batches(build, work):
 
 
 def distillation(build, work):
-    """A student of half the width learns from a teacher, with GradCache and ranks as in one process with the whole batch."""
+    """A student learns from a teacher with other images and tokens, with GradCache and ranks as in one process with the
+    whole batch."""
     train, launch = build / "train_clip", pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
     (work / "t").mkdir()
-    common = ["--batch-size", 128, "--log-every", 1, "--threads", 1]
-    teacher_model = tiny_model(work / "t")
-    run(train, "--model", teacher_model, *common, "--epochs", 0.3, "--output", work / "teacher")
+    (work / "s").mkdir()
+    common = ["--batch-size", 128, "--log-every", 1, "--threads", 1, "--flip"]
+    vocabulary = os.environ["CONTRAPUNTO_BPE_VOCAB"]
+    teacher_model = tiny_model(work / "t", vision_cfg={**TINY["vision_cfg"], "image_size": 48},
+                               text_cfg={**TINY["text_cfg"], "context_length": 20})
+    run(train, "--model", teacher_model, "--vocabulary", vocabulary, *common, "--epochs", 0.3, "--output",
+        work / "teacher")
+    source_model = tiny_model(work / "s")
+    run(train, "--model", source_model, *common, "--epochs", 0.3, "--output", work / "source")
+    source = work / "source" / "open_clip_model.safetensors"
     student = tiny_model(work, embed_dim=16)
-    common += ["--model", student, "--epochs", 0.2, "--lr", 1e-3, "--teacher",
-               work / "teacher" / "open_clip_model.safetensors", "--teacher-model", teacher_model, "--distillation", 0.75]
+    common += ["--model", student, "--epochs", 0.2, "--lr", 1e-3, "--distillation", 0.75]
+    said = run(train, *common, "--teacher", source, "--teacher-model", source_model, "--plan")
+    check("75 % of the loss" in said and "images of" not in said, f"a teacher may read the student's tensors:\n{said}")
+    common += ["--teacher", work / "teacher" / "open_clip_model.safetensors", "--teacher-model", teacher_model]
+    said = run(train, *common, "--output", work / "wrong", expect=1)
+    check("tokens" in said and "teacher-vocabulary" in said, f"a teacher with another vocabulary is refused:\n{said}")
+    common += ["--teacher-vocabulary", vocabulary]
     said = run(train, *common, "--output", work / "whole")
-    check("75 % of the loss" in said, f"the plan names the teacher:\n{said}")
+    for words in ("75 % of the loss", "images of 48 pixels", "texts of 20 tokens"):
+        check(words in said, f"the plan names '{words}' of the teacher:\n{said}")
     values = [line for line in lines(work / "whole") if "loss/affinity" in line]
     check(len(values) > 5 and values[-1]["loss/affinity"] < values[0]["loss/affinity"], "the affinity loss falls")
     for line in values:
@@ -213,13 +227,12 @@ def distillation(build, work):
     run(train, *halves, "--resume", "auto")
     run(train, *common, "--chunk-size", 24, "--output", work / "uninterrupted")
     check(losses(work / "halves") == losses(work / "uninterrupted"), "resume is bit-equal with a teacher")
-    said = run(train, *common, "--weights", work / "teacher" / "open_clip_model.safetensors", "--weights-model",
-               teacher_model, "--output", work / "inherited")
+    said = run(train, *common, "--weights", source, "--weights-model", source_model, "--output", work / "inherited")
     check("inherited image:" in said and "inherited text: layers" in said, f"it says what was inherited:\n{said}")
     check(losses(work / "inherited")[0] < losses(work / "whole")[0], "a student that inherits begins ahead")
-    other = ["RN50" if argument == teacher_model else argument for argument in common]
-    said = run(train, *other, "--output", work / "wrong", expect=1)
-    check("image size" in said and "teacher" in said, f"a teacher of other images is refused:\n{said}")
+    said = run(train, *common, "--teacher-precision", "bf16", "--stop-after", 2, "--output", work / "bf16")
+    check(", bf16, images" in said, f"the plan names the precision of the teacher:\n{said}")
+    check(close(losses(work / "bf16"), losses(work / "whole")[:2], 1e-2), "a teacher in bf16 is nearly the same")
 
 
 def folders(build, work):

@@ -388,6 +388,12 @@ TEST_CASE("A teacher is shown with its part of the loss and of the computation",
   CHECK(plan.findings().empty());
   plan.add(TeacherFacts{.name = "ours"});  // Nothing else is known of it.
   CHECK_THAT(plan.to_string(), Contains("ours, 0.0 M parameters, 100 % of the loss\n"));
+  plan.add(TeacherFacts{
+      .name = "third", .precision = "bf16", .own_image_size = 336, .own_text_context = 64});
+  CHECK_THAT(plan.to_string(), Contains("100 % of the loss, bf16, images of 336 pixels, texts of "
+                                        "64 tokens\n"));
+  plan.add(TeacherFacts{.name = "fourth", .precision = run.precision.name});
+  CHECK_THAT(plan.to_string(), Contains("fourth, 0.0 M parameters, 100 % of the loss\n"));
 }
 
 TEST_CASE("A teacher with the wrong activation or without a weight is found", "[plan][cpu]") {

@@ -13,6 +13,8 @@ namespace contrapunto {
 struct TeacherSettings {
   std::string teacher = {};                ///< OpenCLIP weights (safetensors); empty: no teacher.
   std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
+  std::string teacher_vocabulary = {};     ///< See make_tokenizer(); empty: that of the student.
+  std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
   double distillation = 1.0;               ///< Fraction of the loss that is the teacher's.
 };
 
@@ -20,6 +22,11 @@ struct TeacherSettings {
 inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher) {
   table.add("teacher", teacher.teacher, "OpenCLIP weights (safetensors) of a teacher; empty: none");
   table.add("teacher-model", teacher.teacher_model, "a name or a .json file, like model");
+  table.add("teacher-vocabulary", teacher.teacher_vocabulary,
+            "its vocabulary file, like vocabulary; empty: the student's");
+  table
+      .add("teacher-precision", teacher.teacher_precision, "like precision; empty: that of the run")
+      .one_of({"", "fp32", "fp16", "bf16", "pure_bf16"});
   table.add("distillation", teacher.distillation, "the teacher's part of the loss")
       .check(in_range(0, 1));
 }

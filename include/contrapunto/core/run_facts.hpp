@@ -48,6 +48,11 @@ struct TeacherFacts {
   double bytes = 0.0;                                   ///< Of its weights on every device.
   std::string weights = {};                             ///< File or name of its weights.
   std::optional<bool> quick_gelu = std::nullopt;        ///< QuickGELU instead of GELU.
+  std::string precision = {};                           ///< Name of its precision policy.
+  /// Side of its images in pixels, and maximum number of its tokens per text, if it does not read
+  /// the student's.
+  std::optional<std::int64_t> own_image_size = std::nullopt;
+  std::optional<std::int64_t> own_text_context = std::nullopt;
   std::int64_t stored_views = 0;  ///< Views of each image whose embeddings are stored.
   bool stored_texts = false;      ///< The embeddings of the texts are stored.
 };

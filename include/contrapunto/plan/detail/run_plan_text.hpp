@@ -116,6 +116,12 @@ inline std::string RunPlan::to_string() const {
     if (own_gflops && teacher.forward_gflops)
       text += ", " + as_percent(*teacher.forward_gflops / (*own_gflops + teacher_gflops), 0) +
               " of the computation of a step";
+    if (!teacher.precision.empty() && precision_ && teacher.precision != precision_->name)
+      text += ", " + teacher.precision;
+    if (teacher.own_image_size)
+      text += ", images of " + std::to_string(*teacher.own_image_size) + " pixels";
+    if (teacher.own_text_context)
+      text += ", texts of " + std::to_string(*teacher.own_text_context) + " tokens";
     row("teacher", text);
   }
   if (model_ && model_->text_context)
