@@ -175,7 +175,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  const auto teacher = cp::load_teacher(s, config, precision, device);
+  const auto teachers = cp::load_teachers(s, loader.teacher_stores(), config, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
@@ -189,7 +189,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::LossSum distilled(cp::WeightedLoss{"contrastive", 1 - s.distillation, contrast},
                               cp::WeightedLoss{"affinity", s.distillation, affinity});
   const auto loss = [&](const cp::DistilledEmbeddings& e) {
-    return teacher ? distilled(e) : contrast(e.student);
+    return teachers.empty() ? contrast(e.student) : distilled(e);
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
@@ -213,8 +213,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Step: batch in, gradients out ==========================================================
   cp::GradCache compute_gradients(
-      cp::with_teacher(
-          cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), teacher),
+      cp::with_teachers(
+          cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}),
+          teachers.steps),
       loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
@@ -223,7 +224,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                   cp::WeightsFacts{.name = s.weights}, free, teacher);
+                   cp::WeightsFacts{.name = s.weights}, free);
+  for (const auto& facts : teachers.facts) plan.add(facts);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);

@@ -5,5 +5,12 @@
 #include "contrapunto/compress/add_teacher_readings.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/load_teachers.hpp"
+#include "contrapunto/compress/stored_teacher.hpp"
+#include "contrapunto/compress/teacher_checksum.hpp"
 #include "contrapunto/compress/teacher_inputs.hpp"
 #include "contrapunto/compress/teacher_settings.hpp"
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/compress/build_teacher_store.hpp"
+#endif

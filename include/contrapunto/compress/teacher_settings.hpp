@@ -3,19 +3,22 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "contrapunto/settings/setting_check.hpp"
 #include "contrapunto/settings/settings_table.hpp"
 
 namespace contrapunto {
 
-/// Settings of a teacher from which the model of a trainer learns; see load_teacher().
+/// Settings of a teacher from which the model of a trainer learns; see load_teachers().
 struct TeacherSettings {
   std::string teacher = {};                ///< OpenCLIP weights (safetensors); empty: no teacher.
   std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
   std::string teacher_vocabulary = {};     ///< See make_tokenizer(); empty: that of the student.
   std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
-  double distillation = 1.0;               ///< Fraction of the loss that is the teacher's.
+  /// Stores of teacher embeddings (TeacherStore), one per teacher; see load_teachers().
+  std::vector<std::string> teacher_stores = {};
+  double distillation = 1.0;  ///< Fraction of the loss that is the teacher's.
 };
 
 /// Adds `teacher`, which must outlive the table, to the current section of `table`.
@@ -27,6 +30,8 @@ inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher)
   table
       .add("teacher-precision", teacher.teacher_precision, "like precision; empty: that of the run")
       .one_of({"", "fp32", "fp16", "bf16", "pure_bf16"});
+  table.add("teacher-store", teacher.teacher_stores,
+            "folders that store_teacher filled, one per teacher");
   table.add("distillation", teacher.distillation, "the teacher's part of the loss")
       .check(in_range(0, 1));
 }

@@ -107,7 +107,8 @@ inline std::string RunPlan::to_string() const {
   for (const auto& teacher : teachers_) teacher_gflops += teacher.forward_gflops.value_or(0.0);
   for (const auto& teacher : teachers_) {
     text = teacher.name + ", ";
-    if (teacher.parameters > 0) text += detail::in_millions(teacher.parameters) + " parameters, ";
+    const bool is_stored = teacher.stored_texts || teacher.stored_views > 0;
+    if (teacher.parameters > 0 || !is_stored) text += detail::in_millions(teacher.parameters) + " parameters, ";
     if (teacher.stored_texts) text += "stored texts, ";
     if (teacher.stored_views > 0)
       text += std::to_string(teacher.stored_views) + " stored " +
