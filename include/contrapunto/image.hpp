@@ -3,6 +3,7 @@
 #pragma once
 
 #include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/color_change.hpp"
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
 #include "contrapunto/image/image_transform.hpp"

@@ -270,6 +270,42 @@ TEST_CASE("The losses and the step model of a user train", "[docs][cpu]") {
   CHECK(step(batch).total.item<double>() > 0.0);
 }
 
+TEST_CASE("A teacher of a user reads images and texts of its own", "[docs][cpu]") {
+  const auto source =
+      std::make_shared<cp::SyntheticShapes>(cp::SyntheticShapesOptions{.samples = 64});
+  const cp::Tokenizer tokenizer = cp::ByteTokenizer({.context_length = 16});
+  const cp::Tokenizer their_tokenizer = cp::ByteTokenizer({.context_length = 40});
+  const cp::DualEncoder student{MeanTower(), BagOfTokens()};
+  MeanTower their_images;
+  BagOfTokens their_texts;
+  // snippet: callable_teacher
+  // The same crop of each image and the same caption, as the teacher reads them.
+  cp::DataLoader loader(source, cp::ImageTransform({.image_size = 32, .train = true}),
+                        tokenizer.encode,
+                        {.batch_size = 16,
+                         .image_readings = {{.name = "teacher_image", .image_size = 48}},
+                         .text_readings = {{"teacher_text", their_tokenizer.encode}}});
+  const cp::Teacher teacher = cp::callable_teacher(
+      [=](const at::Tensor& bytes) mutable { return their_images(bytes / 255.0); },  // [b, D]
+      [=](const at::Tensor& tokens) mutable { return their_texts(tokens); },         // [b, D]
+      {.scale = 100.0, .inputs = {.x_input = "teacher_image", .y_input = "teacher_text"}});
+  // snippet end
+  cp::GradCache compute_gradients(
+      cp::with_teachers(
+          cp::pair_step_model(student, torch::kCPU,
+                              {.prepare_x = [](const at::Tensor& x) { return x / 255.0; }}),
+          {teacher}),
+      cp::AffinityLoss(), {.chunk_size = 6});
+  loader.start_epoch(0);
+  const auto batch = loader.next();
+  REQUIRE(batch.has_value());
+  CHECK(batch->at("teacher_image").sizes() == at::IntArrayRef{16, 3, 48, 48});
+  const auto terms = compute_gradients(*batch);
+  CHECK(std::isfinite(terms.total.item<double>()));
+  CHECK(student->logit_scale.grad().defined());
+  CHECK_FALSE(their_images->project->weight.grad().defined());
+}
+
 struct InverseSquareRoot {
   double peak_lr = 5e-4;
   double operator()(std::int64_t step) const {

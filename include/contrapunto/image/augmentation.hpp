@@ -2,20 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <vector>
 
+#include "contrapunto/image/color_change.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 
 namespace contrapunto {
-
-/// A change of the colors of an image.
-struct ColorChange {
-  enum class Kind { kBrightness, kContrast, kSaturation, kHue };
-  Kind kind = Kind::kBrightness;
-  double amount = 1.0;  ///< A factor, or turns of the hue.
-};
 
 /// The random decisions about one training image. They do not depend on the size of the output, so
 /// several transforms can make views of different sizes of the same crop; see

@@ -17,6 +17,7 @@
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/color_change.hpp"
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/pixel_box.hpp"
@@ -121,7 +122,7 @@ class ImageTransform {
       make_evaluation_square(image, work);
   }
 
-  /// draw() and apply().
+  /// Calls draw() and apply().
   void operator()(const RgbImage& image, RandomStream& random, Workspace& work) const {
     check_not_empty(image);
     apply(image, draw(image.width(), image.height(), random), work);
