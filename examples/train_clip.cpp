@@ -175,7 +175,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  auto teacher = cp::load_teacher(s, config, precision, device);
+  auto teachers = cp::load_teachers(s, loader.teacher_stores(), config, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
@@ -198,7 +198,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
        .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
        .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
        .total_steps = run.total_steps});
-  cp::ShardedAdamW optimizer(cp::distillation_groups(*model, teacher, s.weight_decay),
+  cp::ShardedAdamW optimizer(cp::distillation_groups(*model, teachers, s.weight_decay),
                              s.shard_optimizer ? ranks : cp::Ranks(),
                              cp::clip_adamw_options(config));
   const auto parameters = optimizer.parameters();
@@ -208,8 +208,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Step: batch in, gradients out ==========================================================
   cp::GradCache compute_gradients(
-      cp::with_teacher(
-          cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), teacher),
+      cp::with_teachers(
+          cp::pair_step_model(model, device, {.prepare_x = to_images, .trim_y = trims}), teachers),
       loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
@@ -218,7 +218,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                   cp::WeightsFacts{.name = s.weights}, free, teacher);
+                   cp::WeightsFacts{.name = s.weights}, free);
+  for (const auto& facts : teachers.facts) plan.add(facts);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
@@ -231,7 +232,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::CheckpointParts parts;
   parts.add("model", *model).add("optimizer", optimizer).add("scaler", scaler).add("ema", ema);
   parts.add("loader", loader).add("progress", progress);
-  if (teacher && teacher->maps) parts.add("feature_maps", *teacher->maps);
+  if (teachers.maps) parts.add("feature_maps", *teachers.maps);
   loader.start_epoch(0);
   if (folder.resumes()) folder.load(parts);
   for (const auto& note : folder.notes()) out << note << "\n";

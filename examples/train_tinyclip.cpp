@@ -93,10 +93,10 @@ cp::SettingsTable describe(Settings& s) {
 /// What is replaced when the units that are gone are taken out.
 struct Network {
   Network(const Settings& s, cp::ModelConfig its_config, cp::DualEncoder its_model,
-          const std::optional<cp::LoadedTeacher>& teacher, const cp::Ranks& ranks)
+          const cp::Teachers& teachers, const cp::Ranks& ranks)
       : config(std::move(its_config)),
         model(std::move(its_model)),
-        optimizer(cp::distillation_groups(*model, teacher, s.weight_decay),
+        optimizer(cp::distillation_groups(*model, teachers, s.weight_decay),
                   s.shard_optimizer ? ranks : cp::Ranks(), cp::clip_adamw_options(config)),
         ema(*model, s.ema) {
     if (s.checkpoint_activations) cp::checkpoint_activations(*model);
@@ -120,7 +120,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   std::ostream& out = ranks.is_first() ? std::cout : silent;
   const auto stages = cp::compression_stages(s);
   TORCH_CHECK(!s.weights.empty(), "there is nothing to compress; give the model's --weights");
-  if (s.teacher.empty()) s.teacher = s.weights, s.teacher_model = s.model;
+  if (s.teacher.empty() && s.teacher_stores.empty())
+    s.teacher = s.weights, s.teacher_model = s.model;
 
   // ==== Data ===================================================================================
   cp::ModelConfig config = cp::find_model_config(s.model);
@@ -164,7 +165,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       out << "eval-data has no sample of class " << unseen << "\n";
   }
   const auto to_images = cp::image_normalizer(config);
-  const auto teacher = cp::load_teacher(s, config, precision, device);
+  auto teachers = cp::load_teachers(s, loader.teacher_stores(), config, precision, device);
 
   // The accuracy of a model, and a line of the table at the end.
   const auto evaluate = [&](cp::DualEncoder& model) -> std::optional<double> {
@@ -257,7 +258,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
          .total_steps = run.total_steps});
     const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
     cp::LossScaler scaler(precision, device);
-    auto network = std::make_unique<Network>(s, config, model, teacher, ranks);
+    auto network = std::make_unique<Network>(s, config, model, teachers, ranks);
     if (stage.model.empty() && !extracted)
       network->masks.emplace(network->model, config,
                              cp::PruningOptions{.image = s.prune_image,
@@ -273,9 +274,9 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     // ==== Step: batch in, gradients out ========================================================
     const auto make_step = [&](const Network& of) {
       return cp::GradCache(
-          cp::with_teacher(
+          cp::with_teachers(
               cp::pair_step_model(of.model, device, {.prepare_x = to_images, .trim_y = trims}),
-              teacher),
+              teachers),
           loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
           {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
     };
@@ -287,7 +288,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     cp::RunPlan plan(model_facts, precision, schedule, network->optimizer, network->ema,
                      *compute_gradients, ranks,
                      cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
-                     cp::WeightsFacts{.name = weights.string()}, free, teacher);
+                     cp::WeightsFacts{.name = weights.string()}, free);
+    for (const auto& facts : teachers.facts) plan.add(facts);
     plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
     out << name << "\n";
     TORCH_CHECK(cp::announce_plan(plan, out, s.force),
@@ -302,7 +304,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       parts.add("model", *of.model).add("optimizer", of.optimizer).add("scaler", scaler);
       parts.add("ema", of.ema).add("loader", loader).add("progress", progress);
       if (of.masks) parts.add("masks", *of.masks);
-      if (teacher->maps) parts.add("feature_maps", *teacher->maps);
+      if (teachers.maps) parts.add("feature_maps", *teachers.maps);
       return parts;
     };
     loader.start_epoch(0);
@@ -335,7 +337,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
         const cp::Extraction extraction(*network->masks, network->config);
         for (const auto& text : extraction.report()) out << "kept " << text << "\n";
         auto smaller = std::make_unique<Network>(s, extraction.config(),
-                                                 extraction.model(network->model), teacher, ranks);
+                                                 extraction.model(network->model), teachers, ranks);
         smaller->optimizer.load_state(extraction.optimizer_state(network->optimizer.save_state()));
         smaller->ema.load_state(extraction.averages(network->ema.save_state()));
         network = std::move(smaller);

@@ -9,8 +9,15 @@
 #include "contrapunto/compress/hard_concrete.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/load_teachers.hpp"
 #include "contrapunto/compress/pruning_masks.hpp"
 #include "contrapunto/compress/stage_result.hpp"
+#include "contrapunto/compress/stored_teacher.hpp"
+#include "contrapunto/compress/teacher_checksum.hpp"
 #include "contrapunto/compress/teacher_inputs.hpp"
 #include "contrapunto/compress/teacher_settings.hpp"
 #include "contrapunto/compress/transformer_units.hpp"
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/compress/build_teacher_store.hpp"
+#endif

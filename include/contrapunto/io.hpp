@@ -5,6 +5,7 @@
 #include "contrapunto/io/atomic_directory.hpp"
 #include "contrapunto/io/atomic_file.hpp"
 #include "contrapunto/io/file_lock.hpp"
+#include "contrapunto/io/mapped_safetensors.hpp"
 #include "contrapunto/io/read_file.hpp"
 #include "contrapunto/io/read_lines.hpp"
 #include "contrapunto/io/read_torch_state.hpp"

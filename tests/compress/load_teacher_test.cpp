@@ -171,45 +171,6 @@ TEST_CASE("The settings of a trainer say which teacher reads what", "[compress][
   CHECK_THROWS_WITH(load(), Contains("RN999"));
 }
 
-TEST_CASE("A teacher of another width has maps where the loss compares features",
-          "[compress][cpu]") {
-  const test::TemporaryFolder folder;
-  torch::manual_seed(5);
-  auto config = test::small_config("ViT-B-32");
-  config.name = (folder / "teacher.json").string();
-  auto narrow = config;
-  narrow.embed_dim = narrow.text.output_dim = config.embed_dim / 2;
-  std::visit([&](auto& image) { image.output_dim = narrow.embed_dim; }, narrow.image);
-  write_safetensors(folder / "teacher.safetensors",
-                    open_clip_state(make_dual_encoder(config), config));
-  auto teacher = std::optional(load_teacher(config, folder / "teacher.safetensors",
-                                            teacher_inputs(config, narrow), 1.0,
-                                            precision_policy("fp32"), torch::kCPU));
-  const auto student = make_dual_encoder(narrow);
-  const auto parameters = student->parameters().size();
-  const auto groups = [&] { return distillation_groups(*student, teacher, 0.1); };
-  const auto step = [&] {
-    return with_teacher(pair_step_model(student, torch::kCPU, {}), teacher);
-  };
-  TeacherSettings settings;
-  teacher->add_maps(settings, narrow);
-  CHECK_FALSE(teacher->maps);
-  CHECK(groups().size() == 2);
-  CHECK(step().parameters.size() == parameters);
-  settings.interactive_distillation = 1.0;
-  teacher->add_maps(settings, config);  // The same width.
-  CHECK_FALSE(teacher->maps);
-  teacher->add_maps(settings, narrow);
-  REQUIRE(teacher->maps);
-  CHECK(teacher->maps->parameters()[0].sizes() ==
-        at::IntArrayRef({config.embed_dim, narrow.embed_dim}));
-  CHECK(step().parameters.size() == parameters + 2);
-  REQUIRE(groups().size() == 3);
-  CHECK(groups()[2].parameter_names ==
-        std::vector<std::string>{"feature_maps.x_0", "feature_maps.y_0"});
-  CHECK(groups()[2].weight_decay == 0.1);
-}
-
 TEST_CASE("A student learns its teacher's similarities", "[compress][cpu]") {
   const test::TemporaryFolder folder;
   torch::manual_seed(6);

@@ -394,6 +394,11 @@ TEST_CASE("A teacher is shown with its part of the loss and of the computation",
                                         "64 tokens\n"));
   plan.add(TeacherFacts{.name = "fourth", .precision = run.precision.name});
   CHECK_THAT(plan.to_string(), Contains("fourth, 0.0 M parameters, 100 % of the loss\n"));
+  plan.add(TeacherFacts{.name = "fifth", .weight = 0.5, .stored_views = 3, .stored_texts = true});
+  CHECK_THAT(plan.to_string(),
+             Contains("fifth, stored texts, 3 stored views per image, 50 % of the loss\n"));
+  plan.add(TeacherFacts{.name = "sixth", .stored_views = 1});
+  CHECK_THAT(plan.to_string(), Contains("sixth, 1 stored view per image, 100 % of the loss\n"));
 }
 
 TEST_CASE("A teacher with the wrong activation or without a weight is found", "[plan][cpu]") {

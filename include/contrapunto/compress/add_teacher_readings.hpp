@@ -29,9 +29,11 @@ inline void add_teacher_readings(LoaderOptions& loading, const TeacherInputs& in
 }
 
 /// The same for the teacher of a trainer, if there is one, whose student has the vocabulary file
-/// `vocabulary`; see make_tokenizer(). Call load_teacher() with the same settings and student.
+/// `vocabulary`; see make_tokenizer(). It also makes the loader read the teacher stores of
+/// `settings`. Call load_teachers() with the same settings and student.
 inline void add_teacher_readings(LoaderOptions& loading, const TeacherSettings& settings,
                                  const ModelConfig& student, const std::string& vocabulary) {
+  loading.teacher_stores = settings.teacher_stores;
   if (settings.teacher.empty()) return;
   const auto teacher = find_model_config(settings.teacher_model);
   const bool own = !settings.teacher_vocabulary.empty();

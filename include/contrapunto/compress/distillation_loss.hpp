@@ -33,7 +33,7 @@ template <ContrastiveLoss Contrastive>
   AffinityLossOptions affinity{.tiles = options.tiles, .ring = options.ring};
   if (settings.distillation_scale > 0) {
     affinity.student_scale = settings.distillation_scale;
-    affinity.teacher_scales = {settings.distillation_scale};
+    affinity.share_student_scale = true;
   }
   LossSum sum(
       WeightedLoss{"contrastive", 1 - settings.distillation, contrastive},

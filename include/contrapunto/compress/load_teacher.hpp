@@ -17,13 +17,9 @@
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/nn/activation.hpp"
-#include "contrapunto/nn/feature_maps.hpp"
-#include "contrapunto/optim/decay_groups.hpp"
-#include "contrapunto/optim/parameter_group.hpp"
 #include "contrapunto/precision/cast_weights.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
-#include "contrapunto/step/with_feature_maps.hpp"
 #include "contrapunto/step/with_teachers.hpp"
 #include "contrapunto/text/make_tokenizer.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
@@ -41,19 +37,9 @@ struct LoadedTeacher {
   ModelConfig config = {};
   DualEncoder model = nullptr;
   TeacherInputs inputs = {};
-  Teacher step = {};           ///< For with_teachers().
-  FeatureMaps maps = nullptr;  ///< Trained; null if the loss needs none. See with_feature_maps().
-  double weight = 1.0;         ///< Fraction of the loss that its similarities have.
+  Teacher step = {};    ///< For with_teachers().
+  double weight = 1.0;  ///< Fraction of the loss that its similarities have.
   std::string weights = {};
-  double feature_weight = 0.0;  ///< Weight of the losses that compare features; shown in the plan.
-
-  /// Makes maps to the width of `student` if the loss compares features of different widths. Their
-  /// first values are drawn here, so every rank must have drawn the same random numbers before.
-  void add_maps(const TeacherSettings& settings, const ModelConfig& student) {
-    if (!settings.compares_features() || config.embed_dim == student.embed_dim) return;
-    maps = FeatureMaps(student.embed_dim, std::vector{config.embed_dim});
-    maps->to(step.device);
-  }
 
   /// What a plan of the run shows.
   [[nodiscard]] TeacherFacts facts() const {
@@ -62,8 +48,7 @@ struct LoadedTeacher {
                        .forward_gflops = forward_gflops(config).total(),
                        .weights = weights,
                        .quick_gelu = config.text.activation == Activation::kQuickGelu,
-                       .precision = step.precision.name,
-                       .feature_weight = feature_weight};
+                       .precision = step.precision.name};
     if (inputs.image != TeacherInputs().image) facts.own_image_size = config.image_size();
     if (inputs.text != TeacherInputs().text) facts.own_text_context = config.text.context_length;
     for (const auto& parameter : model->parameters()) {
@@ -111,9 +96,9 @@ struct LoadedTeacher {
   return teacher;
 }
 
-/// Loads the teacher of `settings` with the maps that the loss needs, or returns nothing if there
-/// is no teacher; see LoadedTeacher::add_maps(). It reads the tensors that add_teacher_readings()
-/// adds for the same student, and computes in `precision` unless it has its own.
+/// Loads the teacher of `settings`, or returns nothing if there is none. It reads the tensors that
+/// add_teacher_readings() adds for the same student, and computes in `precision` unless it has its
+/// own.
 [[nodiscard]] inline std::optional<LoadedTeacher> load_teacher(const TeacherSettings& settings,
                                                                const ModelConfig& student,
                                                                const PrecisionPolicy& precision,
@@ -124,39 +109,10 @@ struct LoadedTeacher {
   config.text.vocab_size =
       own ? make_tokenizer(settings.teacher_vocabulary, config.text.context_length).vocab_size
           : student.text.vocab_size;
-  auto teacher = load_teacher(
+  return load_teacher(
       config, settings.teacher, teacher_inputs(config, student, own), settings.distillation,
       settings.teacher_precision.empty() ? precision : precision_policy(settings.teacher_precision),
       device);
-  teacher.feature_weight = settings.feature_distillation + settings.interactive_distillation;
-  teacher.add_maps(settings, student);
-  return teacher;
-}
-
-/// Adds `teacher`, if there is one, to the step model of `student`, with the maps of the features
-/// if it has some; see with_teachers() and with_feature_maps().
-[[nodiscard]] inline StepModel<DistilledEmbeddings> with_teacher(
-    StepModel<> student, const std::optional<LoadedTeacher>& teacher) {
-  std::vector<Teacher> teachers;
-  if (teacher) teachers.push_back(teacher->step);
-  auto model = with_teachers(std::move(student), std::move(teachers));
-  return teacher && teacher->maps ? with_feature_maps(std::move(model), teacher->maps) : model;
-}
-
-/// Returns decay_groups() of `student`, and a group with the maps of the features if `teacher` has
-/// some.
-[[nodiscard]] inline std::vector<ParameterGroup> distillation_groups(
-    const torch::nn::Module& student, const std::optional<LoadedTeacher>& teacher,
-    double weight_decay) {
-  auto groups = decay_groups(student, weight_decay);
-  if (!teacher || !teacher->maps) return groups;
-  ParameterGroup maps{.name = "feature_maps", .weight_decay = weight_decay};
-  for (const auto& item : teacher->maps->named_parameters()) {
-    maps.parameters.push_back(item.value());
-    maps.parameter_names.push_back("feature_maps." + item.key());
-  }
-  groups.push_back(std::move(maps));
-  return groups;
 }
 
 }  // namespace contrapunto

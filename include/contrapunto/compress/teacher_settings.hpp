@@ -3,24 +3,27 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "contrapunto/settings/setting_check.hpp"
 #include "contrapunto/settings/settings_table.hpp"
 
 namespace contrapunto {
 
-/// Settings of a teacher from which the model of a trainer learns; see load_teacher().
+/// Settings of a teacher from which the model of a trainer learns; see load_teachers().
 struct TeacherSettings {
   std::string teacher = {};                ///< See read_weights(); empty: no teacher.
   std::string teacher_model = "ViT-B-16";  ///< See find_model_config().
   std::string teacher_vocabulary = {};     ///< See make_tokenizer(); empty: that of the student.
   std::string teacher_precision = {};      ///< See precision_policy(); empty: that of the run.
-  double distillation = 1.0;               ///< Weight of AffinityLoss; the student's own loss has
-                                           ///< 1 - distillation.
-  double distillation_scale = 0.0;         ///< Scale of all similarities in AffinityLoss, such as
-                                           ///< TinyCLIP's 50; 0: that of each model.
-  double feature_distillation = 0.0;       ///< Weight of FeatureDistillation; CLIP-KD: 2000.
-  double interactive_distillation = 0.0;   ///< Weight of InteractiveLoss; CLIP-KD: 1.
+  /// Stores of teacher embeddings (TeacherStore), one per teacher; see load_teachers().
+  std::vector<std::string> teacher_stores = {};
+  double distillation = 1.0;              ///< Weight of AffinityLoss; the student's own loss has
+                                          ///< 1 - distillation.
+  double distillation_scale = 0.0;        ///< Scale of all similarities in AffinityLoss, such as
+                                          ///< TinyCLIP's 50; 0: that of each model.
+  double feature_distillation = 0.0;      ///< Weight of FeatureDistillation; CLIP-KD: 2000.
+  double interactive_distillation = 0.0;  ///< Weight of InteractiveLoss; CLIP-KD: 1.
 
   /// Whether the loss compares features of the student with features of the teacher, which needs
   /// FeatureMaps if the widths differ.
@@ -39,6 +42,8 @@ inline void add_teacher_settings(SettingsTable& table, TeacherSettings& teacher)
   table
       .add("teacher-precision", teacher.teacher_precision, "like precision; empty: that of the run")
       .one_of({"", "fp32", "fp16", "bf16", "pure_bf16"});
+  table.add("teacher-store", teacher.teacher_stores,
+            "folders that store_teacher filled, one per teacher");
   table.add("distillation", teacher.distillation, "the teacher's part of the loss")
       .check(in_range(0, 1));
   table

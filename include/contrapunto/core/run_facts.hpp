@@ -38,12 +38,13 @@ struct ModelFacts {
   bool has_batch_norm = false;
 };
 
-/// A frozen model from which the model learns. It runs once per step, forward only.
+/// A frozen model from which the model learns. It runs once per step, forward only, or its
+/// embeddings are stored.
 struct TeacherFacts {
   std::string name = {};
   std::int64_t parameters = 0;
   double weight = 1.0;  ///< Fraction of the loss that its similarities have.
-  std::optional<double> forward_gflops = std::nullopt;  ///< Per sample.
+  std::optional<double> forward_gflops = std::nullopt;  ///< Per sample, of what is not stored.
   double bytes = 0.0;                                   ///< Of its weights on every device.
   std::string weights = {};                             ///< File or name of its weights.
   std::optional<bool> quick_gelu = std::nullopt;        ///< QuickGELU instead of GELU.
@@ -52,7 +53,9 @@ struct TeacherFacts {
   /// the student's.
   std::optional<std::int64_t> own_image_size = std::nullopt;
   std::optional<std::int64_t> own_text_context = std::nullopt;
-  double feature_weight = 0.0;  ///< Weight of the losses that compare features with its features.
+  double feature_weight = 0.0;    ///< Weight of the losses that compare features with its features.
+  std::int64_t stored_views = 0;  ///< Views of each image whose embeddings are stored.
+  bool stored_texts = false;      ///< The embeddings of the texts are stored.
 };
 
 /// The training data.

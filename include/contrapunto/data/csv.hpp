@@ -53,6 +53,14 @@ class CsvTable {
   /// Why the table ends before the text does: "line N: a quote is never closed ...".
   [[nodiscard]] const std::optional<std::string>& problem() const { return problem_; }
 
+  /// Returns the text from row `begin` to the end of row `end` - 1, as it stands in the file.
+  [[nodiscard]] std::string_view text(std::int64_t begin, std::int64_t end) const {
+    const auto offset = [&](std::int64_t row) {
+      return row < size() ? rows_[static_cast<std::size_t>(row)] : text_.size();
+    };
+    return std::string_view(text_).substr(offset(begin), offset(end) - offset(begin));
+  }
+
   /// Returns the index of the column `name`, or -1.
   [[nodiscard]] std::int64_t column(std::string_view name) const {
     const auto found = std::find(columns_.begin(), columns_.end(), name);

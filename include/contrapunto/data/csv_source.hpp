@@ -13,7 +13,10 @@
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/csv.hpp"
+#include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
@@ -78,6 +81,13 @@ class CsvSource : public SampleSource {
   [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
     return has_labels_ ? label_of(row(index)) : std::nullopt;
+  }
+
+  /// The checksum is that of the text of the rows.
+  [[nodiscard]] std::vector<DataShard> shards() const override {
+    return detail::equal_shards(
+        std::filesystem::path(path_).filename().string(), size(),
+        [&](std::int64_t begin, std::int64_t end) { return checksum_of(table_.text(begin, end)); });
   }
 
  private:

@@ -15,7 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/csv_source.hpp"
+#include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/text/fill_prompt.hpp"
@@ -98,6 +101,18 @@ class FolderSource : public SampleSource {
   }
 
   [[nodiscard]] std::vector<std::string> class_names() const override { return names_; }
+
+  /// The checksum is that of the paths relative to the folder.
+  [[nodiscard]] std::vector<DataShard> shards() const override {
+    const auto checksum = [&](std::int64_t begin, std::int64_t end) {
+      std::uint64_t sum = 0;
+      for (std::int64_t i = begin; i < end; ++i)
+        sum = checksum_of(files_[static_cast<std::size_t>(i)].first, sum);
+      return sum;
+    };
+    const auto name = std::filesystem::canonical(root_).filename().string();
+    return detail::equal_shards(name, size(), checksum);
+  }
 
  private:
   /// Returns whether `path` is a link to `root` itself, to a folder inside it, or to a folder that

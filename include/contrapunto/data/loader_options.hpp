@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "contrapunto/data/image_reading.hpp"
+#include "contrapunto/data/replayed_views.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/distributed/ranks.hpp"
 #include "contrapunto/image/rgb_image.hpp"
@@ -35,6 +36,14 @@ struct LoaderOptions {
   /// Views of each image, which is decoded once: each is cropped, flipped and colored anew, and
   /// view_name() gives its name in the batch. Above 1 for training only, as for SimCLR.
   std::int64_t views = 1;
+  /// A fixed set of views of each image, each a pure function of its own seed; an epoch uses one of
+  /// them. For training with views == 1.
+  ReplayedViews replay = {};
+  /// Folders of stores of teacher embeddings for this data; see TeacherStore. A batch then also
+  /// holds, for each store, teacher_image_features() and teacher_text_features() of the view and
+  /// the caption that were drawn, [B, width] in the dtype of the store. A store of images sets
+  /// `replay`. For training only.
+  std::vector<std::string> teacher_stores = {};
   std::int64_t max_queued_batches = 4;
   std::int64_t pad_text_to = 0;  ///< Padded text length in tokens; 0: the longest text of the
                                  ///< batch.
@@ -57,13 +66,15 @@ struct LoaderOptions {
   /// Called once for each sample that cannot be used, on the thread that calls next().
   std::function<void(const SkippedSample&)> on_skip = {};
 
-  /// Returns the same options for evaluation: one view and no further readings.
+  /// Returns the same options for evaluation: one view, no further readings and no teachers.
   [[nodiscard]] LoaderOptions for_evaluation() const {
     LoaderOptions options = *this;
     options.train = false;
     options.views = 1;
     options.image_readings.clear();
     options.text_readings.clear();
+    options.replay = {};
+    options.teacher_stores.clear();
     return options;
   }
 };

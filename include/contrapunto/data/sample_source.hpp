@@ -7,7 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/data_report.hpp"
+#include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 
 namespace contrapunto {
@@ -40,6 +44,25 @@ class SampleSource {
 
   /// Sizes of the groups of consecutive samples that are best read together; they add up to size().
   [[nodiscard]] virtual std::vector<std::int64_t> shard_sizes() const { return {size()}; }
+
+  /// Divides the samples, in their order, into shards with an identity; see DataShard. Embeddings
+  /// of a teacher are stored by shard. The default reads every sample for its key; override it if
+  /// the keys can be read more cheaply.
+  [[nodiscard]] virtual std::vector<DataShard> shards() const {
+    return detail::equal_shards("samples", size(), [&](std::int64_t begin, std::int64_t end) {
+      std::uint64_t sum = 0;
+      for (std::int64_t index = begin; index < end; ++index) {
+        std::string key;
+        try {
+          key = read(index).key;
+        } catch (const DataError&) {
+          key = "unusable";
+        }
+        sum = checksum_of(key, sum);
+      }
+      return sum;
+    });
+  }
 
   /// What was found to be unusable when the source was opened.
   [[nodiscard]] const DataReport& report() const { return report_; }

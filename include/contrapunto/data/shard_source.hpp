@@ -23,6 +23,8 @@
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/hash.hpp"
+#include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
@@ -96,6 +98,22 @@ class ShardSource : public SampleSource {
   }
 
   [[nodiscard]] std::vector<std::string> class_names() const override { return class_names_; }
+
+  /// One for each tar file. The checksum is that of the keys and of the sizes of the members.
+  [[nodiscard]] std::vector<DataShard> shards() const override {
+    std::vector<DataShard> shards;
+    for (const Shard& shard : shards_) {
+      std::vector<std::uint32_t> sizes;
+      for (const Entry& entry : shard.entries)
+        for (const Extent* extent : {&entry.image, &entry.text, &entry.json, &entry.label})
+          sizes.push_back(extent->size);
+      const std::string_view bytes(reinterpret_cast<const char*>(sizes.data()),
+                                   sizes.size() * sizeof(sizes.front()));
+      shards.push_back({std::filesystem::path(shard.path).filename().string(), samples_in(shard),
+                        checksum_of(bytes, checksum_of(shard.keys))});
+    }
+    return shards;
+  }
 
   [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
     std::vector<std::int64_t> sizes;

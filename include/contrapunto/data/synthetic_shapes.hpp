@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
@@ -79,6 +83,17 @@ class SyntheticShapes : public SampleSource {
 
   [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
     return static_cast<std::int64_t>(label_of(index));
+  }
+
+  /// The checksum is that of the options of a picture and of the indices.
+  [[nodiscard]] std::vector<DataShard> shards() const override {
+    return detail::equal_shards("synthetic", size(), [&](std::int64_t begin, std::int64_t end) {
+      const std::array<std::uint64_t, 5> identity = {
+          o_.seed, static_cast<std::uint64_t>(o_.image_size),
+          std::bit_cast<std::uint64_t>(o_.noise), static_cast<std::uint64_t>(begin),
+          static_cast<std::uint64_t>(end)};
+      return checksum_of({reinterpret_cast<const char*>(identity.data()), sizeof(identity)});
+    });
   }
 
  private:

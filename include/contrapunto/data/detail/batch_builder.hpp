@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -33,10 +34,17 @@ class BatchBuilder {
     std::string name;
     std::int64_t pad_to = 0;  ///< 0: the longest text of the batch.
   };
+  /// Rows of numbers that are copied as they are, [rows, width].
+  struct Features {
+    std::string name;
+    at::ScalarType type = at::kFloat;
+    std::int64_t width = 0;
+  };
   /// The tensors of the batch.
   struct Options {
     std::vector<Images> images = {};
     std::vector<Texts> texts = {};
+    std::vector<Features> features = {};
     bool pinned = false;
     bool channels_last = false;
   };
@@ -51,6 +59,8 @@ class BatchBuilder {
     for (const Images& images : o_.images)
       images_.push_back(
           at::empty({rows, 3, images.size, images.size}, tensor_options(at::kByte), format));
+    for (const Features& features : o_.features)
+      features_.push_back(at::empty({rows, features.width}, tensor_options(features.type)));
   }
 
   [[nodiscard]] std::int64_t first_place() const { return first_place_; }
@@ -76,6 +86,12 @@ class BatchBuilder {
       for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
   }
 
+  /// The bytes of a row for the element `which` of Options::features.
+  void set_features(std::int64_t row, std::size_t which, std::string_view bytes) {
+    TORCH_INTERNAL_ASSERT(bytes.size() == feature_bytes(which));
+    std::memcpy(row_features(row, which), bytes.data(), bytes.size());
+  }
+
   /// Counts `rows` rows as done, whether they were set or not. Returns true for the call that
   /// completes the batch.
   [[nodiscard]] bool complete(std::int64_t rows) {
@@ -91,6 +107,9 @@ class BatchBuilder {
         for (std::size_t which = 0; which < images_.size(); ++which)
           std::memcpy(row_pixels(static_cast<std::int64_t>(kept), which),
                       row_pixels(static_cast<std::int64_t>(row), which), row_bytes(which));
+        for (std::size_t which = 0; which < features_.size(); ++which)
+          std::memcpy(row_features(static_cast<std::int64_t>(kept), which),
+                      row_features(static_cast<std::int64_t>(row), which), feature_bytes(which));
         content_[kept] = std::move(content_[row]);
       }
       ++kept;
@@ -102,6 +121,8 @@ class BatchBuilder {
       const at::Tensor& images = images_[which];
       batch.tensors.emplace(o_.images[which].name, n == rows_ ? images : images.narrow(0, 0, n));
     }
+    for (std::size_t which = 0; which < features_.size(); ++which)
+      batch.tensors.emplace(o_.features[which].name, features_[which].narrow(0, 0, n));
     bool labeled = false;
     for (Row& row : content_) {
       labeled |= row.label.has_value();
@@ -138,6 +159,15 @@ class BatchBuilder {
            static_cast<std::size_t>(row) * row_bytes(which);
   }
 
+  [[nodiscard]] std::size_t feature_bytes(std::size_t which) const {
+    return static_cast<std::size_t>(o_.features[which].width) *
+           c10::elementSize(o_.features[which].type);
+  }
+  [[nodiscard]] char* row_features(std::int64_t row, std::size_t which) {
+    return static_cast<char*>(features_[which].mutable_data_ptr()) +
+           static_cast<std::size_t>(row) * feature_bytes(which);
+  }
+
   [[nodiscard]] at::Tensor texts(std::int64_t n, std::size_t which) const {
     const std::int64_t pad_to = o_.texts[which].pad_to;
     auto length = static_cast<std::size_t>(pad_to);
@@ -164,6 +194,7 @@ class BatchBuilder {
   std::int64_t rows_;
   Options o_;
   std::vector<at::Tensor> images_;
+  std::vector<at::Tensor> features_;
   std::vector<Row> content_;
   std::atomic<std::int64_t> done_{0};
 };

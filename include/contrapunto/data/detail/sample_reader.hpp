@@ -8,10 +8,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/rgb_image.hpp"
@@ -24,7 +26,14 @@ struct DecodedSample {
   std::string source;
   std::vector<std::string> captions;  // Without empty and blank captions.
   std::optional<std::int64_t> label;
+  std::uint64_t encoded_checksum = 0;  // Of the encoded image; see ImageWork.
   RgbImage image;
+};
+
+/// What a SampleReader does with an encoded image.
+struct ImageWork {
+  bool decode = true;
+  bool checksum = false;
 };
 
 /// Reads and decodes samples, and optionally caches them up to a limit. Any number of threads may
@@ -34,8 +43,8 @@ class SampleReader {
   /// Caches up to `cache_bytes` of pixels; 0 caches nothing. Rejects images with more than
   /// `max_pixels` pixels.
   SampleReader(std::shared_ptr<const SampleSource> source, std::int64_t max_pixels,
-               std::int64_t cache_bytes)
-      : source_(std::move(source)), max_pixels_(max_pixels), bytes_left_(cache_bytes) {
+               std::int64_t cache_bytes, ImageWork work = {})
+      : source_(std::move(source)), max_pixels_(max_pixels), work_(work), bytes_left_(cache_bytes) {
     if (cache_bytes > 0) kept_.resize(static_cast<std::size_t>(source_->size()));
   }
 
@@ -47,7 +56,7 @@ class SampleReader {
     EncodedSample encoded = source_->read(index);
     if (!scratch) scratch = std::make_shared<DecodedSample>();
     try {
-      decode_image(encoded.image, scratch->image, max_pixels_);
+      if (work_.decode) decode_image(encoded.image, scratch->image, max_pixels_);
     } catch (const DataError& error) {
       throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
     }
@@ -58,10 +67,15 @@ class SampleReader {
     scratch->source = std::move(encoded.source);
     scratch->captions = std::move(encoded.captions);
     scratch->label = encoded.label;
+    if (work_.checksum) scratch->encoded_checksum = checksum_of(as_text(encoded.image));
     return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
   }
 
  private:
+  [[nodiscard]] static std::string_view as_text(const std::vector<std::uint8_t>& bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
   [[nodiscard]] std::shared_ptr<const DecodedSample> find(std::int64_t index) const {
     if (kept_.empty()) return nullptr;
     const std::lock_guard lock(mutex_);
@@ -80,6 +94,7 @@ class SampleReader {
 
   std::shared_ptr<const SampleSource> source_;
   std::int64_t max_pixels_;
+  ImageWork work_;
   mutable std::mutex mutex_;
   std::int64_t bytes_left_;
   std::vector<std::shared_ptr<const DecodedSample>> kept_;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/data/data_report.hpp"
@@ -18,8 +19,11 @@ namespace contrapunto::detail {
 class SkipCounter {
  public:
   /// `samples` is the size of the source. For `max_fraction` see LoaderOptions.
-  SkipCounter(std::int64_t samples, double max_fraction)
-      : max_fraction_(max_fraction), samples_(static_cast<std::size_t>(samples)) {}
+  /// `user` begins the message.
+  SkipCounter(std::int64_t samples, double max_fraction, std::string user = "DataLoader")
+      : user_(std::move(user)),
+        max_fraction_(max_fraction),
+        samples_(static_cast<std::size_t>(samples)) {}
 
   [[nodiscard]] const DataReport& report() const { return report_; }
 
@@ -51,13 +55,14 @@ class SkipCounter {
     std::string reasons;
     for (std::size_t i = 0; i < std::min<std::size_t>(report_.first.size(), 3); ++i)
       reasons += "\n  " + report_.first[i];
-    TORCH_CHECK(false, "DataLoader: ", failed_, " of the last ", tried_,
+    TORCH_CHECK(false, user_, ": ", failed_, " of the last ", tried_,
                 " samples tried could not be used (", report_.skipped,
                 " different ones since the start), which is more than max_unusable_fraction (",
                 max_fraction_, ") allows. The first reasons:", reasons,
                 "\nRepair the data, remove it from the list, or raise max_unusable_fraction");
   }
 
+  std::string user_;
   double max_fraction_;
   std::size_t samples_;
   std::int64_t tried_ = 0;   // Attempts since the last reset in start_epoch().

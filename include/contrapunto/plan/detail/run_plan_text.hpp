@@ -106,8 +106,15 @@ inline std::string RunPlan::to_string() const {
   double teacher_gflops = 0.0;
   for (const auto& teacher : teachers_) teacher_gflops += teacher.forward_gflops.value_or(0.0);
   for (const auto& teacher : teachers_) {
-    text = teacher.name + ", " + detail::in_millions(teacher.parameters) + " parameters, " +
-           as_percent(teacher.weight, 0) + " of the loss";
+    text = teacher.name + ", ";
+    const bool is_stored = teacher.stored_texts || teacher.stored_views > 0;
+    if (teacher.parameters > 0 || !is_stored)
+      text += detail::in_millions(teacher.parameters) + " parameters, ";
+    if (teacher.stored_texts) text += "stored texts, ";
+    if (teacher.stored_views > 0)
+      text += std::to_string(teacher.stored_views) + " stored " +
+              (teacher.stored_views == 1 ? "view" : "views") + " per image, ";
+    text += as_percent(teacher.weight, 0) + " of the loss";
     if (teacher.feature_weight > 0.0)
       text += ", features with weight " + with_digits(teacher.feature_weight, 4);
     if (own_gflops && teacher.forward_gflops)
