@@ -4,3 +4,5 @@
 
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
+#include "contrapunto/compress/measure_importance.hpp"
+#include "contrapunto/compress/unit_importance.hpp"

@@ -217,6 +217,15 @@ def distillation(build, work):
                teacher_model, "--output", work / "inherited")
     check("inherited image:" in said and "inherited text: layers" in said, f"it says what was inherited:\n{said}")
     check(losses(work / "inherited")[0] < losses(work / "whole")[0], "a student that inherits begins ahead")
+    start = work / "start.safetensors"
+    for units in ("leading", "magnitude", "activation"):
+        said = run(build / "inherit_weights", "--weights", work / "teacher" / "open_clip_model.safetensors", "--weights-model",
+                   teacher_model, "--model", student, "--units", units, "--samples", 64, "--output", start)
+        check("inherited image: layers 0, 1 of 2" in said and "inherited text:" in said, f"it says what was inherited:\n{said}")
+    said = run(train, *common, "--weights", start, "--output", work / "started")
+    check(losses(work / "started")[0] < losses(work / "whole")[0], "a student that starts from the file begins ahead")
+    said = run(build / "inherit_weights", "--weights", start, "--model", student, expect=1)
+    check("heads" in said and "32 numbers" in said and "source 64" in said, f"shapes do not show narrower heads:\n{said}")
     other = ["RN50" if argument == teacher_model else argument for argument in common]
     said = run(train, *other, "--output", work / "wrong", expect=1)
     check("image size" in said and "teacher" in said, f"a teacher of other images is refused:\n{said}")
