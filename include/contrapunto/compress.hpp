@@ -10,6 +10,7 @@
 #include "contrapunto/compress/inherit_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
 #include "contrapunto/compress/load_teachers.hpp"
+#include "contrapunto/compress/measure_importance.hpp"
 #include "contrapunto/compress/pruning_masks.hpp"
 #include "contrapunto/compress/stage_result.hpp"
 #include "contrapunto/compress/stored_teacher.hpp"
@@ -17,6 +18,7 @@
 #include "contrapunto/compress/teacher_inputs.hpp"
 #include "contrapunto/compress/teacher_settings.hpp"
 #include "contrapunto/compress/transformer_units.hpp"
+#include "contrapunto/compress/unit_importance.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/compress/build_teacher_store.hpp"

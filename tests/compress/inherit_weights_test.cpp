@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -48,10 +49,10 @@ ModelConfig large(std::int64_t factor) {
   return config;
 }
 
-/// The source of the small model's tensor `name`, by loops: the layer from the table, leading
-/// units, and of the projection of queries, keys and values the leading heads of each.
+/// The source of the small model's tensor `name`, by loops: the layer from the table, leading (or
+/// trailing) units, and of the projection of queries, keys and values such heads of each.
 at::Tensor by_loops(const TensorMap& source, std::string name, const at::Tensor& target,
-                    const Layers& layers) {
+                    const Layers& layers, bool trailing = false) {
   const std::string blocks = "resblocks.";
   if (const auto at = name.find(blocks); at != std::string::npos) {
     const auto begin = at + blocks.size(), end = name.find('.', begin);
@@ -63,14 +64,17 @@ at::Tensor by_loops(const TensorMap& source, std::string name, const at::Tensor&
   const auto rows = target.dim() == 0 ? 1 : target.size(0);
   const bool packed = name.find("in_proj") != std::string::npos;
   for (std::int64_t i = 0; i < rows; ++i) {
-    auto row = i;
-    if (packed) row = i / (rows / 3) * (from.size(0) / 3) + i % (rows / 3);
+    auto row = trailing && target.dim() > 0 ? from.size(0) - rows + i : i;
+    if (packed)
+      row = i / (rows / 3) * (from.size(0) / 3) + i % (rows / 3) +
+            (trailing ? (from.size(0) - rows) / 3 : 0);
     if (target.dim() == 0)
       result.copy_(from.reshape({}));
     else if (target.dim() == 1)
       result[i] = from[row];
     else
-      for (std::int64_t j = 0; j < target.size(1); ++j) result[i][j] = from[row][j];
+      for (std::int64_t j = 0; j < target.size(1); ++j)
+        result[i][j] = from[row][trailing ? from.size(1) - target.size(1) + j : j];
   }
   return result;
 }
@@ -318,6 +322,152 @@ TEST_CASE("A smaller ResNet inherits blocks, channels and statistics", "[compres
     ++checked;
   }
   CHECK(checked > 50);
+}
+
+TEST_CASE("The units with the largest given importance are inherited", "[compress][cpu]") {
+  torch::manual_seed(12);
+  const auto to = small(), from = large(2);
+  const auto source = open_clip_state(make_dual_encoder(from), from);
+  // More important from unit to unit, so the trailing ones are chosen. The residual stream is
+  // chosen by its sum over the inherited layers, of which one outweighs the others.
+  UnitImportance importance;
+  for (std::int64_t layer = 0; layer < 6; ++layer) {
+    const double sign = layer == 2 ? 100.0 : -1.0;
+    importance.width.push_back(torch::arange(48) * sign);
+    importance.heads.push_back(torch::arange(6, at::kFloat));
+    importance.hidden.push_back(torch::arange(192, at::kDouble));
+  }
+  auto model = make_dual_encoder(to);
+  InheritOptions options{.units = UnitRule::kActivation,
+                         .image_importance = importance,
+                         .text_importance = importance};
+  static_cast<void>(inherit_weights(model, to, source, from, options));
+  for (const auto& [name, tensor] : open_clip_state(model, to)) {
+    INFO(name);
+    REQUIRE(tensor.equal(by_loops(source, name, tensor, {0, 2, 4}, /*trailing=*/true)));
+  }
+  options.text_importance.hidden.resize(3);
+  CHECK_THROWS_WITH(inherit_weights(model, to, source, from, options),
+                    Contains("importance of the hidden units of layer 4") && Contains("missing") &&
+                        Contains("measure_importance"));
+  options.image_importance.heads[2] = torch::ones({5});
+  CHECK_THROWS_WITH(inherit_weights(model, to, source, from, options),
+                    Contains("heads of layer 2 of 'visual.' is [5], expected [6]"));
+  const auto resnet = test::small_config("RN50");
+  auto resnet_model = make_dual_encoder(resnet);
+  CHECK_THROWS_WITH(inherit_weights(resnet_model, resnet, open_clip_state(resnet_model, resnet),
+                                    resnet, {.units = UnitRule::kActivation}),
+                    Contains("kActivation is for transformers"));
+}
+
+TEST_CASE("Channels of a ResNet that do nothing are left out by magnitude", "[compress][cpu]") {
+  torch::manual_seed(13);
+  const auto to = test::small_config("RN50");
+  auto from = to;
+  auto& larger = std::get<ModifiedResNetOptions>(from.image);
+  larger.width *= 2;
+  larger.heads *= 2;
+  auto original = make_dual_encoder(to);
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& buffer : original->buffers())
+      if (buffer.is_floating_point()) buffer.uniform_(0.5, 1.5);
+    for (auto& item : original->named_parameters())
+      if (item.key().find("bn3.weight") != std::string::npos) item.value().uniform_(0.5, 1.5);
+  }
+  const auto state = open_clip_state(original, to);
+  auto wide = make_dual_encoder(from);
+  auto source = open_clip_state(wide, from);
+  // Scatters the channels of the original among channels whose norms multiply by 0. Their
+  // convolutions have large weights, which must not mislead. Every set of channels has its own
+  // places; sets are told apart by the tensors that share them.
+  std::map<std::string, at::Tensor> places;
+  const auto set_of = [](const std::string& name, std::int64_t d) -> std::string {
+    const auto own = name.substr(7);
+    if (own.starts_with("attnpool.")) {
+      if (own.find("positional") != std::string::npos) return d == 1 ? "stage 4" : "";
+      if (own.find("c_proj") != std::string::npos) return d == 1 ? "heads" : "";
+      return d == 0 ? "heads" : "stage 4";
+    }
+    if (!own.starts_with("layer")) {
+      const auto i = own[own.find_first_of("123")] - '0';
+      if (d > 1 || i - d == 0) return "";
+      return "stem " + std::to_string(i - d);
+    }
+    const auto stage = own[5] - '0';
+    const auto block = own.substr(0, own.find('.', 7));
+    const auto input = !block.ends_with(".0") ? "stage " + std::to_string(stage)
+                       : stage > 1            ? "stage " + std::to_string(stage - 1)
+                                              : std::string("stem 3");
+    const auto part = own.substr(block.size() + 1);
+    const auto is = [&](const char* number) {
+      return part.starts_with(std::string("conv") + number) ||
+             part.starts_with(std::string("bn") + number);
+    };
+    if (d > 1) return "";
+    if (is("1")) return d == 0 ? block + " first" : input;
+    if (is("2")) return d == 0 ? block + " second" : block + " first";
+    if (is("3")) return d == 0 ? "stage " + std::to_string(stage) : block + " second";
+    return d == 0 ? "stage " + std::to_string(stage) : input;
+  };
+  for (auto& [name, tensor] : source) {
+    if (!name.starts_with("visual.")) {
+      tensor = state.at(name).clone();
+      continue;
+    }
+    const auto own = state.at(name);
+    if (tensor.dim() == 0) continue;
+    auto content = own.clone();
+    const bool convolution = tensor.dim() == 4;
+    for (std::int64_t d = 0; d < tensor.dim(); ++d) {
+      const auto set = set_of(name, d);
+      if (set.empty()) continue;
+      const auto all = tensor.size(d), kept = own.size(d);
+      if (!places.contains(set)) {
+        if (set == "heads") {
+          const auto width = all / larger.heads;
+          const auto heads =
+              std::get<0>(torch::randperm(larger.heads).narrow(0, 0, kept / width).sort());
+          places[set] = (heads.unsqueeze(1) * width + torch::arange(width)).flatten();
+        } else {
+          places[set] = std::get<0>(torch::randperm(all).narrow(0, 0, kept).sort());
+        }
+      }
+      REQUIRE(places.at(set).size(0) == kept);
+      auto shape = content.sizes().vec();
+      shape[static_cast<std::size_t>(d)] = all;
+      // Rows of dead channels are large where a norm of scale 0 follows; columns that read dead
+      // channels are 0, as a channel that is read matters.
+      auto spread = convolution && d == 0 ? torch::randn(shape) : torch::zeros(shape);
+      if (name.find("running_var") != std::string::npos) spread = torch::ones(shape);
+      content = spread.index_copy(d, places.at(set), content);
+    }
+    if (convolution && !set_of(name, 1).empty()) {
+      // Nobody reads dead channels.
+      auto mask = torch::zeros({content.size(1)}).index_fill(0, places.at(set_of(name, 1)), 1.0);
+      content = content * mask.view({1, -1, 1, 1});
+    }
+    tensor = content;
+  }
+  auto model = make_dual_encoder(to);
+  const auto report =
+      inherit_weights(model, to, source, from, {.text = false, .units = UnitRule::kMagnitude});
+  CHECK_THAT(report[0], Contains("width 8 of 16"));
+  std::int64_t checked = 0;
+  for (const auto& [name, tensor] : open_clip_state(model, to)) {
+    if (!name.starts_with("visual.") || tensor.dim() == 0) continue;
+    INFO(name);
+    REQUIRE(tensor.equal(state.at(name)));
+    ++checked;
+  }
+  CHECK(checked > 50);
+  // The wide model is the original, too, so the channels that were left out did nothing.
+  load_open_clip_state(wide, from, source);
+  wide->eval();
+  original->eval();
+  const auto images = test::images(to, 2);
+  const torch::NoGradGuard no_grad;
+  CHECK(test::close(wide->encode_image(images), original->encode_image(images), 20));
 }
 
 TEST_CASE("Inheritance that makes no sense is refused before anything changes", "[compress][cpu]") {

@@ -243,6 +243,14 @@ def distillation(build, work):
     said = run(train, *common, "--teacher-precision", "bf16", "--stop-after", 2, "--output", work / "bf16")
     check(", bf16, images" in said, f"the plan names the precision of the teacher:\n{said}")
     check(close(losses(work / "bf16"), losses(work / "whole")[:2], 1e-2), "a teacher in bf16 is nearly the same")
+    start = work / "start.safetensors"
+    for units in ("leading", "magnitude", "activation"):
+        said = run(build / "inherit_weights", "--weights", source, "--weights-model", source_model, "--model", student, "--units", units, "--samples", 64, "--output", start)
+        check("inherited image: layers 0, 1 of 2" in said and "inherited text:" in said, f"it says what was inherited:\n{said}")
+    said = run(train, *common, "--weights", start, "--output", work / "started")
+    check(losses(work / "started")[0] < losses(work / "whole")[0], "a student that starts from the file begins ahead")
+    said = run(build / "inherit_weights", "--weights", start, "--model", student, expect=1)
+    check("heads" in said and "32 numbers" in said and "source 64" in said, f"shapes do not show narrower heads:\n{said}")
 
 
 def tinyclip(build, work):
@@ -253,7 +261,7 @@ def tinyclip(build, work):
     common = ["--model", model, "--weights", work / "source" / "open_clip_model.safetensors", "--batch-size", 256,
               "--threads", 1, "--log-every", 1, "--stage-lr", 1e-3, "--ema", 0.5]
     automatic = [*common, "--stage-sparsity", 0.3, 0.5, "--mask-steps", 6, 5, "--sparsity-ramp", 3, "--mask-lr", 1.5,
-                 "--stage-epochs", 0.5]
+                 "--stage-epochs", 0.5, "--distillation", 0.5]
     said = run(compress, *automatic, "--output", work / "whole")
     for words in ("stage-1", "stage-2", "kept image: width", "kept text: width", "top-1", "GMACs"):
         check(words in said, f"'{words}' in\n{said}")
