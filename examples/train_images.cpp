@@ -152,8 +152,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const bool built_in = s.train_data == "synthetic", evaluates = built_in || !s.eval_data.empty();
   std::optional<cp::DataLoader> gallery_loader, eval_loader;
   if (evaluates) {
-    loading.train = false;
-    loading.views = 1;
+    loading = loading.for_evaluation();
     loading.cache_decoded = false;  // one copy of the decoded images is enough
     const cp::ImageTransform plain(pixels.for_evaluation());
     gallery_loader.emplace(images, plain, nullptr, loading);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "contrapunto/compress/add_teacher_readings.hpp"
+#include "contrapunto/data/data_loader.hpp"
+#include "contrapunto/data/synthetic_shapes.hpp"
 #include "contrapunto/io/safetensors.hpp"
 #include "contrapunto/loss/affinity_loss.hpp"
 #include "contrapunto/step/grad_cache.hpp"
@@ -169,6 +172,71 @@ TEST_CASE("The settings of a trainer say which teacher reads what", "[compress][
   table.find("teacher")->set({(folder / "none.safetensors").string()});
   table.find("teacher-model")->set({"RN999"});
   CHECK_THROWS_WITH(load(), Contains("RN999"));
+}
+
+TEST_CASE("A teacher beside a student has the embeddings that its own loader would give it",
+          "[compress][cpu]") {
+  // It reads larger images with another interpolation, and padded texts of another length.
+  const test::TemporaryFolder folder;
+  torch::manual_seed(8);
+  auto config = test::small_config("ViT-B-16-SigLIP"),
+       student_config = test::small_config("ViT-B-32");
+  std::get<VisionTransformerOptions>(config.image).image_size = 48;
+  config.interpolation = Interpolation::kBilinear;
+  config.text.context_length = 24;
+  const Tokenizer tokenizer = ByteTokenizer({.context_length = 16});
+  const Tokenizer their_tokenizer = ByteTokenizer({.context_length = 24});
+  config.text.vocab_size = student_config.text.vocab_size = tokenizer.vocab_size;
+  write_safetensors(folder / "teacher.safetensors",
+                    open_clip_state(make_dual_encoder(config), config));
+  const auto inputs = teacher_inputs(config, student_config);
+  const auto teacher = load_teacher(config, folder / "teacher.safetensors", inputs, 1.0,
+                                    precision_policy("fp32"), torch::kCPU);
+
+  const auto source = std::make_shared<SyntheticShapes>(SyntheticShapesOptions{.samples = 24});
+  ImageTransformOptions pixels{.image_size = 32,
+                               .train = true,
+                               .crop_scale = {0.3, 1.0},
+                               .horizontal_flip = true,
+                               .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                               .color_jitter_probability = 0.8};
+  LoaderOptions loading{.batch_size = 12};
+  DataLoader students_own(source, ImageTransform(pixels), tokenizer.encode, loading);
+  add_teacher_readings(loading, inputs, config, their_tokenizer);
+  DataLoader shared(source, ImageTransform(pixels), tokenizer.encode, loading);
+  pixels.image_size = 48;
+  pixels.interpolation = Interpolation::kBilinear;
+  DataLoader its_own(source, ImageTransform(pixels), their_tokenizer.encode,
+                     {.batch_size = 12, .pad_text_to = 24});
+
+  auto student = make_dual_encoder(student_config);
+  const auto student_step = pair_step_model(
+      student, torch::kCPU, {.prepare_x = image_normalizer(student_config), .trim_y = true});
+  std::vector<Embeddings> seen;
+  GradCache step(with_teachers(student_step, {teacher.step}),
+                 [&](const DistilledEmbeddings& e) -> LossTerms {
+                   seen = {e.student, e.teachers.front()};
+                   return e.student.x.sum();
+                 },
+                 {.chunk_size = 5});
+  auto model = teacher.model;
+  student->eval();
+  for (auto* loader : {&students_own, &shared, &its_own}) loader->start_epoch(1);
+  const auto equal = [](const at::Tensor& a, const at::Tensor& b) {
+    return test::close(a, b, 10.0);  // Chunks of another size are summed in another order.
+  };
+  while (const auto batch = shared.next()) {
+    static_cast<void>(step(*batch));
+    const auto plain = students_own.next(), theirs = its_own.next();
+    const torch::NoGradGuard no_grad;
+    const auto images = image_normalizer(student_config)(plain->at("image"));
+    const auto their_images = image_normalizer(config)(theirs->at("image"));
+    CHECK(equal(seen[0].x, student->encode_image(images)));
+    CHECK(equal(seen[0].y, student->encode_text(plain->at("text"))));
+    CHECK(equal(seen[1].x, model->encode_image(their_images)));
+    CHECK(equal(seen[1].y, model->encode_text(theirs->at("text"))));
+  }
+  CHECK(seen.size() == 2);
 }
 
 TEST_CASE("A student learns its teacher's similarities", "[compress][cpu]") {
