@@ -91,7 +91,7 @@ def resume(build, work):
     check(tables[0] == tables[1] and len(tables[0]) == 3,
           f"apart from the evaluation where it stopped, the table of a resumed run is that of a whole one: {tables}")
     for other in ("this run", "whole", PUBLISHED.stem):
-        check(f"zero_shot_top1 in % by epoch, {other}: 1: " in said, f"the series of {other} is printed")
+        check(f"zero_shot_top1 in % by epoch, {other}: " in said, f"the series of {other} is printed:\n{said}")
 
 
 def interchange(build, work):
