@@ -108,7 +108,8 @@ inline std::string RunPlan::to_string() const {
   for (const auto& teacher : teachers_) {
     text = teacher.name + ", ";
     const bool is_stored = teacher.stored_texts || teacher.stored_views > 0;
-    if (teacher.parameters > 0 || !is_stored) text += detail::in_millions(teacher.parameters) + " parameters, ";
+    if (teacher.parameters > 0 || !is_stored)
+      text += detail::in_millions(teacher.parameters) + " parameters, ";
     if (teacher.stored_texts) text += "stored texts, ";
     if (teacher.stored_views > 0)
       text += std::to_string(teacher.stored_views) + " stored " +
