@@ -128,9 +128,11 @@ class TeacherStoreBuilder {
     // so the shard of a killed one is free again.
     while (!pending.empty()) {
       const auto left = pending.size();
-      std::erase_if(pending,
-                    [&](const Pending& next) { return finish_shard(next.shard, next.first); });
-      progress_.finished_shards = progress_.shards - static_cast<std::int64_t>(pending.size());
+      std::erase_if(pending, [&](const Pending& next) {
+        const bool finished = finish_shard(next.shard, next.first);
+        if (finished) ++progress_.finished_shards;
+        return finished;
+      });
       progress_.waiting = !pending.empty() && pending.size() == left;
       report_progress();
       if (progress_.waiting) std::this_thread::sleep_for(std::chrono::milliseconds(200));
