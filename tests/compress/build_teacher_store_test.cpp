@@ -134,6 +134,7 @@ TEST_CASE("A build that is killed keeps its finished shards", "[compress][cpu]")
   source->reads = 0;
   const auto report = test::build_small_store(folder.path(), source, teacher);
   CHECK(report.built_shards == 2);
+  CHECK_FALSE(std::filesystem::exists(folder / (shard_file(*source, 2) + ".tmp-1-0")));
   CHECK(source->reads == 20);
   CHECK(std::filesystem::last_write_time(folder / shard_file(*source, 1)) == written);
   test::build_small_store(other.path(), source, teacher);

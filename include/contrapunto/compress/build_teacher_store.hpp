@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -59,7 +60,9 @@ struct TeacherStoreProgress {
 };
 
 struct TeacherStoreOptions {
-  std::string name = "teacher";  ///< Shown in plans and messages.
+  /// Shown in plans and messages. For a teacher of plain functions it is all that identifies the
+  /// weights.
+  std::string name = "teacher";
   /// Views of each image to store; views == 0 stores no images.
   ReplayedViews replay = {.views = 1};
   bool texts = true;                 ///< Store the embeddings of all captions.
@@ -108,6 +111,7 @@ class TeacherStoreBuilder {
 
   TeacherStoreReport run() {
     create_store();
+    find_leftovers();
     const auto shards = source_->shards();
     progress_.shards = static_cast<std::int64_t>(shards.size());
     struct Pending {
@@ -124,9 +128,11 @@ class TeacherStoreBuilder {
     // so the shard of a killed one is free again.
     while (!pending.empty()) {
       const auto left = pending.size();
-      std::erase_if(pending,
-                    [&](const Pending& next) { return finish_shard(next.shard, next.first); });
-      progress_.finished_shards = progress_.shards - static_cast<std::int64_t>(pending.size());
+      std::erase_if(pending, [&](const Pending& next) {
+        const bool finished = finish_shard(next.shard, next.first);
+        if (finished) ++progress_.finished_shards;
+        return finished;
+      });
       progress_.waiting = !pending.empty() && pending.size() == left;
       report_progress();
       if (progress_.waiting) std::this_thread::sleep_for(std::chrono::milliseconds(200));
@@ -197,7 +203,7 @@ class TeacherStoreBuilder {
   }
 
   /// Writes `store.json`, or compares it if there is one.
-  void create_store() const {
+  void create_store() {
     std::filesystem::create_directories(folder_ / "locks");
     for (;;) {
       const auto lock = FileLock::try_lock(folder_ / "locks" / "store");
@@ -209,10 +215,26 @@ class TeacherStoreBuilder {
         write_file_atomically(folder_ / TeacherStoreInfo::kFile, info_.json().dump(2) + "\n");
         return;
       }
-      require_same_values("teacher store '" + folder_.string() + "' ",
-                          TeacherStoreInfo::read(folder_).json(), info_.json());
+      // Another device may round the exponential in the scale in another way; the weights are
+      // equal.
+      const auto stored = TeacherStoreInfo::read(folder_);
+      info_.scale = stored.scale;
+      info_.bias = stored.bias;
+      require_same_values("teacher store '" + folder_.string() + "' ", stored.json(), info_.json());
       return;
     }
+  }
+
+  /// Finds what killed builders were writing. Only the holder of the lock of a shard removes it.
+  void find_leftovers() {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_))
+      if (entry.path().filename().string().find(".safetensors.tmp-") != std::string::npos)
+        leftovers_.push_back(entry.path());
+  }
+  void remove_leftovers(const std::filesystem::path& file) {
+    std::erase_if(leftovers_, [&](const std::filesystem::path& left) {
+      return left.string().starts_with(file.string() + ".tmp-") && std::filesystem::remove(left);
+    });
   }
 
   /// Returns whether the shard is finished, by this process or by another one; false if another
@@ -228,6 +250,7 @@ class TeacherStoreBuilder {
     const auto lock = FileLock::try_lock(folder_ / "locks" / file.filename());
     if (!lock) return false;
     if (is_there()) return true;  // Finished between the two lines above.
+    if (lock->held()) remove_leftovers(file);
     build(shard, first);
     ++report_.built_shards;
     return true;
@@ -314,11 +337,15 @@ class TeacherStoreBuilder {
   /// Computes the embeddings of the views and writes them to their rows of `images`.
   void store_images(const Chunk& chunk, const at::Tensor& images) const {
     if (chunk.images.size() == 0) return;
+    auto* const rows = static_cast<char*>(images.mutable_data_ptr());
+    const auto size = info_.width * 2;  // Bytes of a row.
     for (std::int64_t view = 0; view < o_.replay.views; ++view) {
       const auto features = stored(encode(0, chunk.images.at(view_name(view))));
-      for (std::int64_t i = 0; i < features.size(0); ++i) {
-        const auto place = std::stoll(chunk.images.keys[static_cast<std::size_t>(i)]);
-        images[place * o_.replay.views + view].copy_(features[i]);
+      const auto* from = static_cast<const char*>(features.const_data_ptr());
+      for (const auto& key : chunk.images.keys) {
+        const std::int64_t row = std::stoll(key) * o_.replay.views + view;
+        std::memcpy(rows + row * size, from, static_cast<std::size_t>(size));
+        from += size;
       }
     }
   }
@@ -383,6 +410,7 @@ class TeacherStoreBuilder {
   TeacherStoreInfo info_;
   TeacherStoreProgress progress_;
   TeacherStoreReport report_;
+  std::vector<std::filesystem::path> leftovers_;
 };
 
 }  // namespace detail

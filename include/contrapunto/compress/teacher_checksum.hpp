@@ -13,7 +13,8 @@
 namespace contrapunto {
 
 /// Returns a checksum of the parameters and buffers of `teacher` in their dtype. A store of its
-/// embeddings belongs to these weights.
+/// embeddings belongs to these weights. It is 0 for a teacher that keeps its weights to itself,
+/// such as one of plain functions.
 [[nodiscard]] inline std::uint64_t teacher_checksum(const Teacher& teacher) {
   std::uint64_t sum = 0;
   for (const auto* tensors : {&teacher.model.parameters, &teacher.model.buffers})

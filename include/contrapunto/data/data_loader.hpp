@@ -27,22 +27,19 @@
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/data_error.hpp"
-#include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
-#include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
-#include "contrapunto/data/detail/shard_places.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
+#include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/data/teacher_feature_names.hpp"
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
@@ -85,8 +82,9 @@ class DataLoader {
         transform_(transform),
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
-        reader_((check(), open_stores(), source_), o_.max_pixels,
-                o_.cache_decoded ? o_.cache_bytes : 0, {.checksum = !stores_.empty()}),
+        stored_((check(), o_), *source_, transform_.options()),
+        reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
+                {.checksum = !stored_.stores().empty()}),
         transforms_(make_transforms()),
         tensors_(describe_tensors()),
         skips_(source_->size(), o_.max_unusable_fraction) {
@@ -148,17 +146,14 @@ class DataLoader {
     const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
     State state;
     state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, source_->size())}};
-    if (const auto stored = stored_views()) state.scalars["stored_views"] = stored;
+    stored_.save_to(state);
     return state;
   }
 
   /// Resumes the epoch of `state` at the sample after those that were returned. Raises if both the
   /// state and this loader have stored views and they are not the same.
   void load_state(const State& state) {
-    if (stored_views() != 0 && state.scalars.count("stored_views") > 0)
-      TORCH_CHECK(state.scalar<std::int64_t>("stored_views") == stored_views(),
-                  "DataLoader: the checkpoint was made with other stored views or other teacher "
-                  "stores; resume with those, or start another run");
+    stored_.check(state);
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
@@ -211,7 +206,7 @@ class DataLoader {
 
   /// The stores of LoaderOptions::teacher_stores.
   [[nodiscard]] const std::vector<std::shared_ptr<const TeacherStore>>& teacher_stores() const {
-    return stores_;
+    return stored_.stores();
   }
 
  private:
@@ -259,45 +254,6 @@ class DataLoader {
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
   }
 
-  /// Opens the teacher stores and finds the views that they hold.
-  void open_stores() {
-    if (o_.teacher_stores.empty() && o_.replay.views == 0) return;
-    TORCH_CHECK(o_.train, "DataLoader: teacher stores and replayed views are for training");
-    TORCH_CHECK(o_.replay.views >= 0, "DataLoader: replay.views (", o_.replay.views,
-                ") must not be negative");
-    shards_ = source_->shards();
-    places_ = detail::ShardPlaces(shards_);
-    TORCH_INTERNAL_ASSERT(places_.size() == source_->size());
-    for (const std::string& folder : o_.teacher_stores) {
-      stores_.push_back(std::make_shared<const TeacherStore>(folder, shards_));
-      const TeacherStoreInfo& info = stores_.back()->info();
-      stores_.back()->require_views_of(transform_.options());
-      if (info.images()) {
-        if (o_.replay.views == 0) o_.replay = info.replay;
-        TORCH_CHECK(o_.replay == info.replay, "DataLoader: teacher store '", folder, "' has ",
-                    info.replay.views, " views of seed ", info.replay.seed, ", but ",
-                    o_.replay.views, " views of seed ", o_.replay.seed,
-                    " are replayed; all stores of a run need the same views");
-      }
-      has_stored_texts_ |= info.texts;
-    }
-    TORCH_CHECK(o_.replay.views == 0 || o_.views == 1, "DataLoader: ", o_.views,
-                " views of an image in a batch cannot be combined with replayed views");
-    TORCH_CHECK(o_.replay.views <= 1 || transform_.options().train, "DataLoader: the ",
-                o_.replay.views,
-                " replayed views of an image would be equal, because the transform is not random; "
-                "set ImageTransformOptions::train");
-  }
-
-  /// Identifies the stored views and the stores; 0 if there are none.
-  [[nodiscard]] std::int64_t stored_views() const {
-    if (o_.replay.views == 0 && stores_.empty()) return 0;
-    std::uint64_t sum = checksum_of(std::to_string(o_.replay.views), o_.replay.seed);
-    for (const auto& store : stores_)
-      sum = checksum_of(detail::as_hex(store->info().checksum()), sum);
-    return static_cast<std::int64_t>(sum | 1);
-  }
-
   [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
     std::vector<ImageTransform> transforms = {transform_};
     for (const ImageReading& reading : o_.image_readings)
@@ -331,14 +287,8 @@ class DataLoader {
                   "' need a tokenize function of their own and one of the loader");
       tensors.texts.push_back({unused(reading.name), reading.pad_to});
     }
-    for (std::size_t number = 0; number < stores_.size(); ++number) {
-      const TeacherStoreInfo& info = stores_[number]->info();
-      const auto add = [&](const std::string& name) {
-        tensors.features.push_back({unused(name), info.dtype, info.width});
-      };
-      if (info.images()) add(teacher_image_features(static_cast<std::int64_t>(number)));
-      if (info.texts) add(teacher_text_features(static_cast<std::int64_t>(number)));
-    }
+    tensors.features = stored_.tensors();
+    for (const auto& features : tensors.features) unused(features.name);
     return tensors;
   }
 
@@ -445,9 +395,9 @@ class DataLoader {
 
   void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                  Scratch& scratch) {
-    for (const auto& store : stores_) store->require_usable(index);
+    stored_.require_usable(index);
     const auto sample = reader_.read(index, scratch.sample);
-    const bool needs_caption = tokenize_ || has_stored_texts_;
+    const bool needs_caption = tokenize_ || stored_.has_texts();
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     RandomStream random = stream(index, 0);
@@ -461,13 +411,7 @@ class DataLoader {
       for (const TextReading& reading : o_.text_readings)
         tokens.push_back(reading.tokenize(caption));
     }
-    std::int64_t stored_view = 0;
-    if (o_.replay.views > 0) {
-      stored_view = o_.replay.view_in(o_.seed, epoch_, index);
-      const auto [shard, place] = places_(index);
-      random = o_.replay.stream(shards_[shard], place, stored_view);
-    }
-    set_teacher_features(builder, row, index, *sample, stored_view, chosen);
+    stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
     std::size_t tensor = 0;
     for (std::int64_t view = 0; view < o_.views; ++view) {
       if (view > 0) random = stream(index, view);
@@ -479,20 +423,6 @@ class DataLoader {
       }
     }
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
-  }
-
-  void set_teacher_features(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
-                            const detail::DecodedSample& sample, std::int64_t view,
-                            std::int64_t caption) const {
-    std::size_t tensor = 0;
-    for (const auto& store : stores_) {
-      if (store->info().images())
-        builder.set_features(row, tensor++, store->image(index, view, sample.encoded_checksum));
-      if (store->info().texts)
-        builder.set_features(
-            row, tensor++,
-            store->text(index, caption, sample.captions[static_cast<std::size_t>(caption)]));
-    }
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
@@ -526,10 +456,7 @@ class DataLoader {
   ImageTransform transform_;
   Tokenize tokenize_;
   LoaderOptions o_;
-  std::vector<DataShard> shards_;  // With stored views only, as the next three.
-  detail::ShardPlaces places_;
-  std::vector<std::shared_ptr<const TeacherStore>> stores_;
-  bool has_stored_texts_ = false;
+  detail::StoredViews stored_;
   detail::SampleReader reader_;
   std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
   detail::BatchBuilder::Options tensors_;

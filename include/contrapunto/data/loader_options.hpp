@@ -41,8 +41,8 @@ struct LoaderOptions {
   ReplayedViews replay = {};
   /// Folders of stores of teacher embeddings for this data; see TeacherStore. A batch then also
   /// holds, for each store, teacher_image_features() and teacher_text_features() of the view and
-  /// the caption that were drawn, [B, width] in the dtype of the store. A store of images sets
-  /// `replay`. For training only.
+  /// the caption that were drawn, [B, width] in the dtype of the store. A store of images sets the
+  /// views, and `replay` need not be set. For training only.
   std::vector<std::string> teacher_stores = {};
   std::int64_t max_queued_batches = 4;
   std::int64_t pad_text_to = 0;  ///< Padded text length in tokens; 0: the longest text of the
