@@ -469,3 +469,42 @@ TEST_CASE("Masks that cannot be are refused", "[compress][cpu]") {
   masks.sample_(0);
   CHECK_THROWS_WITH(masks.update_(0), Contains("a mask has no gradient"));
 }
+
+TEST_CASE("Masks on CUDA are those on the CPU", "[compress][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  torch::manual_seed(12);
+  const auto config = four_heads();
+  const auto batch = batch_of(8, config);
+  std::vector<DualEncoder> models;
+  std::vector<PruningMasks> masks;
+  for (const auto device : {at::kCPU, at::kCUDA}) {
+    torch::manual_seed(13);
+    models.push_back(double_model(config));
+    models.back()->to(at::Device(device));
+    masks.emplace_back(models.back(), config, PruningOptions{.seed = 2});
+  }
+  randomize(masks[0]);
+  masks[1]
+      .save_state()
+      .tensors.at("log_alpha")
+      .copy_(masks[0].save_state().tensors.at("log_alpha"));
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto device = models[i]->logit_scale.device();
+    masks[i].sample_(5);
+    GradCache step(pair_step_model(models[i], device), TiledInfoNce(),
+                   {.chunk_size = 3, .keep_bytes = 0}, {.device = device});
+    (void)step(batch);
+    masks[i].update_(5);
+  }
+  CHECK(test::relative_error(masks[1].save_state().tensors.at("exp_avg.log_alpha"),
+                             masks[0].save_state().tensors.at("exp_avg.log_alpha")) < 1e-4);
+  masks[1].fix_();
+  const auto smaller = extract_pruned(models[1], config, masks[1]);
+  CHECK(smaller.model->logit_scale.is_cuda());
+  Batch there = batch.to(at::kCUDA);
+  const auto expected = features(models[1], there), result = features(smaller.model, there);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(test::relative_error(result[i], expected[i]) < 1e-10);
+}
