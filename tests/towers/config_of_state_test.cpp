@@ -173,13 +173,18 @@ TEST_CASE("Names with the prefixes of TinyCLIP's checkpoints give the same model
           "[towers][cpu]") {
   torch::manual_seed(91);
   const auto state = extracted_state();
-  for (const std::string inner : {"", "module."}) {
+  for (const std::string inner : {"", "module.", "other names"}) {
     TensorMap wrapped;
     for (const auto& [name, tensor] : state) {
       const std::string part = name.starts_with("visual.") ? "_image_encoder."
                                : name == "logit_scale"     ? "_logit_scale."
                                                            : "_text_encoder.";
-      wrapped.emplace("module." + part + inner + name, tensor);
+      if (inner != "other names")
+        wrapped.emplace("module." + part + inner + name, tensor);
+      else if (part == "_logit_scale.")
+        wrapped.emplace(part + name, tensor);
+      else
+        wrapped.emplace(part.substr(1, part.size() - 2) + "_without_ddp." + name, tensor);
     }
     const auto config = config_of_state(wrapped);
     CHECK(vit(config).layer_hidden == Layers{50, 33, 0, 7});

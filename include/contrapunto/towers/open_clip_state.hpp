@@ -53,10 +53,12 @@ inline bool has_batch_dimension(const std::string& name) {
 }
 
 /// Removes the names of the wrappers around a model: "module." of data parallelism, and the three
-/// parts into which TinyCLIP divides its models, each of which may be wrapped again.
+/// parts into which TinyCLIP divides its models, under either of two names, each of which may be
+/// wrapped again.
 inline std::string unwrapped_name(std::string name) {
   for (const std::string_view wrapper :
-       {"module.", "_image_encoder.", "_text_encoder.", "_logit_scale.", "module."})
+       {"module.", "_image_encoder.", "_text_encoder.", "_logit_scale.",
+        "image_encoder_without_ddp.", "text_encoder_without_ddp.", "module."})
     if (name.starts_with(wrapper)) name.erase(0, wrapper.size());
   return name;
 }
