@@ -210,11 +210,13 @@ inline void append_data(std::ostringstream& script, const std::string& name, con
 
 inline void append_panel(std::ostringstream& script, const Panel& panel,
                          const std::vector<Line>& lines) {
-  static constexpr std::array<std::pair<const char*, const char*>, 4> kColors{
+  static constexpr std::array<std::pair<const char*, const char*>, 6> kColors{
       {{"#1f6f8b", "#a9cfdb"},
        {"#c8553d", "#ecc0b6"},
        {"#588157", "#c3d6c2"},
-       {"#6d597a", "#cbc2d1"}}};
+       {"#6d597a", "#cbc2d1"},
+       {"#b08a2e", "#e3d5ab"},
+       {"#707070", "#cccccc"}}};
   std::ostringstream plots;
   bool logarithmic = panel.logarithmic;
   for (std::size_t i = 0; i < lines.size(); ++i) {
