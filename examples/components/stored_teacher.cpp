@@ -39,7 +39,7 @@ int main() {
   cp::freeze_teacher(*teacher);
   const auto source =
       std::make_shared<const cp::SyntheticShapes>(cp::SyntheticShapesOptions{.samples = 256});
-  const auto folder = std::filesystem::temp_directory_path() / "contrapunto_stored_teacher";
+  const auto folder = std::filesystem::temp_directory_path() / "contrapunto-stored-teacher";
   std::filesystem::remove_all(folder);
 
   // snippet: stored

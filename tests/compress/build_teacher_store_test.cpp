@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include "compress/small_store.hpp"
@@ -75,8 +76,19 @@ TEST_CASE("A store holds the teacher's embeddings of every view and caption", "[
   const test::TemporaryFolder folder;
   const auto source = std::make_shared<ShardedShapes>();
   const auto teacher = test::small_teacher();
-  const auto report = test::build_small_store(folder.path(), source, teacher,
-                                              {.replay = {3, 7}, .dtype = dtype, .threads = 3});
+  std::set<std::int64_t> finished;
+  TeacherStoreProgress last;
+  const auto report = test::build_small_store(
+      folder.path(), source, teacher,
+      {.replay = {3, 7}, .dtype = dtype, .threads = 3, .on_progress = [&](const auto& progress) {
+         finished.insert(progress.finished_shards);
+         last = progress;
+       }});
+  CHECK(finished == std::set<std::int64_t>{0, 1, 2, 3, 4});
+  CHECK(last.shards == 4);
+  CHECK(last.samples == 40);
+  CHECK(last.embeddings == 40 * (3 + 4));
+  CHECK_FALSE(last.waiting);
   CHECK(report.built_shards == 4);
   CHECK(report.samples == 40);
   CHECK(report.unusable.skipped == 0);
