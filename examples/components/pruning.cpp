@@ -28,16 +28,16 @@ int main() {
   cp::DualEncoder model = cp::make_dual_encoder(config);
   cp::AdamW optimizer(cp::decay_groups(*model, 0.1));  // before the masks, which are no weights
   // snippet: masks
-  cp::PruningMasks masks(model, config, {.target_sparsity = 0.4, .ramp_steps = 50, .lr = 0.1});
+  cp::PruningMasks masks(model, config, {.target_sparsity = 0.4, .ramp_steps = 100, .lr = 0.1});
   cp::GradCache compute_gradients(cp::pair_step_model(model, torch::kCPU), cp::TiledInfoNce(),
                                   {.chunk_size = 16});
-  for (int step = 0; step < 120; ++step) {
+  for (int step = 0; step < 150; ++step) {
     optimizer.zero_grad();
     masks.sample_(step);
     const auto terms = compute_gradients(batch);
     optimizer.step(1e-3);
     masks.update_(step);
-    if (step % 20 == 19)
+    if (step % 30 == 29)
       std::cout << "step " << step + 1 << ", loss " << terms.total.item<double>() << ", sparsity "
                 << masks.expected_sparsity() << " of " << masks.target(step) << "\n";
   }
