@@ -51,6 +51,8 @@ TEST_CASE("Stages that contradict each other are refused", "[compress][cpu]") {
                     Contains("stage-lr has the entry 'fast'"));
   CHECK_THROWS_WITH(refused([](auto& s) { s.mask_steps = {"0"}; })(),
                     Contains("mask-steps of stage 1 is 0"));
+  CHECK_THROWS_WITH(refused([](auto& s) { s.mask_steps = {"300"}; })(),
+                    Contains("a mask then cannot close") && Contains("about 310 steps"));
   CHECK_THROWS_WITH(refused([](auto& s) { s.stage_sparsity = {}; })(),
                     Contains("give one of them"));
   CHECK_THROWS_WITH(refused([](auto& s) { s.stage_epochs = {"0"}; })(), Contains("stage-epochs 0"));

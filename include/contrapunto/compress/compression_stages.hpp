@@ -4,7 +4,7 @@
 
 #include <c10/util/Exception.h>
 
-#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -52,6 +52,10 @@ struct StageSettings {
 
 namespace detail {
 
+/// Distance of the location of a mask, in units of its learning rate, from the start (ln 100) to
+/// where it is as often closed as open.
+inline constexpr double kMaskTravel = 6.2;
+
 /// Reads the entry of stage `stage` in `list`, which has one entry or one for each stage.
 template <class T>
 T stage_entry(const char* name, const std::vector<std::string>& list, std::size_t stage) {
@@ -87,7 +91,8 @@ inline void add_stage_settings(SettingsTable& table, StageSettings& stages) {
 }
 
 /// Returns the stages that the settings describe. Raises for lists of different lengths, entries
-/// that are no numbers, sparsities that do not grow, and numbers out of range, with the setting.
+/// that are no numbers, sparsities that do not grow, masks that cannot close within their steps,
+/// and numbers out of range, with the setting.
 [[nodiscard]] inline std::vector<CompressionStage> compression_stages(const StageSettings& s) {
   const bool manual = !s.stage_models.empty();
   const auto count = manual ? s.stage_models.size() : s.stage_sparsity.size();
@@ -119,6 +124,10 @@ inline void add_stage_settings(SettingsTable& table, StageSettings& stages) {
                   ") and below 1, because units that are gone stay gone");
       TORCH_CHECK(stage.mask_steps > 0, "mask-steps of stage ", i + 1, " is ", stage.mask_steps,
                   "; it must be above 0");
+      TORCH_CHECK(static_cast<double>(stage.mask_steps) * s.mask_lr >= detail::kMaskTravel,
+                  "mask-steps of stage ", i + 1, " is ", stage.mask_steps, " and mask-lr is ",
+                  s.mask_lr, "; a mask then cannot close, and nothing would be removed: it takes ",
+                  "about ", std::ceil(detail::kMaskTravel / s.mask_lr), " steps");
     }
     stages.push_back(stage);
   }
