@@ -2,9 +2,9 @@
 // Fills a store with what a teacher says about a data set: the embeddings of all captions and of
 // some views of each image. Training with the store runs no teacher.
 //
-//   store_teacher --train-data 'cc3m/{00000..00331}.tar' --teacher ViT-B-16.safetensors \
-//     --teacher-model ViT-B-16 --vocabulary bpe_simple_vocab_16e6.txt.gz --views 3 --output
-//     stores/b16
+//   store_teacher --teacher ViT-B-16.safetensors --teacher-model ViT-B-16 --views 3
+//     --train-data 'cc3m/{00000..00331}.tar' --vocabulary bpe_simple_vocab_16e6.txt.gz
+//     --output stores/b16
 //   train_clip --train-data 'cc3m/{00000..00331}.tar' --teacher-store stores/b16 ...
 //
 // The crop, shift and flip must be those of the training. Run it again to continue a build that was

@@ -3,8 +3,7 @@
 // of the stage before and learns from a teacher, which is the first model unless --teacher names
 // another one. It runs as one process or as any number of ranks.
 //
-//   train_tinyclip --model ViT-B-32 --weights ViT-B-32.safetensors \
-//     --config examples/recipes/tinyclip_auto.toml --train-data 'laion/{00000..41454}.tar'
+//   train_tinyclip --config examples/recipes/tinyclip_auto_b32.toml --train-data 'laion400m/*.tar'
 //
 // Automatic stages (--stage-sparsity) learn which units of the residual stream, heads and hidden
 // units to remove, for --mask-steps, then take them out and train on. Manual stages
