@@ -184,8 +184,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   };
   std::vector<cp::StageResult> results;
   const auto add_result = [&](const std::string& name, const cp::ModelConfig& its_config,
-                              cp::DualEncoder& model) {
-    results.push_back(cp::stage_result(name, its_config, model, device, evaluate(model)));
+                              cp::DualEncoder& model, std::optional<double> top1) {
+    results.push_back(cp::stage_result(name, its_config, model, device, top1));
     out << cp::stage_table({results.back()}) << std::flush;
   };
   const auto load = [&](const cp::ModelConfig& its_config, const std::filesystem::path& path) {
@@ -197,7 +197,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   std::filesystem::path weights = s.weights;
   if (!s.plan) {
     auto model = load(config, weights);
-    add_result("start", config, model);
+    add_result("start", config, model, evaluate(model));
   }
 
   for (std::size_t number = 1; number <= stages.size(); ++number) {
@@ -210,7 +210,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       config.name = name;
       weights = output / "open_clip_model.safetensors";
       auto model = load(config, weights);
-      add_result(name, config, model);
+      add_result(name, config, model, evaluate(model));
       continue;
     }
     const cp::RunFolder folder(
@@ -385,7 +385,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       }
       if (saves) folder.save(progress.step, parts_of(*network));
     }
-    folder.save(progress.step, parts_of(*network), evaluate_now());
+    const auto top1 = evaluate_now();
+    folder.save(progress.step, parts_of(*network), top1);
     line.finish();
     if (last_step < run.total_steps) return;  // --stop-after
 
@@ -394,7 +395,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     weights = output / "open_clip_model.safetensors";
     {
       const cp::EmaScope averaged(network->ema);
-      add_result(name, config, network->model);
+      add_result(name, config, network->model, top1);
       cp::on_first_rank(ranks, [&] {
         cp::write_model_config(output / "open_clip_config.json", config);
         if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png",

@@ -140,6 +140,7 @@ class PruningMasks {
     for (std::size_t i = 0; i < towers_.size(); ++i) {
       towers_[i].full_size = o_.joint ? full_size_ : full[i];
       towers_[i].constraint = o_.joint ? 0 : static_cast<std::int64_t>(i);
+      set_size_weights(towers_[i]);
     }
     log_alpha_.mutable_grad() = at::zeros_like(log_alpha_);
     multipliers_.mutable_grad() = at::zeros_like(multipliers_);
@@ -297,6 +298,8 @@ class PruningMasks {
     std::size_t first = 0;  // Its first group.
     double full_size = 0.0;
     std::int64_t constraint = 0;
+    /// Weights in the size, [groups]: of a unit, and of a unit for each number of the stream.
+    at::Tensor alone = {}, with_width = {};
 
     [[nodiscard]] std::size_t groups() const { return 1 + 2 * units.layers(); }
   };
@@ -386,12 +389,8 @@ class PruningMasks {
     return at::stack(counts);
   }
 
-  /// Weights of the groups of a tower in the size: `alone` those of a unit, `with_width` those of
-  /// a unit for each number of the residual stream.
-  struct SizeWeights {
-    at::Tensor alone, with_width;  // [groups of the tower]
-  };
-  [[nodiscard]] SizeWeights size_weights(const Tower& tower) const {
+  /// Fills in the weights of the groups of a tower in its size.
+  void set_size_weights(Tower& tower) const {
     const auto& units = tower.units;
     std::vector<float> alone{static_cast<float>(units.per_width)}, with_width{0.0F};
     for (std::size_t i = 0; i < units.layers(); ++i) {
@@ -399,7 +398,8 @@ class PruningMasks {
       with_width.insert(with_width.end(), {static_cast<float>(units.per_head_width),
                                            static_cast<float>(units.per_hidden_width)});
     }
-    return {at::tensor(alone, log_alpha_.options()), at::tensor(with_width, log_alpha_.options())};
+    tower.alone = at::tensor(alone, log_alpha_.options());
+    tower.with_width = at::tensor(with_width, log_alpha_.options());
   }
 
   [[nodiscard]] static at::Tensor of_tower(const Tower& tower, const at::Tensor& counts) {
@@ -408,18 +408,16 @@ class PruningMasks {
   }
 
   /// Expected size of a tower, [].
-  [[nodiscard]] at::Tensor size_of(const Tower& tower, const at::Tensor& counts) const {
+  [[nodiscard]] static at::Tensor size_of(const Tower& tower, const at::Tensor& counts) {
     const auto own = of_tower(tower, counts);
-    const auto weights = size_weights(tower);
-    return at::dot(weights.alone, own) + own[0] * at::dot(weights.with_width, own);
+    return at::dot(tower.alone, own) + own[0] * at::dot(tower.with_width, own);
   }
 
   /// Derivative of the expected size by the count of each group, [groups of the tower].
-  [[nodiscard]] at::Tensor size_slope(const Tower& tower, const at::Tensor& counts) const {
+  [[nodiscard]] static at::Tensor size_slope(const Tower& tower, const at::Tensor& counts) {
     const auto own = of_tower(tower, counts);
-    const auto weights = size_weights(tower);
-    auto slope = weights.alone + own[0] * weights.with_width;
-    slope[0] += at::dot(weights.with_width, own);
+    auto slope = tower.alone + own[0] * tower.with_width;
+    slope[0] += at::dot(tower.with_width, own);
     return slope;
   }
 
