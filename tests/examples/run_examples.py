@@ -309,6 +309,68 @@ def tinyclip(build, work):
         check(words in said, f"'{words}' in\n{said}")
 
 
+def stored_teachers(build, work):
+    """A store is built by two processes, survives a kill, and trains as the teacher does on the same views."""
+    train, store = build / "train_clip", build / "store_teacher"
+    for shard in range(4):
+        write_shard(work / f"a-{shard:03}.tar", shard_samples(64, first=64 * shard))
+    data = ["--train-data", work / "a-{000..003}.tar", "--threads", 1]
+    model, weights = tiny_model(work), work / "t" / "open_clip_model.safetensors"
+    common = [*data, "--model", model, "--batch-size", 64, "--epochs", 3, "--log-every", 1]
+    run(train, *common, "--stop-after", 2, "--output", work / "t")
+    teacher = ["--teacher", weights, "--teacher-model", model]
+    views = [*data, *teacher, "--views", 2]
+    building = [*views, "--view-seed", 3]
+    whole, killed, shared = work / "whole", work / "killed", work / "shared"
+    said = run(store, *building, "--output", whole, "--plan")
+    check("2 views per image and all captions" in said and not whole.exists(), f"a plan writes nothing:\n{said}")
+    said = run(store, *building, "--output", whole)
+    check("built 4 shards, 256 samples, 0 of them unusable" in said, said)
+
+    slow = subprocess.Popen([str(store), *map(str, building), "--batch-size", "1", "--output", str(killed)],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while slow.poll() is None and not list(killed.glob("*.safetensors")):
+        time.sleep(0.001)
+    slow.kill()
+    slow.wait()
+    kept = {path: path.stat().st_mtime_ns for path in killed.glob("*.safetensors")}
+    said = run(store, *building, "--output", killed)
+    check(f"built {4 - len(kept)} shards" in said and kept, f"a killed build continues with {len(kept)} shards:\n{said}")
+    check(all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "finished shards are kept")
+
+    both = [subprocess.Popen([str(store), *map(str, building), "--output", str(shared)], stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    texts = [process.communicate()[0] for process in both]
+    built = [int(text.split("built ")[1].split()[0]) for text in texts if "built " in text]
+    check(len(built) == 2 and sum(built) == 4, f"two processes share the shards: {texts}")
+    for path in whole.glob("*.safetensors"):
+        check(path.read_bytes() == (shared / path.name).read_bytes(), "two processes write the bytes of one")
+
+    common += ["--lr", 1e-3, "--distillation", 0.75, "--teacher-store"]
+    said = run(train, *common, whole, "--output", work / "stored")
+    check("stored texts, 2 stored views per image, 75 % of the loss" in said, f"the plan shows the store:\n{said}")
+    values = [line for line in lines(work / "stored") if "loss/affinity" in line]
+    check(len(values) == 12 and values[-1]["loss"] < values[0]["loss"], f"the loss falls: {losses(work / 'stored')}")
+    halves = [*common, whole, "--chunk-size", 24, "--output", work / "halves"]
+    run(train, *halves, "--stop-after", 5)
+    run(train, *halves, "--resume", "auto")
+    check(close(losses(work / "halves"), losses(work / "stored"), 1e-4), "chunks and resume with a store")
+    run(store, *data, *teacher, "--contents", "texts", "--output", work / "texts")
+    said = run(train, *common, work / "texts", *teacher, "--output", work / "mixed")
+    check("stored texts" in said and "parameters" in said, f"stored texts beside an online teacher:\n{said}")
+
+    said = run(train, *common, work / "texts", "--output", work / "wrong", expect=1)
+    check("has no images" in said, said)
+    said = run(train, *common, whole, "--flip", "--output", work / "wrong", expect=1)
+    check("horizontal_flip" in said, said)
+    said = run(store, *views, "--view-seed", 4, "--output", whole, expect=1)
+    check("seed = 3, but here it is 4" in said, said)
+    (work / "a-000.tar").unlink()
+    write_shard(work / "a-000.tar", shard_samples(63))
+    said = run(train, *common, whole, "--output", work / "wrong", expect=1)
+    check("lacks 1 of the 4 shards" in said and "a-000.tar" in said, said)
+
+
 def folders(build, work):
     """A folder has one run: another run, a second process, other settings and faulty evaluation data are refused."""
     train = build / "train_clip"
