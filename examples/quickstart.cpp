@@ -105,7 +105,7 @@ void train(const Settings& s) {
     ++step;
     meter.add(s.batch_size);
     if (step % 10 == 0 || step == s.steps) {
-      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record{.step = step};
       record.add("samples", static_cast<double>(step * s.batch_size))
           .add("loss", loss.item<double>())

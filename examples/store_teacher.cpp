@@ -26,12 +26,10 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings {
+struct Settings : cp::DataSettings {  // train_data, caption_fields, index_folder and threads
   // Data
-  std::string train_data = "synthetic";
-  std::vector<std::string> caption_fields;
   double crop_area = 0.9;
-  std::int64_t shift = 0, threads = 2;
+  std::int64_t shift = 0;
   bool flip = false;
   // Teacher
   std::string teacher, teacher_model = "ViT-B-16", vocabulary, precision = "fp32", device;
@@ -48,6 +46,7 @@ cp::SettingsTable describe(Settings& s) {
   t.section("Data");
   t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
   t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
+  t.add("index-folder", s.index_folder, "for indexes of shards; empty: beside each shard");
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
@@ -97,9 +96,7 @@ void build(const Settings& s, const cp::Ranks& ranks) {
       cp::load_teacher(config, s.teacher, {}, 1.0, cp::precision_policy(s.precision), device);
 
   // ==== Data ===================================================================================
-  const auto source = cp::open_data_source(
-      s.train_data, {.caption_fields = s.caption_fields, .synthetic = {.samples = 6'000}});
-  for (const auto& line : source->report().first) out << "left out " << line << "\n";
+  const auto source = cp::open_data(s, s.train_data, out, {.samples = 6'000});
   const cp::ImageTransform transform({.image_size = config.image_size(),
                                       .train = true,
                                       .interpolation = config.interpolation,

@@ -24,15 +24,16 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-/// RunSettings: output, resume, log_every, plan and so on. TeacherSettings: teacher, distillation.
-struct Settings : cp::RunSettings, cp::TeacherSettings {
+/// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
+/// threads. TeacherSettings: teacher, distillation.
+struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings {
   Settings() { output = "runs/train_clip"; }
   // Data
-  std::string train_data = "synthetic", eval_data, class_names, vocabulary;
-  std::vector<std::string> caption_fields, templates = {"a photo of a {}."};
+  std::string class_names, vocabulary;
+  std::vector<std::string> templates = {"a photo of a {}."};
   double crop_area = 0.9;
-  std::int64_t shift = 0, threads = 2;
-  bool flip = false, cache_decoded = false;
+  std::int64_t shift = 0;
+  bool flip = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
   std::string weights_model;
@@ -53,17 +54,14 @@ struct Settings : cp::RunSettings, cp::TeacherSettings {
 cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
-  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
-  t.add("eval-data", s.eval_data, "labeled images for the zero-shot accuracy; empty: none");
+  cp::add_data_settings(t, s);
+  t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
-  t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
-  t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
-  t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
   t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
@@ -116,10 +114,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::Tokenizer tokenizer = cp::make_tokenizer(s.vocabulary, config.text.context_length);
   config.text.vocab_size = tokenizer.vocab_size;
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
-    const auto source = cp::open_data_source(
-        spec, {.caption_fields = s.caption_fields, .synthetic = {.samples = n, .seed = seed}});
-    for (const auto& line : source->report().first) out << "left out " << line << "\n";
-    return source;
+    return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
   const cp::ImageTransformOptions pixels{.image_size = config.image_size(),
                                          .train = true,
@@ -136,9 +131,11 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
                             .pin_memory = device.is_cuda(),
-                            .channels_last = true};
+                            .channels_last = true,
+                            .max_unusable_fraction = s.max_unusable};
   cp::add_teacher_readings(loading, s, config, s.vocabulary);
-  loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
+  cp::SkippedSampleFile skipped(std::cerr);
+  loading.on_skip = skipped;
   const auto train_source =
       open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
   cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
@@ -239,6 +236,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
+  skipped.open(folder.rank_file("skipped", ".txt"));
   cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::EvaluationTable scores(folder.rank_file("evaluations", ".csv"), progress.step, s.compare);
@@ -298,7 +296,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
-      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record = run.record(progress);  // the host waits for the device only here
       record.add(terms)
           .add("lr", lr)

@@ -26,13 +26,12 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+/// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data.
+struct Settings : cp::RunSettings, cp::DataSettings {
   Settings() { output = "runs/train_images"; }
   // Data
-  std::string train_data = "synthetic", eval_data;
   double crop_area = 0.2, color_jitter = 0.5, grayscale = 0.2;
-  std::int64_t threads = 2;
-  bool flip = true, cache_decoded = false;
+  bool flip = true;
   // Model
   std::string model = "RN50", loss = "nt-xent";
   std::int64_t projection_dim = 128;
@@ -53,15 +52,12 @@ struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so o
 cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
-  t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
-  t.add("eval-data", s.eval_data, "labeled images that search the training data; empty: none");
+  cp::add_data_settings(t, s);
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("color-jitter", s.color_jitter, "strength; 1 is that of SimCLR, 0: none")
       .check(cp::at_least(0));
   t.add("grayscale", s.grayscale, "fraction of views without color").check(cp::in_range(0, 1));
   t.add("flip", s.flip, "mirror each view with probability 1/2");
-  t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
-  t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
   t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
@@ -121,9 +117,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   // ==== Data ===================================================================================
   const cp::ModelConfig config = cp::find_model_config(s.model);
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
-    const auto source = cp::open_data_source(spec, {.synthetic = {.samples = n, .seed = seed}});
-    for (const auto& line : source->report().first) out << "left out " << line << "\n";
-    return source;
+    return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
   const cp::ImageTransformOptions pixels{
       .image_size = config.image_size(),
@@ -143,8 +137,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
                             .pin_memory = device.is_cuda(),
-                            .channels_last = true};
-  loading.on_skip = [](const auto& skipped) { std::cerr << "skipped " << skipped.reason << "\n"; };
+                            .channels_last = true,
+                            .max_unusable_fraction = s.max_unusable};
+  cp::SkippedSampleFile skipped(std::cerr);
+  loading.on_skip = skipped;
   const auto images = open(s.train_data, 6'000, 0);
   cp::DataLoader loader(images, cp::ImageTransform(pixels), nullptr, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
@@ -234,6 +230,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::on_first_rank(ranks, [&] { cp::write_settings(folder.config(), settings); });
 
   // ==== Sinks of the step record ===============================================================
+  skipped.open(folder.rank_file("skipped", ".txt"));
   cp::ProgressLine line(out, {run.total_steps, s.log_every, cp::stdout_is_terminal()});
   cp::JsonLinesWriter log(folder.rank_file("log", ".jsonl"), progress.step);
   cp::EvaluationTable scores(folder.rank_file("evaluations", ".csv"), progress.step, s.compare);
@@ -289,7 +286,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {
-      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record = run.record(progress);  // the host waits for the device only here
       record.add(terms).add("lr", lr).add("gradient_norm", norm.item<double>()).add(window);
       cp::notify(record, line, log);

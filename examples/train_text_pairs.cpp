@@ -241,7 +241,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;
     if (progress.step % s.log_every == 0 || saves || last) {  // the host waits only here
-      const auto window = meter.next_window(loader.statistics().wait_seconds);
+      const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record = run.record(progress);
       record.add(terms)
           .add("lr", lr)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "contrapunto/log/curves_options.hpp"
+#include "contrapunto/log/data_times.hpp"
 #include "contrapunto/log/evaluation_csv.hpp"
 #include "contrapunto/log/evaluation_series.hpp"
 #include "contrapunto/log/evaluation_table.hpp"

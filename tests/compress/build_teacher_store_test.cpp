@@ -106,7 +106,9 @@ TEST_CASE("A store fits real photos", "[compress][cpu]") {
     return;
   }
   const test::TemporaryFolder folder;
-  const auto source = open_data_source(std::string(data) + "/photos/test-000.tar");
+  const test::TemporaryFolder indexes;
+  const auto source = open_data_source(std::string(data) + "/photos/test-000.tar",
+                                       {.shards = {.index = {.folder = indexes.path().string()}}});
   const auto teacher = test::small_teacher();
   const auto report = test::build_small_store(folder.path(), source, teacher, {.replay = {2, 1}});
   CHECK(report.samples == source->size());

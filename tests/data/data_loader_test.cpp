@@ -129,6 +129,28 @@ TEST_CASE("An epoch has every sample once, in batches of one size", "[data][cpu]
   CHECK(loader.statistics().samples == 48);
 }
 
+TEST_CASE("The work of a loader is divided among its parts", "[data][cpu]") {
+  struct SlowSource : TestSource {
+    using TestSource::TestSource;
+    [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      return TestSource::read(index);
+    }
+  };
+  const auto slow_letters = [](std::string_view text) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return letters(text);
+  };
+  DataLoader loader(std::make_shared<SlowSource>(30), kTrain, slow_letters, {.batch_size = 10});
+  CHECK(epoch(loader, 0).size() == 3);
+  const DataTimes times = loader.statistics().times;
+  CHECK(times.read >= 0.060);
+  CHECK(times.tokenize >= 0.030);
+  CHECK(times.decode > 0);
+  CHECK(times.transform > 0);
+  CHECK(times.wait > 0);
+}
+
 TEST_CASE("Views of an image are drawn independently of each other", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(40, std::set<std::int64_t>{5});
   DataLoader single(source, kTrain, letters, {.batch_size = 8});
@@ -427,9 +449,10 @@ TEST_CASE("Unusable samples are replaced, counted and named", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(64, std::set<std::int64_t>{1, 17, 33});
   std::vector<SkippedSample> told;
   DataLoader loader(source, kTrain, letters,
-                    {.batch_size = 8, .threads = 2, .on_skip = [&](const SkippedSample& s) {
-                       told.push_back(s);
-                     }});
+                    {.batch_size = 8,
+                     .threads = 2,
+                     .max_unusable_fraction = 0.1,
+                     .on_skip = [&](const SkippedSample& s) { told.push_back(s); }});
   const auto batches = epoch(loader, 0);
   REQUIRE(batches.size() == 8);
   for (const Batch& batch : batches) {
@@ -480,7 +503,7 @@ TEST_CASE("Too many unusable samples stop the epoch, and a few do not", "[data][
 TEST_CASE("A small data set that is half unusable stops the run in the second epoch",
           "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(40, every(2, 40));
-  DataLoader loader(source, kTrain, letters, {.batch_size = 8});
+  DataLoader loader(source, kTrain, letters, {.batch_size = 8, .max_unusable_fraction = 0.1});
   const auto epochs = [&] {
     for (std::int64_t number = 0; number < 10; ++number) (void)epoch(loader, number);
   };

@@ -5,6 +5,7 @@
 
 #include "contrapunto/data/data_loader.hpp"
 #include "contrapunto/data/open_data_source.hpp"
+#include "data/tar_writer.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -15,7 +16,9 @@ TEST_CASE("CIFAR-10 shards give pairs whose captions name the class", "[data][cp
     WARN("CONTRAPUNTO_DATA is not set; skipped");
     return;
   }
-  const auto source = open_data_source(std::string(data) + "/cifar10/test-{000..003}.tar");
+  const test::TemporaryFolder folder;
+  const auto source = open_data_source(std::string(data) + "/cifar10/test-{000..003}.tar",
+                                       {.shards = {.index = {.folder = folder / "indexes"}}});
   REQUIRE(source->size() == 10'000);
   CHECK(source->report().skipped == 0);
   const auto names = source->class_names();

@@ -123,7 +123,7 @@ TEST_CASE("A saved loader of text pairs continues with another batch size and ra
   CHECK_FALSE(ranks[0].next());
   CHECK(seen == expected);
   CHECK(ranks[0].statistics().samples == 8);
-  CHECK(ranks[0].statistics().wait_seconds > 0);
+  CHECK(ranks[0].statistics().times.wait > 0);
   CHECK_THROWS_WITH(one.start_epoch(0, 31), Contains("first_sample (31)"));
 }
 

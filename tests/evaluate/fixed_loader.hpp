@@ -36,7 +36,9 @@ class FixedLoader {
   [[nodiscard]] std::int64_t epoch() const { return epoch_; }
   [[nodiscard]] std::int64_t batches_per_epoch() const { return images_.size(0) / batch_size_ + 1; }
   struct Statistics {
-    double wait_seconds = 0.0;
+    struct {
+      double wait = 0.0;
+    } times = {};
   };
   [[nodiscard]] Statistics statistics() const { return {}; }
   [[nodiscard]] State save_state() const { return {}; }

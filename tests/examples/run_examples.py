@@ -127,6 +127,7 @@ def sources(build, work):
     check("zero_shot_top1" in said, "shards with labels are evaluated")
     check("00050" in said and "samples were skipped" in said, "a corrupt image is named and counted")
     check("a-002.tar" in said, "a truncated shard is named")
+    check("00050: not a JPEG" in (work / "shards" / "skipped.txt").read_text(), "it is listed in a file")
     (work / "img").mkdir()
     rows = ["filepath,title"]
     for key, members in shard_samples(32).items():

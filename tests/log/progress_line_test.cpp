@@ -44,6 +44,24 @@ bool mentions(const std::string& text, const std::string& part) {
 
 }  // namespace
 
+TEST_CASE("A loader that does not keep up is shown with what it does most of the time",
+          "[log][cpu]") {
+  const auto line_of = [](double waiting, double reading) {
+    std::ostringstream out;
+    ProgressLine line(out, {.total_steps = 10});
+    line.on_step({1,
+                  {{"data_wait_fraction", waiting},
+                   {"data_read_fraction", reading},
+                   {"data_decode_fraction", 0.5},
+                   {"data_tokenize_fraction", 0.5 - reading}}});
+    return out.str();
+  };
+  CHECK(mentions(line_of(0.31, 0.1), "data wait 31 % (decode)  "));
+  CHECK(mentions(line_of(0.05, 0.6), "data wait 5 % (read)  "));
+  CHECK(mentions(line_of(0.04, 0.6), "data wait 4 %  "));
+  CHECK_FALSE(mentions(line_of(0.31, 0.1), "fraction"));
+}
+
 TEST_CASE("Plain lines are printed at the given interval and at the first and last step",
           "[log][cpu]") {
   std::ostringstream out;

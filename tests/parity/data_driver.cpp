@@ -59,7 +59,7 @@ at::Tensor colored(RgbImage& image, const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
-  const ShardSource source(args.at(1));
+  const ShardSource source(args.at(1), {.index = {.folder = "indexes_of_data_parity"}});
   TensorMap results;
   RgbImage image;
   for (std::int64_t i = 0; i < source.size(); ++i) {

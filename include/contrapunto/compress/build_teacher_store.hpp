@@ -308,10 +308,11 @@ class TeacherStoreBuilder {
     BatchBuilder builder(begin, end - begin, tensors);
     ImageTransform::Workspace work;
     std::shared_ptr<DecodedSample> scratch;
+    DataTimes times;  // Not shown.
     for (std::int64_t place = begin; place < end; ++place) {
       auto& out = chunk.samples[static_cast<std::size_t>(place - begin)];
       try {
-        const auto sample = reader_.read(first + place, scratch);
+        const auto sample = reader_.read(first + place, scratch, times);
         if (o_.texts && sample->captions.empty())
           throw DataError(sample->source + ": " + sample->key + ": no caption");
         out.image_hash = sample->encoded_checksum;

@@ -63,7 +63,7 @@ concept Loader = Stateful<L> &&
   { loader.next() } -> std::same_as<std::optional<Batch>>;
   { same.epoch() } -> std::same_as<std::int64_t>;
   { same.batches_per_epoch() } -> std::same_as<std::int64_t>;
-  { same.statistics().wait_seconds } -> std::convertible_to<double>;
+  { same.statistics().times.wait } -> std::convertible_to<double>;
 };
 
 }  // namespace contrapunto

@@ -6,7 +6,6 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +29,7 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
@@ -44,6 +44,7 @@
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
 
@@ -163,14 +164,13 @@ class DataLoader {
     std::unique_lock lock(mutex_);
     TORCH_CHECK(order_.has_value(), "DataLoader: call start_epoch() before next()");
     if (next_to_give_ >= batches_) return std::nullopt;
-    const auto begin = std::chrono::steady_clock::now();
+    detail::LapTimer timer;
     // An error in a later batch is raised when that batch is due. Rows are handed out in order, so
     // all earlier batches are completed.
     ready_.wait(lock, [&] {
       return queue_.empty() ? error_ != nullptr : queue_.front()->ready || queue_.front()->error;
     });
-    statistics_.wait_seconds +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    timer.add_to(statistics_.times.wait);
     const bool is_ready = !queue_.empty() && queue_.front()->ready;
     std::optional<Batch> batch;
     if (is_ready) {
@@ -230,6 +230,7 @@ class DataLoader {
   struct Scratch {
     ImageTransform::Workspace work;
     std::shared_ptr<detail::DecodedSample> sample;
+    DataTimes times;
   };
 
   void check() const {
@@ -331,6 +332,7 @@ class DataLoader {
       }
       lock.lock();
       skips_.add_used(task.end - task.begin);
+      statistics_.times += std::exchange(scratch.times, {});
       if (error) error_ = task.slot->error = error;
       if (complete && !error) task.slot->ready = true;
       if (--busy_ == 0) idle_.notify_all();
@@ -396,10 +398,11 @@ class DataLoader {
   void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                  Scratch& scratch) {
     stored_.require_usable(index);
-    const auto sample = reader_.read(index, scratch.sample);
+    const auto sample = reader_.read(index, scratch.sample, scratch.times);
     const bool needs_caption = tokenize_ || stored_.has_texts();
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
+    detail::LapTimer timer;
     RandomStream random = stream(index, 0);
     std::vector<std::vector<std::int64_t>> tokens;
     std::int64_t chosen = 0;
@@ -411,6 +414,7 @@ class DataLoader {
       for (const TextReading& reading : o_.text_readings)
         tokens.push_back(reading.tokenize(caption));
     }
+    timer.add_to(scratch.times.tokenize);
     stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
     std::size_t tensor = 0;
     for (std::int64_t view = 0; view < o_.views; ++view) {
@@ -422,6 +426,7 @@ class DataLoader {
         builder.set_image(row, tensor++, scratch.work.square);
       }
     }
+    timer.add_to(scratch.times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
   }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "contrapunto/log/data_times.hpp"
+
 namespace contrapunto {
 
 /// Statistics of a loader since its creation.
@@ -14,7 +16,7 @@ struct LoaderStatistics {
   std::int64_t batches = 0;
   std::int64_t skipped = 0;                ///< Samples that could not be used, each counted once.
   std::vector<std::string> first_skipped;  ///< The first 20, "source: key: reason".
-  double wait_seconds = 0.0;               ///< Time that next() spent waiting for batches.
+  DataTimes times;                         ///< Where the time went.
 };
 
 }  // namespace contrapunto

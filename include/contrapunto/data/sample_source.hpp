@@ -67,8 +67,12 @@ class SampleSource {
   /// What was found to be unusable when the source was opened.
   [[nodiscard]] const DataReport& report() const { return report_; }
 
+  /// What a user should know about how the source was opened; usually nothing.
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
  protected:
   DataReport report_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace contrapunto

@@ -6,7 +6,6 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -19,6 +18,7 @@
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
+#include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/text_pairs.hpp"
 #include "contrapunto/distributed/ranks.hpp"
@@ -102,13 +102,13 @@ class TextPairLoader {
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
-  /// `wait_seconds` is the time that next() spent on making batches.
+  /// `times.wait` is the time that next() spent on making batches.
   [[nodiscard]] LoaderStatistics statistics() const { return statistics_; }
 
   /// Returns the next batch, or nothing at the end of the epoch.
   [[nodiscard]] std::optional<Batch> next() {
     if (size() - next_ < pairs_together()) return std::nullopt;
-    const auto start = std::chrono::steady_clock::now();
+    detail::LapTimer timer;
     const Permutation order(size(), o_.seed, static_cast<std::uint64_t>(epoch_));
     auto rows = at::empty({o_.batch_size}, at::kLong);
     auto* row = rows.mutable_data_ptr<std::int64_t>();
@@ -136,8 +136,7 @@ class TextPairLoader {
     }
     ++statistics_.batches;
     statistics_.samples += batch.size();
-    statistics_.wait_seconds +=
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    timer.add_to(statistics_.times.wait);
     return batch;
   }
 

@@ -37,8 +37,9 @@ struct ProgressLineOptions {
 
 /// A sink of step records that shows the progress of a run: loss, learning rate, scale, gradient
 /// norm, samples per second, time spent waiting for data and remaining time, followed by all other
-/// values with their names. It shows one line that is redrawn in place, or plain lines. Evaluations
-/// get a separate line.
+/// values with their names. If the training waits for data, it names the slowest part of the
+/// loader. It shows one line that is redrawn in place, or plain lines. Evaluations get a separate
+/// line.
 class ProgressLine {
  public:
   /// `out` must outlive this object. Raises if `every` is below 1 or `width` is below 20.
@@ -111,8 +112,12 @@ class ProgressLine {
                           (known ? "/" + with_commas(o_.total_steps) : " steps") +
                           (known ? " " + as_percent(done(record.step), 1) : ""),
                       9});
-    for (const auto& [name, value] : record.values)
-      if (auto field = field_of(name, value)) fields.push_back(*std::move(field));
+    for (const auto& [name, value] : record.values) {
+      auto field = field_of(name, value);
+      if (field && name == "data_wait_fraction" && value >= kStarving)
+        field->text += slowest(record);
+      if (field) fields.push_back(*std::move(field));
+    }
     if (known) fields.push_back({"ETA " + as_duration(seconds_left(record.step, now)), 7});
 
     if (!o_.in_place) return joined(fields);
@@ -129,9 +134,26 @@ class ProgressLine {
     return known && left >= shortest_bar ? bar(done(record.step), left) + " " + line : line;
   }
 
-  /// Returns how a value is shown, or nothing for `samples`, which follow from the steps.
+  /// From this fraction on the line names what the threads of the loader do most of the time.
+  static constexpr double kStarving = 0.05;
+
+  /// Returns " (decode)" for a record in which the threads of the loader decode most of the time,
+  /// or nothing if the record does not say what they do.
+  static std::string slowest(const StepRecord& record) {
+    std::string text;
+    double most = 0.0;
+    for (const char* stage : {"read", "decode", "transform", "tokenize"}) {
+      const auto part = record.find("data_" + std::string(stage) + "_fraction");
+      if (part.value_or(0.0) > most) most = *part, text = " (" + std::string(stage) + ")";
+    }
+    return text;
+  }
+
+  /// Returns how a value is shown, or nothing for `samples`, which follow from the steps, and for
+  /// the work of the loader.
   static std::optional<Field> field_of(const std::string& name, double value) {
-    if (name == "samples") return std::nullopt;
+    if (name == "samples" || (name.starts_with("data_") && name != "data_wait_fraction"))
+      return std::nullopt;
     if (name == "loss" && !std::isfinite(value))
       return Field{"LOSS " + std::string(std::isnan(value) ? "NaN" : "infinite") + "!", 8};
     if (name == "loss") return Field{"loss " + with_decimals(value, 4), 8};

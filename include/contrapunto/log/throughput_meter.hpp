@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "contrapunto/log/data_times.hpp"
+
 namespace contrapunto {
 
 /// Returns the seconds since some fixed moment, from a monotonic clock.
@@ -24,12 +26,20 @@ class ThroughputMeter {
   struct Window {
     double samples_per_second = 0.0;  ///< 0 if no time has passed.
     double data_wait_fraction = 0.0;  ///< Fraction of the time outside pauses, 0 to 1.
+    DataTimes data = {};              ///< What the loader did in this time, or in a pause.
     double seconds = 0.0;             ///< Duration without pauses.
 
     /// The numbers that StepRecord::add() takes.
     [[nodiscard]] std::vector<std::pair<std::string, double>> values() const {
-      return {{"samples_per_second", samples_per_second},
-              {"data_wait_fraction", data_wait_fraction}};
+      std::vector<std::pair<std::string, double>> values = {
+          {"samples_per_second", samples_per_second}, {"data_wait_fraction", data_wait_fraction}};
+      const double work = data.read + data.decode + data.transform + data.tokenize;
+      if (work > 0)
+        values.insert(values.end(), {{"data_read_fraction", data.read / work},
+                                     {"data_decode_fraction", data.decode / work},
+                                     {"data_transform_fraction", data.transform / work},
+                                     {"data_tokenize_fraction", data.tokenize / work}});
+      return values;
     }
   };
 
@@ -58,18 +68,19 @@ class ThroughputMeter {
   /// Returns an object to hold during work that is not training.
   [[nodiscard]] Pause pause() { return Pause(*this); }
 
-  /// Ends the window and begins the next one. `waited_seconds` is the time that the loader has
-  /// waited for data since its creation, LoaderStatistics::wait_seconds. Do not call it during a
-  /// pause.
-  Window next_window(double waited_seconds = 0.0) {
+  /// Ends the window and begins the next one. `data` are the times of the loader since its
+  /// creation, LoaderStatistics::times. Do not call it during a pause.
+  Window next_window(const DataTimes& data = {}) {
     const double now = clock_();
     Window window;
     window.seconds = now - begin_ - paused_;
+    window.data = data;
+    window.data -= data_;
     if (window.seconds > 0) {
       window.samples_per_second = static_cast<double>(samples_) / window.seconds;
-      window.data_wait_fraction = (waited_seconds - waited_) / window.seconds;
+      window.data_wait_fraction = window.data.wait / window.seconds;
     }
-    waited_ = waited_seconds;
+    data_ = data;
     begin_ = now;
     samples_ = 0;
     paused_ = 0;
@@ -80,7 +91,7 @@ class ThroughputMeter {
   std::function<double()> clock_;
   double begin_;
   double paused_ = 0.0;
-  double waited_ = 0.0;  // At the end of the last window.
+  DataTimes data_;  // At the end of the last window.
   std::int64_t samples_ = 0;
 };
 

@@ -137,7 +137,7 @@ inline std::vector<Panel> curve_panels(const std::map<std::string, Curve>& curve
       accuracy.names.push_back(name);
     else if (name.find('@') != std::string::npos)
       recall.names.push_back(name);
-    else if (name != "samples" && name != "epoch" && name != "data_wait_fraction" &&
+    else if (name != "samples" && name != "epoch" && !name.starts_with("data_") &&
              std::none_of(panels.begin(), panels.end(), is_known))
       others.push_back({.title = name, .names = {name}, .smooth = true});
   }

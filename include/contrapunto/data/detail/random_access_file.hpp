@@ -26,6 +26,27 @@ struct FileStamp {
   bool operator==(const FileStamp&) const = default;
 };
 
+/// Returns the description of the last error of the system.
+inline std::string last_system_error() {
+  return std::system_category().message(errno);
+}
+
+inline FileStamp stamp_of(const struct stat& status) {
+  return {
+      static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
+      static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+/// Returns the stamp of the file `path`, which is not opened. Raises DataError if it cannot be
+/// found or is not a regular file.
+[[nodiscard]] inline FileStamp stamp_of(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0)
+    throw DataError(path + ": cannot open: " + last_system_error());
+  if (!S_ISREG(status.st_mode)) throw DataError(path + ": not a regular file");
+  return stamp_of(status);
+}
+
 /// A file that any number of threads can read at any offset. It is not memory-mapped, so a file
 /// that shrinks while it is read causes an error rather than a signal.
 class RandomAccessFile {
@@ -34,12 +55,9 @@ class RandomAccessFile {
   explicit RandomAccessFile(std::string path) : path_(std::move(path)) {
     // The type is checked before the file is opened, because opening a FIFO would wait for a
     // writer.
-    struct stat status {};
-    if (::stat(path_.c_str(), &status) != 0)
-      throw DataError(path_ + ": cannot open: " + last_error());
-    if (!S_ISREG(status.st_mode)) throw DataError(path_ + ": not a regular file");
+    static_cast<void>(stamp_of(path_));
     descriptor_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) throw DataError(path_ + ": cannot open: " + last_error());
+    if (descriptor_ < 0) throw DataError(path_ + ": cannot open: " + last_system_error());
     try {
       size_ = stamp().size;
     } catch (...) {
@@ -58,10 +76,8 @@ class RandomAccessFile {
   [[nodiscard]] FileStamp stamp() const {
     struct stat status {};
     if (::fstat(descriptor_, &status) != 0)
-      throw DataError(path_ + ": cannot read its size: " + last_error());
-    return {
-        static_cast<std::uint64_t>(status.st_ino), static_cast<std::uint64_t>(status.st_size),
-        static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
+      throw DataError(path_ + ": cannot read its size: " + last_system_error());
+    return stamp_of(status);
   }
 
   /// Fills `target` with the `bytes` bytes at `offset`. Raises DataError if there are fewer.
@@ -71,7 +87,8 @@ class RandomAccessFile {
       const ssize_t got = ::pread(descriptor_, out, bytes, static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
       if (got < 0)
-        throw DataError(path_ + " at " + std::to_string(offset) + ": cannot read: " + last_error());
+        throw DataError(path_ + " at " + std::to_string(offset) +
+                        ": cannot read: " + last_system_error());
       if (got == 0)
         throw DataError(path_ + " at " + std::to_string(offset) + ": the file ends, " +
                         std::to_string(bytes) + " bytes early");
@@ -82,8 +99,6 @@ class RandomAccessFile {
   }
 
  private:
-  static std::string last_error() { return std::system_category().message(errno); }
-
   std::string path_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;

@@ -14,9 +14,11 @@
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/hash.hpp"
+#include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto::detail {
 
@@ -48,15 +50,19 @@ class SampleReader {
     if (cache_bytes > 0) kept_.resize(static_cast<std::size_t>(source_->size()));
   }
 
-  /// Returns sample `index`, which is stored in `scratch` unless it is cached. Raises DataError
-  /// with the source and the key if it cannot be used.
+  /// Returns sample `index`, which is stored in `scratch` unless it is cached, and adds the time to
+  /// `times`. Raises DataError with the source and the key if it cannot be used.
   [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
-                                                          std::shared_ptr<DecodedSample>& scratch) {
+                                                          std::shared_ptr<DecodedSample>& scratch,
+                                                          DataTimes& times) {
     if (auto kept = find(index)) return kept;
+    LapTimer timer;
     EncodedSample encoded = source_->read(index);
+    timer.add_to(times.read);
     if (!scratch) scratch = std::make_shared<DecodedSample>();
     try {
       if (work_.decode) decode_image(encoded.image, scratch->image, max_pixels_);
+      timer.add_to(times.decode);
     } catch (const DataError& error) {
       throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
     }
