@@ -55,7 +55,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
   cp::add_data_settings(t, s);
-  t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
+  cp::add_caption_settings(t, s);
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");

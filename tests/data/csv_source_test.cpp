@@ -62,3 +62,26 @@ TEST_CASE("A FIFO in a table is refused without waiting for it", "[data][cpu]") 
   const CsvSource source(folder.write("a.csv", "filepath,title\npipe.jpg,x\n"));
   CHECK_THROWS_WITH(source.read(0), test::contains("not a regular file"));
 }
+
+TEST_CASE("A list of URLs is refused with the remedy", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto list = folder.write("a.csv", "filepath,title\nhttps://example.org/a.jpg,one\n");
+  CHECK_THROWS_WITH(CsvSource(list),
+                    test::contains("https://example.org/a.jpg") && test::contains("img2dataset"));
+}
+
+TEST_CASE("Columns of captions have the probabilities that are named", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  folder.write("a.jpg", "IMAGE");
+  const auto list = folder.write("a.csv", "filepath,title,long\na.jpg,one,two\na.jpg,,three\n");
+  const CsvSource source(list,
+                         {.caption_columns = {"title", "long"}, .caption_weights = {0.2, 0.6}});
+  CHECK(source.read(0).caption_weights == std::vector{0.2, 0.6});
+  CHECK(source.read(1).captions == std::vector<std::string>{"three"});
+  CHECK(source.read(1).caption_weights == std::vector{0.6});
+  CHECK(CsvSource(list).read(0).caption_weights.empty());
+  CHECK_THROWS_WITH(CsvSource(list, {.caption_weights = {0.5, 0.5}}),
+                    test::contains("2 caption weights for 1 caption fields"));
+  CHECK_THROWS_WITH(CsvSource(list, {.caption_weights = {-1}}), test::contains("'title' is -1"));
+  CHECK_THROWS_WITH(CsvSource(list, {.caption_weights = {0}}), test::contains("weights are 0"));
+}

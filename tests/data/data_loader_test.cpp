@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include "contrapunto/data/detail/batch_builder.hpp"
@@ -127,6 +129,32 @@ TEST_CASE("An epoch has every sample once, in batches of one size", "[data][cpu]
   CHECK_FALSE(loader.next());
   CHECK(loader.statistics().batches == 6);
   CHECK(loader.statistics().samples == 48);
+}
+
+TEST_CASE("Captions are drawn with their probabilities", "[data][cpu]") {
+  struct Weighted : TestSource {
+    using TestSource::TestSource;
+    [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+      auto sample = TestSource::read(index);
+      sample.captions = {"a", " ", "b", "c", "d"};
+      sample.caption_weights = {3, 1000, 0, 4, 1};  // The blank caption does not count.
+      return sample;
+    }
+  };
+  constexpr int kSamples = 4000;
+  DataLoader loader(std::make_shared<Weighted>(kSamples), kTrain, letters, {.batch_size = 100});
+  std::map<std::int64_t, double> drawn;
+  for (const Batch& batch : epoch(loader, 0))
+    for (std::int64_t row = 0; row < 100; ++row)
+      ++drawn[batch.at("text")[row][1].item<std::int64_t>()];
+  const auto expect = [&](char letter, double probability) {
+    const double deviation = std::sqrt(kSamples * probability * (1 - probability));
+    CHECK(std::abs(drawn[letter] - kSamples * probability) < 5 * deviation);
+  };
+  expect('a', 3.0 / 8);
+  expect('c', 4.0 / 8);
+  expect('d', 1.0 / 8);
+  CHECK(drawn.count('b') == 0);
 }
 
 TEST_CASE("The work of a loader is divided among its parts", "[data][cpu]") {

@@ -43,3 +43,20 @@ TEST_CASE("A shard list that names nothing raises", "[data][cpu]") {
   CHECK_THROWS_WITH(list_shards(folder / ""), test::contains("contains no *.tar"));
   CHECK_THROWS_WITH(list_shards("pipe:curl x"), test::contains("not supported"));
 }
+
+TEST_CASE("A list file names shards relative to its folder", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto a = folder.write("x/t-0.tar", "");
+  const auto b = folder.write("x/t-1.tar", "");
+  const auto c = folder.write("u.tar", "");
+  const auto list = folder.write("x/all.txt", "# shards\n\nt-{1..0}.tar\r\n../u.tar\n" + c + "\n");
+  CHECK(list_shards(list) == Names{b, a, folder / "x/../u.tar", c});
+  CHECK(list_shards(c + "::" + list).size() == 5);
+  CHECK_THROWS_WITH(list_shards(folder / "none.txt"), test::contains("cannot be read"));
+  CHECK_THROWS_WITH(list_shards(folder.write("empty.txt", "# nothing\n")),
+                    test::contains("names no shard"));
+  CHECK_THROWS_WITH(list_shards(folder.write("self.txt", "self.txt\n")),
+                    test::contains("names another list, 'self.txt'"));
+  CHECK_THROWS_WITH(list_shards(folder.write("bad.txt", "missing.tar\n")),
+                    test::contains("missing.tar' does not exist"));
+}

@@ -63,6 +63,13 @@ TEST_CASE("Captions come from the JSON fields that are named", "[data][cpu]") {
   CHECK(ShardSource(shard, {.caption_fields = {"none"}}).read(0).captions.empty());
   CHECK_THROWS_WITH(ShardSource(shard).read(1),
                     shard + ": 2: the json member is not a JSON object");
+  CHECK(ShardSource(shard).read(0).caption_weights.empty());
+  const ShardSource weighted(
+      shard, {.caption_fields = {"long", "none", "captions"}, .caption_weights = {3, 5, 1}});
+  CHECK(weighted.read(0).captions == Texts{"c", "a", "b"});
+  CHECK(weighted.read(0).caption_weights == std::vector{3.0, 0.5, 0.5});
+  CHECK_THROWS_WITH(ShardSource(shard, {.caption_weights = {1}}),
+                    test::contains("1 caption weights for 0 caption fields"));
 }
 
 TEST_CASE("Incomplete samples of a shard are counted and named, and the others are used",

@@ -16,6 +16,7 @@
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/csv.hpp"
 #include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
@@ -38,6 +39,9 @@ inline std::vector<std::uint8_t> read_image_file(const std::string& path) {
 struct CsvSourceOptions {
   std::string image_column = "filepath";
   std::vector<std::string> caption_columns = {"title"};
+  /// Probability of each of `caption_columns`, up to a common factor; empty columns of a row leave
+  /// theirs to the others. If empty, all captions of a row are equally likely.
+  std::vector<double> caption_weights = {};
   std::string label_column = {};  ///< Column of class indices; empty: no labels.
   char separator = '\0';          ///< '\0': a tab for *.tsv, a comma otherwise.
 };
@@ -50,7 +54,8 @@ class CsvSource : public SampleSource {
  public:
   /// Raises if the file is missing, has no rows, or lacks one of the columns named in `options`.
   explicit CsvSource(const std::string& path, const CsvSourceOptions& options = {})
-      : path_(path), table_(load(path, options)) {
+      : path_(path), table_(load(path, options)), caption_weights_(options.caption_weights) {
+    detail::check_caption_weights("CsvSource", options.caption_columns, caption_weights_);
     image_column_ = require(options.image_column);
     for (const auto& name : options.caption_columns) caption_columns_.push_back(require(name));
     if (!options.label_column.empty()) {
@@ -60,6 +65,7 @@ class CsvSource : public SampleSource {
     if (table_.problem()) report_.add(path + ": " + *table_.problem());
     TORCH_CHECK(table_.size() > 0, "CsvSource: '", path, "' has a header but no rows",
                 table_.problem() ? "; " + *table_.problem() : "");
+    refuse_urls();
   }
 
   [[nodiscard]] std::int64_t size() const override { return table_.size(); }
@@ -70,8 +76,12 @@ class CsvSource : public SampleSource {
     EncodedSample sample;
     sample.key = fields[image_column_];
     sample.source = path_;
-    for (const std::size_t column : caption_columns_)
-      if (!fields[column].empty()) sample.captions.push_back(fields[column]);
+    for (std::size_t i = 0; i < caption_columns_.size(); ++i) {
+      const std::string& caption = fields[caption_columns_[i]];
+      if (caption.empty()) continue;
+      sample.captions.push_back(caption);
+      if (!caption_weights_.empty()) sample.caption_weights.push_back(caption_weights_[i]);
+    }
     sample.label = label_of(fields);
     const auto folder = std::filesystem::path(path_).parent_path();
     sample.image = detail::read_image_file((folder / sample.key).string());
@@ -91,6 +101,20 @@ class CsvSource : public SampleSource {
   }
 
  private:
+  /// A training that downloads its images would wait for the slowest server.
+  void refuse_urls() const {
+    std::string first;
+    try {
+      first = row(0)[image_column_];
+    } catch (const DataError&) {
+      return;  // The loader names this row.
+    }
+    for (const char* scheme : {"http://", "https://", "s3://", "gs://"})
+      TORCH_CHECK(!first.starts_with(scheme), "CsvSource: the images of '", path_,
+                  "' are URLs, such as '", detail::printable(first),
+                  "'. Download them first, for example with img2dataset, which writes shards");
+  }
+
   [[nodiscard]] std::vector<std::string> row(std::int64_t index) const {
     try {
       return table_.row(index);
@@ -136,6 +160,7 @@ class CsvSource : public SampleSource {
   CsvTable table_;
   std::size_t image_column_ = 0;
   std::vector<std::size_t> caption_columns_;
+  std::vector<double> caption_weights_;
   std::size_t label_column_ = 0;
   bool has_labels_ = false;
 };

@@ -29,6 +29,7 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
@@ -407,7 +408,7 @@ class DataLoader {
     std::vector<std::vector<std::int64_t>> tokens;
     std::int64_t chosen = 0;
     if (needs_caption && o_.train)
-      chosen = random.integer(static_cast<std::int64_t>(sample->captions.size()));
+      chosen = detail::choose_caption(sample->captions.size(), sample->caption_weights, random);
     if (tokenize_) {
       const std::string& caption = sample->captions[static_cast<std::size_t>(chosen)];
       tokens.push_back(tokenize_(caption));

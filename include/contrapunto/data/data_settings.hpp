@@ -21,14 +21,24 @@ namespace contrapunto {
 struct DataSettings {
   std::string train_data = "synthetic", eval_data = {};
   std::vector<std::string> caption_fields = {};
+  std::vector<double> caption_weights = {};
   std::string index_folder = {};  ///< See ShardIndexOptions::folder.
   std::int64_t threads = 2;
   bool cache_decoded = false;
   double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
 };
 
-/// Adds `data`, which must outlive the table, to the current section of `table`, except for
-/// caption_fields, which only programs with captions need.
+/// Adds the choice of captions to the current section of `table`, for programs with captions.
+/// `data` must outlive the table.
+inline void add_caption_settings(SettingsTable& table, DataSettings& data) {
+  table.add("caption-fields", data.caption_fields,
+            "JSON fields or columns of captions; empty: the usual");
+  table.add("caption-weights", data.caption_weights,
+            "probability of each of caption-fields; empty: each caption is equally likely");
+}
+
+/// Adds all other settings of `data`, which must outlive the table, to the current section of
+/// `table`.
 inline void add_data_settings(SettingsTable& table, DataSettings& data) {
   table.add("train-data", data.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
   table.add("eval-data", data.eval_data, "labeled images for the evaluation; empty: none");
@@ -51,7 +61,9 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
     const DataSettings& data, const std::string& spec, std::ostream& out,
     const SyntheticShapesOptions& synthetic = {}) {
   using Clock = std::chrono::steady_clock;
-  SourceOptions options{.caption_fields = data.caption_fields, .synthetic = synthetic};
+  SourceOptions options{.caption_fields = data.caption_fields,
+                        .caption_weights = data.caption_weights,
+                        .synthetic = synthetic};
   options.shards.index.folder = data.index_folder;
   options.shards.index.on_progress = [&out, last = Clock::now()](std::int64_t done,
                                                                  std::int64_t scanned,

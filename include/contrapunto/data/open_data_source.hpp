@@ -15,13 +15,18 @@ namespace contrapunto {
 
 /// Opens the source that `spec` describes: "synthetic"; a *.csv or *.tsv list; a directory of tar
 /// shards or of class folders; or a pattern of shards such as "train-{000..019}.tar" or
-/// "a/*.tar::b/*.tar". Raises if it does not exist or contains no sample.
+/// "a/*.tar::b/*.tar", or a *.txt file of such patterns. Raises if it does not exist or contains no
+/// sample.
 [[nodiscard]] inline std::shared_ptr<const SampleSource> open_data_source(
     const std::string& spec, SourceOptions options = {}) {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "open_data_source: no data given; pass a path or 'synthetic'");
-  if (!options.caption_fields.empty())
+  if (!options.caption_fields.empty()) {
     options.shards.caption_fields = options.list.caption_columns = options.caption_fields;
+    options.shards.caption_weights = options.list.caption_weights = options.caption_weights;
+  }
+  TORCH_CHECK(!options.caption_fields.empty() || options.caption_weights.empty(),
+              "open_data_source: there are caption weights, but no caption fields are named");
   if (spec == "synthetic") return std::make_shared<const SyntheticShapes>(options.synthetic);
   const std::string extension = fs::path(spec).extension().string();
   if (extension == ".csv" || extension == ".tsv")
@@ -33,10 +38,10 @@ namespace contrapunto {
     return std::make_shared<const FolderSource>(spec, options.folder);
   }
   TORCH_CHECK(
-      extension == ".tar" || spec.find_first_of("*{:") != std::string::npos,
+      extension == ".tar" || extension == ".txt" || spec.find_first_of("*{:") != std::string::npos,
       "open_data_source: cannot tell what '", spec,
       "' is; expected 'synthetic', a *.csv or *.tsv list, a directory of class folders or of"
-      " *.tar shards, or a pattern of *.tar shards");
+      " *.tar shards, a pattern of *.tar shards, or a *.txt file of such patterns");
   return std::make_shared<const ShardSource>(spec, options.shards);
 }
 

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace contrapunto {
@@ -77,7 +79,8 @@ namespace contrapunto {
 
 /// Lists the tar files that `spec` describes, in order. `spec` consists of patterns joined by `::`.
 /// Each pattern may contain braces and the wildcards * ? [..], or may be a directory, which stands
-/// for the *.tar files in it. Raises if a part matches no file.
+/// for the *.tar files in it, or a *.txt file with such a pattern on each line, relative to its own
+/// folder. Blank lines and lines that begin with # are ignored. Raises if a part matches no file.
 [[nodiscard]] inline std::vector<std::string> list_shards(const std::string& spec) {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "no shards given: the list is empty");
@@ -89,6 +92,21 @@ namespace contrapunto {
     TORCH_CHECK(!part.empty(), "shard list '", spec, "': there is an empty part next to '::'");
     TORCH_CHECK(part.rfind("pipe:", 0) != 0, "shard list '", spec,
                 "': 'pipe:' commands are not supported; copy the shards to a file system");
+    if (part.ends_with(".txt")) {
+      std::ifstream list(part);
+      TORCH_CHECK(list, "shard list '", part, "' cannot be read");
+      const std::size_t before = shards.size();
+      for (std::string line; std::getline(list, line);) {
+        if (line.ends_with('\r')) line.pop_back();
+        if (line.empty() || line.front() == '#') continue;
+        TORCH_CHECK(!line.ends_with(".txt"), "shard list '", part, "' names another list, '", line,
+                    "'; name its shards");
+        for (auto& shard : list_shards((fs::path(part).parent_path() / line).string()))
+          shards.push_back(std::move(shard));
+      }
+      TORCH_CHECK(shards.size() > before, "shard list '", part, "' names no shard");
+      continue;
+    }
     for (const std::string& pattern : expand_braces(part)) {
       const std::size_t before = shards.size();
       if (fs::is_directory(pattern)) {

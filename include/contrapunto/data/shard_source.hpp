@@ -19,6 +19,7 @@
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/open_files.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
@@ -33,6 +34,10 @@ struct ShardSourceOptions {
   /// JSON fields that hold a caption or a list of captions. If empty, captions come from the txt
   /// member or, without one, from the field `captions` or `caption`.
   std::vector<std::string> caption_fields = {};
+  /// Probability of each of `caption_fields`, up to a common factor. The captions of a field share
+  /// its probability, and fields that a sample lacks leave theirs to the others. If empty, each
+  /// caption of a sample is equally likely.
+  std::vector<double> caption_weights = {};
   ShardIndexOptions index = {};
 };
 
@@ -58,7 +63,10 @@ class ShardSource : public SampleSource {
   /// Reads the tar files `shards`. Raises if the list is empty, if a file is missing, or if a shard
   /// has no usable sample.
   explicit ShardSource(const std::vector<std::string>& shards, ShardSourceOptions options = {})
-      : caption_fields_(std::move(options.caption_fields)), paths_(shards) {
+      : caption_fields_(std::move(options.caption_fields)),
+        caption_weights_(std::move(options.caption_weights)),
+        paths_(shards) {
+    detail::check_caption_weights("ShardSource", caption_fields_, caption_weights_);
     TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");
     for (const std::string& path : shards)
       TORCH_CHECK(std::filesystem::is_regular_file(path), "ShardSource: shard '", path,
@@ -91,7 +99,7 @@ class ShardSource : public SampleSource {
     read_members(place, [&](const detail::RandomAccessFile& file) {
       sample.image.resize(place.entry.image.size);
       file.read(place.entry.image.offset, sample.image.data(), sample.image.size());
-      sample.captions = read_captions(file, place.entry);
+      read_captions(file, place.entry, sample);
       sample.label = read_label(file, place.entry);
     });
     return sample;
@@ -196,25 +204,32 @@ class ShardSource : public SampleSource {
     return text;
   }
 
-  [[nodiscard]] std::vector<std::string> read_captions(const detail::RandomAccessFile& file,
-                                                       const ShardEntry& entry) const {
+  void read_captions(const detail::RandomAccessFile& file, const ShardEntry& entry,
+                     EncodedSample& sample) const {
     const bool from_json = !caption_fields_.empty();
-    if (!from_json && entry.text.size > 0) return {read_text(file, entry.text)};
-    if (entry.json.size == 0) return {};
+    if (!from_json && entry.text.size > 0) {
+      sample.captions = {read_text(file, entry.text)};
+      return;
+    }
+    if (entry.json.size == 0) return;
     const auto record = nlohmann::json::parse(read_text(file, entry.json), nullptr, false);
     if (!record.is_object()) throw DataError("the json member is not a JSON object");
-    std::vector<std::string> captions;
     const std::vector<std::string> usual = {"captions", "caption"};
-    for (const std::string& field : from_json ? caption_fields_ : usual) {
-      const auto found = record.find(field);
+    const auto& fields = from_json ? caption_fields_ : usual;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      const auto found = record.find(fields[i]);
       if (found == record.end()) continue;
-      if (found->is_string()) captions.push_back(found->get<std::string>());
+      const std::size_t before = sample.captions.size();
+      if (found->is_string()) sample.captions.push_back(found->get<std::string>());
       if (found->is_array())
         for (const auto& caption : *found)
-          if (caption.is_string()) captions.push_back(caption.get<std::string>());
-      if (!from_json && !captions.empty()) break;
+          if (caption.is_string()) sample.captions.push_back(caption.get<std::string>());
+      const std::size_t added = sample.captions.size() - before;
+      if (!caption_weights_.empty())
+        sample.caption_weights.insert(sample.caption_weights.end(), added,
+                                      caption_weights_[i] / static_cast<double>(added));
+      if (!from_json && added > 0) break;
     }
-    return captions;
   }
 
   static std::optional<std::int64_t> read_label(const detail::RandomAccessFile& file,
@@ -237,6 +252,7 @@ class ShardSource : public SampleSource {
   }
 
   std::vector<std::string> caption_fields_;
+  std::vector<double> caption_weights_;
   std::vector<std::string> paths_;
   std::vector<ShardIndex> indexes_;
   std::vector<std::string> index_paths_;

@@ -17,6 +17,7 @@ struct SourceOptions {
   /// JSON fields of shards, or columns of a list, that hold captions. If set, they replace
   /// `shards.caption_fields` and `list.caption_columns`.
   std::vector<std::string> caption_fields = {};
+  std::vector<double> caption_weights = {};  ///< Their probabilities, if `caption_fields` is set.
   ShardSourceOptions shards = {};
   CsvSourceOptions list = {};
   FolderSourceOptions folder = {};

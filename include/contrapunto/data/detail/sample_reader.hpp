@@ -26,7 +26,8 @@ namespace contrapunto::detail {
 struct DecodedSample {
   std::string key;
   std::string source;
-  std::vector<std::string> captions;  // Without empty and blank captions.
+  std::vector<std::string> captions;    // Without empty and blank captions.
+  std::vector<double> caption_weights;  // As in EncodedSample.
   std::optional<std::int64_t> label;
   std::uint64_t encoded_checksum = 0;  // Of the encoded image; see ImageWork.
   RgbImage image;
@@ -66,12 +67,16 @@ class SampleReader {
     } catch (const DataError& error) {
       throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
     }
-    std::erase_if(encoded.captions, [](const std::string& caption) {
-      return caption.find_first_not_of(" \t\n\v\f\r") == std::string::npos;
-    });
+    const bool weighted = !encoded.caption_weights.empty();
+    scratch->captions.clear();
+    scratch->caption_weights.clear();
+    for (std::size_t i = 0; i < encoded.captions.size(); ++i) {
+      if (encoded.captions[i].find_first_not_of(" \t\n\v\f\r") == std::string::npos) continue;
+      scratch->captions.push_back(std::move(encoded.captions[i]));
+      if (weighted) scratch->caption_weights.push_back(encoded.caption_weights.at(i));
+    }
     scratch->key = std::move(encoded.key);
     scratch->source = std::move(encoded.source);
-    scratch->captions = std::move(encoded.captions);
     scratch->label = encoded.label;
     if (work_.checksum) scratch->encoded_checksum = checksum_of(as_text(encoded.image));
     return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
