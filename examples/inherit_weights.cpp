@@ -88,9 +88,8 @@ void inherit(const Settings& s) {
   // ==== Inheritance ============================================================================
   cp::InheritOptions options;
   if (s.layers == "even") options.layers = cp::LayerRule::kEven;
-  if (s.units == "magnitude") options.units = cp::UnitRule::kMagnitude;
+  options.units = cp::unit_rule(s.units);
   if (s.units == "activation") {
-    options.units = cp::UnitRule::kActivation;
     auto measured = measure(s, from, weights);
     options.image_importance = std::move(measured.image);
     options.text_importance = std::move(measured.text);

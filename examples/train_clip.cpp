@@ -36,7 +36,7 @@ struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings {
   bool flip = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
-  std::string weights_model;
+  std::string weights_model, weights_units = "leading";
   bool lock_image = false, lock_text = false, checkpoint_activations = false, ring = false;
   // Optimization
   std::int64_t batch_size = 256;
@@ -66,6 +66,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
   t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
   t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
+  t.add("weights-units", s.weights_units, "units to inherit").one_of({"leading", "magnitude"});
   t.add("loss", s.loss, "contrastive loss").one_of({"infonce", "sigmoid", "local-infonce"});
   t.add("ring", s.ring, "texts travel from rank to rank: less memory, the same loss");
   cp::add_teacher_settings(t, s);
@@ -159,7 +160,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (s.loss == "sigmoid") config = cp::with_sigmoid_head(config);
   cp::DualEncoder model = cp::make_dual_encoder(config);
   if (!s.weights.empty())
-    for (const auto& line : cp::start_from(model, config, s.weights, s.weights_model))
+    for (const auto& line : cp::start_from(model, config, s.weights, s.weights_model,
+                                           {.units = cp::unit_rule(s.weights_units)}))
       out << "inherited " << line << "\n";
   if (s.lock_image) cp::lock_image_tower(model);
   if (s.lock_text) cp::lock_text_tower(model);

@@ -228,7 +228,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
       model = cp::make_dual_encoder(config);
       if (!s.plan)
         for (const auto& line :
-             cp::inherit_weights(model, config, cp::read_weights(weights), before))
+             cp::inherit_weights(model, config, cp::read_weights(weights), before,
+                                 {.units = cp::unit_rule(s.stage_units)}))
           out << "inherited " << line << "\n";
     }
     model->to(device);

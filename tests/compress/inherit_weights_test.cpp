@@ -503,3 +503,10 @@ TEST_CASE("Inheritance that makes no sense is refused before anything changes", 
   CHECK_THROWS_WITH(inherit_weights(bigger, from, before, to),
                     Contains("6 layers cannot be inherited from 3"));
 }
+
+TEST_CASE("Rules for units have names", "[compress][cpu]") {
+  CHECK(unit_rule("leading") == UnitRule::kLeading);
+  CHECK(unit_rule("magnitude") == UnitRule::kMagnitude);
+  CHECK(unit_rule("activation") == UnitRule::kActivation);
+  CHECK_THROWS_WITH(unit_rule("random"), Contains("no rule 'random'"));
+}

@@ -35,6 +35,7 @@ struct CompressionStage {
 /// one entry holds for every stage. The numbers are those of TinyCLIP's automatic runs.
 struct StageSettings {
   std::vector<std::string> stage_models = {};
+  std::string stage_units = "leading";  ///< What they inherit; see unit_rule().
   std::vector<std::string> stage_sparsity = {"0.25", "0.5", "0.75"};
   std::vector<std::string> stage_epochs = {"6"};
   std::vector<std::string> stage_lr = {"1e-4"};
@@ -76,6 +77,8 @@ T stage_entry(const char* name, const std::vector<std::string>& list, std::size_
 inline void add_stage_settings(SettingsTable& table, StageSettings& stages) {
   table.add("stage-models", stages.stage_models,
             "model of each stage, for manual inheritance; empty: learn what to remove");
+  table.add("stage-units", stages.stage_units, "which units these models inherit")
+      .one_of({"leading", "magnitude"});
   table.add("stage-sparsity", stages.stage_sparsity,
             "fraction of the first model that is gone after each stage");
   table.add("stage-epochs", stages.stage_epochs, "passes over the training data in each stage");

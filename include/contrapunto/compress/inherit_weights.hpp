@@ -47,6 +47,15 @@ enum class UnitRule {
                 ///< such as the mean activations of measure_importance(). For transformers.
 };
 
+/// Returns the rule with the name "leading", "magnitude" or "activation". Raises for another name.
+[[nodiscard]] inline UnitRule unit_rule(const std::string& name) {
+  if (name == "leading") return UnitRule::kLeading;
+  if (name == "magnitude") return UnitRule::kMagnitude;
+  TORCH_CHECK(name == "activation", "unit_rule: there is no rule '", name,
+              "'; it must be leading, magnitude or activation");
+  return UnitRule::kActivation;
+}
+
 struct InheritOptions {
   bool image = true;  ///< Inherit the image tower.
   bool text = true;   ///< Inherit the text tower, and the scale.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/util/Exception.h>
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -12,6 +14,7 @@
 #include "contrapunto/data/open_data_source.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/log/format.hpp"
+#include "contrapunto/settings/detail/setting_text.hpp"
 #include "contrapunto/settings/setting_check.hpp"
 #include "contrapunto/settings/settings_table.hpp"
 
@@ -21,8 +24,8 @@ namespace contrapunto {
 struct DataSettings {
   std::string train_data = "synthetic", eval_data = {};
   std::vector<std::string> caption_fields = {};
-  std::vector<double> caption_weights = {};
-  std::string index_folder = {};  ///< See ShardIndexOptions::folder.
+  std::vector<std::string> caption_weights = {};  ///< Numbers, one for each of caption_fields.
+  std::string index_folder = {};                  ///< See ShardIndexOptions::folder.
   std::int64_t threads = 2;
   bool cache_decoded = false;
   double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
@@ -61,9 +64,12 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
     const DataSettings& data, const std::string& spec, std::ostream& out,
     const SyntheticShapesOptions& synthetic = {}) {
   using Clock = std::chrono::steady_clock;
-  SourceOptions options{.caption_fields = data.caption_fields,
-                        .caption_weights = data.caption_weights,
-                        .synthetic = synthetic};
+  SourceOptions options{.caption_fields = data.caption_fields, .synthetic = synthetic};
+  for (const auto& text : data.caption_weights) {
+    const auto expected = detail::read_setting(text, options.caption_weights.emplace_back());
+    TORCH_CHECK(expected.empty(), "caption-weights has the entry '", text, "'; it must be ",
+                expected);
+  }
   options.shards.index.folder = data.index_folder;
   options.shards.index.on_progress = [&out, last = Clock::now()](std::int64_t done,
                                                                  std::int64_t scanned,
