@@ -25,7 +25,8 @@ namespace {
 
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. TeacherSettings: teacher, distillation.
-struct Settings : cp::RunSettings, cp::TeacherSettings {
+/// AugmentationSettings: color_jitter, grayscale, blur, augment and so on.
+struct Settings : cp::RunSettings, cp::TeacherSettings, cp::AugmentationSettings {
   Settings() { output = "runs/train_clip"; }
   // Data
   std::string train_data = "synthetic", eval_data, class_names, vocabulary;
@@ -62,6 +63,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
@@ -121,13 +123,17 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
-  const cp::ImageTransformOptions pixels{.image_size = config.image_size(),
-                                         .train = true,
-                                         .interpolation = config.interpolation,
-                                         .resize_mode = config.resize_mode,
-                                         .crop_scale = {s.crop_area, 1.0},
-                                         .shift_padding = s.shift,
-                                         .horizontal_flip = s.flip};
+  const cp::ImageTransformOptions pixels =
+      cp::with_augmentation({.image_size = config.image_size(),
+                             .train = true,
+                             .interpolation = config.interpolation,
+                             .resize_mode = config.resize_mode,
+                             .crop_scale = {s.crop_area, 1.0},
+                             .shift_padding = s.shift,
+                             .horizontal_flip = s.flip,
+                             .image_mean = config.image_mean,
+                             .image_std = config.image_std},
+                            s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,

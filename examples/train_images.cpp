@@ -26,11 +26,16 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
-  Settings() { output = "runs/train_images"; }
+/// RunSettings: output, resume and so on. AugmentationSettings: color_jitter, blur, augment.
+struct Settings : cp::RunSettings, cp::AugmentationSettings {
+  Settings() {
+    output = "runs/train_images";
+    color_jitter = 0.5;
+    grayscale = 0.2;
+  }
   // Data
   std::string train_data = "synthetic", eval_data;
-  double crop_area = 0.2, color_jitter = 0.5, grayscale = 0.2;
+  double crop_area = 0.2;
   std::int64_t threads = 2;
   bool flip = true, cache_decoded = false;
   // Model
@@ -56,10 +61,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
   t.add("eval-data", s.eval_data, "labeled images that search the training data; empty: none");
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("color-jitter", s.color_jitter, "strength; 1 is that of SimCLR, 0: none")
-      .check(cp::at_least(0));
-  t.add("grayscale", s.grayscale, "fraction of views without color").check(cp::in_range(0, 1));
   t.add("flip", s.flip, "mirror each view with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.add("cache-decoded", s.cache_decoded, "keep decoded images in memory").may_change();
   t.add("threads", s.threads, "decoding threads per rank").may_change();
   t.section("Model");
@@ -125,17 +128,16 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     for (const auto& line : source->report().first) out << "left out " << line << "\n";
     return source;
   };
-  const cp::ImageTransformOptions pixels{
-      .image_size = config.image_size(),
-      .train = true,
-      .interpolation = config.interpolation,
-      .resize_mode = config.resize_mode,
-      .crop_scale = {s.crop_area, 1.0},
-      .horizontal_flip = s.flip,
-      .color_jitter = {0.8 * s.color_jitter, 0.8 * s.color_jitter, 0.8 * s.color_jitter,
-                       std::min(0.5, 0.2 * s.color_jitter)},
-      .color_jitter_probability = s.color_jitter > 0 ? 0.8 : 0.0,
-      .grayscale_probability = s.grayscale};
+  const cp::ImageTransformOptions pixels =
+      cp::with_augmentation({.image_size = config.image_size(),
+                             .train = true,
+                             .interpolation = config.interpolation,
+                             .resize_mode = config.resize_mode,
+                             .crop_scale = {s.crop_area, 1.0},
+                             .horizontal_flip = s.flip,
+                             .image_mean = config.image_mean,
+                             .image_std = config.image_std},
+                            s);
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,
                             .seed = s.seed,
