@@ -3,10 +3,8 @@
 
 #include "contrapunto/data/teacher_store_info.hpp"
 
-#include <fstream>
-
 #include "data/contains.hpp"
-#include "io/temporary_folder.hpp"
+#include "data/tar_writer.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -41,8 +39,8 @@ nlohmann::json read_back(const ImageTransformOptions& options) {
   const test::TemporaryFolder folder;
   const TeacherStoreInfo info{
       .teacher = "t", .width = 4, .replay = {.views = 2, .seed = 1}, .transform = options};
-  std::ofstream(folder / TeacherStoreInfo::kFile) << info.json();
-  const auto read = TeacherStoreInfo::read(folder.path());
+  folder.write(TeacherStoreInfo::kFile, info.json().dump());
+  const auto read = TeacherStoreInfo::read(folder / "");
   CHECK(read.checksum() == info.checksum());
   return contrapunto::detail::view_options(read.transform);
 }
@@ -94,7 +92,10 @@ TEST_CASE("Every option of a view makes other stores unusable", "[data][cpu]") {
   refused(plain, with([](auto& o) { o.augment = "rand-m9"; }), "augment = not set");
   refused(plain, with([](auto& o) { o.solarize_probability = 0.1; }), "solarize_probability");
   refused(plain, with([](auto& o) { o.erasing.probability = 0.1; }), "erasing_");
-  refused(plain, with([](auto& o) { o.simple_crop_padding = 4; }), "simple_crop_padding");
+  const auto simple = with([](auto& o) { o.simple_crop_padding = 4; });
+  refused(plain, simple, "crop_ratio");
+  refused(simple, with([](auto& o) { o.simple_crop_padding = 2; }),
+          "simple_crop_padding = 4, but here it is 2");
   const auto erased = with([](auto& o) { o.erasing.probability = 0.1; });
   auto other = erased;
   other.image_mean[1] = 0.5;

@@ -91,7 +91,7 @@ TEST_CASE("Pixels are sums over their neighbors, truncated", "[image][cpu]") {
 TEST_CASE("The cubic takes the values of the pixels and has the slope of PIL", "[image][cpu]") {
   const std::array<double, 4> values = {10, 20, 50, 40};
   const auto at = [&](double d) {
-    return contrapunto::detail::between(Interpolation::kBicubic, values, d);
+    return contrapunto::detail::between<Interpolation::kBicubic>(values, d);
   };
   CHECK(at(0.0) == 20.0);
   CHECK(at(1.0) == 50.0);

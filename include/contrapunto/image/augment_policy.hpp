@@ -13,6 +13,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "contrapunto/core/random.hpp"

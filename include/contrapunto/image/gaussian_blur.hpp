@@ -34,19 +34,24 @@ struct SoftBox {
     end = (kOne - static_cast<std::uint32_t>(reach * 2 + 1) * full) / 2;
   }
 
-  /// Filters one channel of one row or column. Beyond the ends the last values are repeated.
-  void operator()(const std::vector<std::uint8_t>& in, std::vector<std::uint8_t>& out) const {
-    const auto last = static_cast<std::int64_t>(in.size()) - 1;
-    const auto at = [&](std::int64_t i) -> std::uint32_t {
-      return in[static_cast<std::size_t>(std::clamp<std::int64_t>(i, 0, last))];
-    };
+  /// Values before and behind a row or column that the filter reads.
+  [[nodiscard]] std::size_t margin() const { return static_cast<std::size_t>(reach) + 1; }
+
+  /// Filters one channel of one row or column, which begins after margin(). The margins of `in` are
+  /// set to its first and last value.
+  void operator()(std::vector<std::uint8_t>& in, std::vector<std::uint8_t>& out) const {
+    const std::size_t begin = margin();
+    const std::size_t end_of_line = in.size() - margin();
+    std::fill_n(in.data(), margin(), in[begin]);
+    std::fill_n(in.data() + end_of_line, margin(), in[end_of_line - 1]);
     std::uint32_t sum = 0;
-    for (std::int64_t i = -reach; i <= reach; ++i) sum += at(i);
-    for (std::int64_t i = 0; i <= last; ++i) {
-      const std::uint32_t ends = at(i - reach - 1) + at(i + reach + 1);
-      out[static_cast<std::size_t>(i)] =
-          static_cast<std::uint8_t>((sum * full + ends * end + (std::uint32_t{1} << 23)) >> 24);
-      sum += at(i + reach + 1) - at(i - reach);
+    for (std::size_t i = 1; i < 2 * begin; ++i) sum += in[i];
+    for (std::size_t i = begin; i < end_of_line; ++i) {
+      const std::uint32_t first = in[i - begin];
+      const std::uint32_t last = in[i + begin];
+      out[i] = static_cast<std::uint8_t>(
+          (sum * full + (first + last) * end + (std::uint32_t{1} << 23)) >> 24);
+      sum += last - in[i - begin + 1];
     }
   }
 };
@@ -56,9 +61,8 @@ struct SoftBox {
 /// Blurs with a standard deviation of `radius` pixels, as PIL's GaussianBlur does: three box
 /// filters along the rows and then three along the columns, each rounded to uint8. 0 changes
 /// nothing. This is the blur of MoCo v2, SimSiam, DINO, DeiT III and timm, which draw the radius
-/// from 0.1 to 2. torchvision's GaussianBlur filters with a sampled Gaussian instead, whose pixels
-/// differ by a few levels.
-/// Reference: Gwosdek et al. 2011, https://doi.org/10.1007/978-3-642-24785-9_38
+/// from 0.1 to 2. torchvision's GaussianBlur filters with a sampled Gaussian instead, and gives
+/// other pixels. Reference: Gwosdek et al. 2011, https://doi.org/10.1007/978-3-642-24785-9_38
 inline void gaussian_blur(RgbImage& image, double radius) {
   if (radius <= 0.0) return;
   constexpr int kPasses = 3;
@@ -66,16 +70,17 @@ inline void gaussian_blur(RgbImage& image, double radius) {
   std::vector<std::uint8_t> line;
   std::vector<std::uint8_t> filtered;
   const auto filter = [&](std::uint8_t* first, std::int64_t count, std::int64_t stride) {
-    line.resize(static_cast<std::size_t>(count));
+    line.resize(static_cast<std::size_t>(count) + 2 * box.margin());
     filtered.resize(line.size());
-    for (std::size_t i = 0; i < line.size(); ++i)
-      line[i] = first[static_cast<std::int64_t>(i) * stride];
+    const auto begin = static_cast<std::int64_t>(box.margin());
+    for (std::int64_t i = 0; i < count; ++i)
+      line[static_cast<std::size_t>(begin + i)] = first[i * stride];
     for (int pass = 0; pass < kPasses; ++pass) {
       box(line, filtered);
       line.swap(filtered);
     }
-    for (std::size_t i = 0; i < line.size(); ++i)
-      first[static_cast<std::int64_t>(i) * stride] = line[i];
+    for (std::int64_t i = 0; i < count; ++i)
+      first[i * stride] = line[static_cast<std::size_t>(begin + i)];
   };
   for (std::int64_t y = 0; y < image.height(); ++y)
     for (int c = 0; c < 3; ++c) filter(image.row(y) + c, image.width(), 3);

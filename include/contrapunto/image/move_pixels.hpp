@@ -37,21 +37,21 @@ namespace detail {
 /// Returns the value `fraction` behind `v[1]` and before `v[2]`, from these two or from all four.
 /// The cubic is PIL's for transforms, with the slope -1 where its resizing has -1/2. Equal values
 /// give the same value without rounding.
-[[nodiscard]] inline double between(Interpolation mode, const std::array<double, 4>& v,
-                                    double fraction) {
-  if (mode == Interpolation::kBilinear) return v[1] + (v[2] - v[1]) * fraction;
+template <Interpolation kMode>
+[[nodiscard]] double between(const std::array<double, 4>& v, double fraction) {
+  if constexpr (kMode == Interpolation::kBilinear) return v[1] + (v[2] - v[1]) * fraction;
   const double slope = v[2] - v[0];
   const double square = 2 * (v[0] - v[1]) + v[2] - v[3];
   const double cube = v[1] - v[0] + v[3] - v[2];
   return v[1] + fraction * (slope + fraction * (square + fraction * cube));
 }
 
-}  // namespace detail
-
-/// Moves the pixels of `image` with PIL's interpolation, which reads no more than the nearest 2 x 2
-/// (kBilinear) or 4 x 4 pixels and truncates. Pixels from outside the image get the color `fill`.
-inline void move_pixels(RgbImage& image, const AffineMap& map, Interpolation interpolation,
-                        const std::array<std::uint8_t, 3>& fill) {
+template <Interpolation kMode>
+void move_pixels(RgbImage& image, const AffineMap& map, const std::array<std::uint8_t, 3>& fill) {
+  const auto floor_of = [](double value) {  // std::floor is a call on old processors.
+    const auto whole = static_cast<std::int64_t>(value);
+    return value < static_cast<double>(whole) ? whole - 1 : whole;
+  };
   const std::int64_t width = image.width();
   const std::int64_t height = image.height();
   RgbImage moved(width, height);
@@ -67,15 +67,17 @@ inline void move_pixels(RgbImage& image, const AffineMap& map, Interpolation int
         std::copy_n(fill.data(), 3, out);
         continue;
       }
-      const double left = std::floor(from_x - 0.5);
-      const double top = std::floor(from_y - 0.5);
+      const std::int64_t left = floor_of(from_x - 0.5);
+      const std::int64_t top = floor_of(from_y - 0.5);
+      const double behind_left = from_x - 0.5 - static_cast<double>(left);
+      const double below_top = from_y - 0.5 - static_cast<double>(top);
       // Places of the neighbors from -1 to 2. Beyond the border its pixels are repeated.
       std::array<std::int64_t, 4> columns;
       std::array<const std::uint8_t*, 4> rows;
       for (std::size_t i = 0; i < 4; ++i) {
         const auto step = static_cast<std::int64_t>(i) - 1;
-        const auto place = [&](double first, std::int64_t size) {
-          return std::clamp<std::int64_t>(static_cast<std::int64_t>(first) + step, 0, size - 1);
+        const auto place = [&](std::int64_t first, std::int64_t size) {
+          return std::clamp<std::int64_t>(first + step, 0, size - 1);
         };
         columns[i] = place(left, width) * 3;
         rows[i] = image.row(place(top, height));
@@ -85,14 +87,26 @@ inline void move_pixels(RgbImage& image, const AffineMap& map, Interpolation int
         for (std::size_t j = 0; j < 4; ++j) {
           std::array<double, 4> pixels;
           for (std::size_t i = 0; i < 4; ++i) pixels[i] = rows[j][columns[i] + c];
-          lines[j] = detail::between(interpolation, pixels, from_x - 0.5 - left);
+          lines[j] = between<kMode>(pixels, behind_left);
         }
-        const double value = detail::between(interpolation, lines, from_y - 0.5 - top);
+        const double value = between<kMode>(lines, below_top);
         out[c] = static_cast<std::uint8_t>(std::clamp(value, 0.0, 255.0));
       }
     }
   }
   image = std::move(moved);
+}
+
+}  // namespace detail
+
+/// Moves the pixels of `image` with PIL's interpolation, which reads no more than the nearest 2 x 2
+/// (kBilinear) or 4 x 4 pixels and truncates. Pixels from outside the image get the color `fill`.
+inline void move_pixels(RgbImage& image, const AffineMap& map, Interpolation interpolation,
+                        const std::array<std::uint8_t, 3>& fill) {
+  if (interpolation == Interpolation::kBilinear)
+    detail::move_pixels<Interpolation::kBilinear>(image, map, fill);
+  else
+    detail::move_pixels<Interpolation::kBicubic>(image, map, fill);
 }
 
 }  // namespace contrapunto
