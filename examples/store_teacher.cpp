@@ -7,10 +7,10 @@
 //     --output stores/b16
 //   train_clip --train-data 'cc3m/{00000..00331}.tar' --teacher-store stores/b16 ...
 //
-// The crop, shift and flip must be those of the training. Run it again to continue a build that was
-// interrupted, and start it several times, or under torchrun, to build with several devices:
-// each process takes the next shard that no other one is building. For several teachers, fill one
-// store each with the same views and view seed.
+// The crop, shift, flip and augmentations must be those of the training. Run it again to continue a
+// build that was interrupted, and start it several times, or under torchrun, to build with several
+// devices: each process takes the next shard that no other one is building. For several teachers,
+// fill one store each with the same views and view seed.
 //
 // What to expect: a line on the size of the store, then the number of samples per second, which is
 // that of the teacher's forward or of the decoding, whichever is slower.
@@ -26,7 +26,9 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings : cp::DataSettings {  // train_data, caption_fields, index_folder and threads
+// DataSettings: train_data, caption_fields, index_folder and threads. AugmentationSettings: blur,
+// augment.
+struct Settings : cp::DataSettings, cp::AugmentationSettings {
   // Data
   double crop_area = 0.9;
   std::int64_t shift = 0;
@@ -50,6 +52,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.add("threads", s.threads, "decoding threads").check(cp::at_least(1));
   t.section("Teacher");
   t.add("teacher", s.teacher, "OpenCLIP weights (safetensors)");
@@ -97,13 +100,16 @@ void build(const Settings& s, const cp::Ranks& ranks) {
 
   // ==== Data ===================================================================================
   const auto source = cp::open_data(s, s.train_data, out, {.samples = 6'000});
-  const cp::ImageTransform transform({.image_size = config.image_size(),
-                                      .train = true,
-                                      .interpolation = config.interpolation,
-                                      .resize_mode = config.resize_mode,
-                                      .crop_scale = {s.crop_area, 1.0},
-                                      .shift_padding = s.shift,
-                                      .horizontal_flip = s.flip});
+  const cp::ImageTransform transform(cp::with_augmentation({.image_size = config.image_size(),
+                                                            .train = true,
+                                                            .interpolation = config.interpolation,
+                                                            .resize_mode = config.resize_mode,
+                                                            .crop_scale = {s.crop_area, 1.0},
+                                                            .shift_padding = s.shift,
+                                                            .horizontal_flip = s.flip,
+                                                            .image_mean = config.image_mean,
+                                                            .image_std = config.image_std},
+                                                           s));
 
   // ==== Plan ===================================================================================
   const std::int64_t views = s.contents == "texts" ? 0 : s.views;

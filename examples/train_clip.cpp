@@ -25,8 +25,8 @@ namespace {
 
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
-/// threads. TeacherSettings: teacher, distillation.
-struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings {
+/// threads. TeacherSettings: teacher, distillation. AugmentationSettings: color_jitter, augment.
+struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings, cp::AugmentationSettings {
   Settings() { output = "runs/train_clip"; }
   // Data
   std::string class_names, vocabulary;
@@ -62,6 +62,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
   t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
@@ -117,13 +118,17 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels{.image_size = config.image_size(),
-                                         .train = true,
-                                         .interpolation = config.interpolation,
-                                         .resize_mode = config.resize_mode,
-                                         .crop_scale = {s.crop_area, 1.0},
-                                         .shift_padding = s.shift,
-                                         .horizontal_flip = s.flip};
+  const cp::ImageTransformOptions pixels =
+      cp::with_augmentation({.image_size = config.image_size(),
+                             .train = true,
+                             .interpolation = config.interpolation,
+                             .resize_mode = config.resize_mode,
+                             .crop_scale = {s.crop_area, 1.0},
+                             .shift_padding = s.shift,
+                             .horizontal_flip = s.flip,
+                             .image_mean = config.image_mean,
+                             .image_std = config.image_std},
+                            s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,

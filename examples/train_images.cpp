@@ -27,10 +27,11 @@ namespace {
 
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data.
-struct Settings : cp::RunSettings, cp::DataSettings {
-  Settings() { output = "runs/train_images"; }
+/// AugmentationSettings: color_jitter, blur, augment.
+struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings {
+  Settings() { output = "runs/train_images", color_jitter = 0.5, grayscale = 0.2; }
   // Data
-  double crop_area = 0.2, color_jitter = 0.5, grayscale = 0.2;
+  double crop_area = 0.2;
   bool flip = true;
   // Model
   std::string model = "RN50", loss = "nt-xent";
@@ -54,10 +55,8 @@ cp::SettingsTable describe(Settings& s) {
   t.section("Data");
   cp::add_data_settings(t, s);
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("color-jitter", s.color_jitter, "strength; 1 is that of SimCLR, 0: none")
-      .check(cp::at_least(0));
-  t.add("grayscale", s.grayscale, "fraction of views without color").check(cp::in_range(0, 1));
   t.add("flip", s.flip, "mirror each view with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
   t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
@@ -119,17 +118,16 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels{
-      .image_size = config.image_size(),
-      .train = true,
-      .interpolation = config.interpolation,
-      .resize_mode = config.resize_mode,
-      .crop_scale = {s.crop_area, 1.0},
-      .horizontal_flip = s.flip,
-      .color_jitter = {0.8 * s.color_jitter, 0.8 * s.color_jitter, 0.8 * s.color_jitter,
-                       std::min(0.5, 0.2 * s.color_jitter)},
-      .color_jitter_probability = s.color_jitter > 0 ? 0.8 : 0.0,
-      .grayscale_probability = s.grayscale};
+  const cp::ImageTransformOptions pixels =
+      cp::with_augmentation({.image_size = config.image_size(),
+                             .train = true,
+                             .interpolation = config.interpolation,
+                             .resize_mode = config.resize_mode,
+                             .crop_scale = {s.crop_area, 1.0},
+                             .horizontal_flip = s.flip,
+                             .image_mean = config.image_mean,
+                             .image_std = config.image_std},
+                            s);
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,
                             .seed = s.seed,

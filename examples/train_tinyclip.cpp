@@ -27,7 +27,11 @@ namespace {
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
 /// threads. TeacherSettings: teacher, distillation.
 /// StageSettings: models or sparsity, epochs and learning rate of each stage.
-struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings, cp::StageSettings {
+struct Settings : cp::RunSettings,
+                  cp::DataSettings,
+                  cp::AugmentationSettings,
+                  cp::TeacherSettings,
+                  cp::StageSettings {
   Settings() { output = "runs/train_tinyclip", distillation_scale = 50.0; }
   // Data
   std::string class_names, vocabulary;
@@ -61,6 +65,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
+  cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "the model to compress: a name or a .json file in OpenCLIP's format");
   t.add("weights", s.weights, "its OpenCLIP weights");
@@ -128,13 +133,17 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels{.image_size = config.image_size(),
-                                         .train = true,
-                                         .interpolation = config.interpolation,
-                                         .resize_mode = config.resize_mode,
-                                         .crop_scale = {s.crop_area, 1.0},
-                                         .shift_padding = s.shift,
-                                         .horizontal_flip = s.flip};
+  const cp::ImageTransformOptions pixels =
+      cp::with_augmentation({.image_size = config.image_size(),
+                             .train = true,
+                             .interpolation = config.interpolation,
+                             .resize_mode = config.resize_mode,
+                             .crop_scale = {s.crop_area, 1.0},
+                             .shift_padding = s.shift,
+                             .horizontal_flip = s.flip,
+                             .image_mean = config.image_mean,
+                             .image_std = config.image_std},
+                            s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
   cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                             .threads = s.threads,

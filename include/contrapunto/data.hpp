@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "contrapunto/data/augmentation_settings.hpp"
 #include "contrapunto/data/check_labels.hpp"
 #include "contrapunto/data/csv.hpp"
 #include "contrapunto/data/csv_source.hpp"

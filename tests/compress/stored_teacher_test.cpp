@@ -352,6 +352,10 @@ TEST_CASE("A loader refuses stores that do not fit", "[compress][cpu]") {
   transform = test::random_views().options();
   transform.horizontal_flip = false;
   CHECK_THROWS_WITH(with(transform), Contains("horizontal_flip = true, but here it is false"));
+  transform = test::random_views().options();
+  transform.blur_probability = 0.5;
+  CHECK_THROWS_WITH(with(transform), Contains("blur_probability = not set, but here it is 0.5"));
+  transform = test::random_views().options();
   CHECK_THROWS_WITH(with(transform.for_evaluation()), Contains("train = true"));
   CHECK_THROWS_WITH(load(source, loading({folder.path().string()}, {3, 6})),
                     Contains("3 views of seed 7, but 3 views of seed 6"));

@@ -3,6 +3,7 @@
 
 #include "contrapunto/core/random.hpp"
 
+#include <cmath>
 #include <set>
 
 #include "support/catch.hpp"
@@ -33,6 +34,24 @@ TEST_CASE("A random stream depends only on seed, epoch and index", "[core][cpu]"
   CHECK(draw(RandomStream(1, 2, 4)) != words);
   CHECK(draw(RandomStream(1, 2, 3 + (std::uint64_t{1} << 32))) != words);
   CHECK(draw(RandomStream(1 + (std::uint64_t{1} << 32), 2, 3)) != words);
+}
+
+TEST_CASE("Normal numbers have the moments and the tails of a normal distribution", "[core][cpu]") {
+  RandomStream random(6);
+  std::array<double, 4> moments{};
+  constexpr int n = 100'000;
+  int beyond_two = 0;
+  for (int i = 0; i < n; ++i) {
+    const double x = random.normal();
+    for (std::size_t power = 0; power < 4; ++power)
+      moments[power] += std::pow(x, static_cast<double>(power + 1)) / n;
+    beyond_two += std::abs(x) > 2.0;
+  }
+  CHECK(moments[0] == Approx(0.0).margin(0.016));  // 5 standard errors
+  CHECK(moments[1] == Approx(1.0).margin(0.023));
+  CHECK(moments[2] == Approx(0.0).margin(0.062));
+  CHECK(moments[3] == Approx(3.0).margin(0.16));
+  CHECK(beyond_two / static_cast<double>(n) == Approx(0.0455).margin(0.0033));
 }
 
 TEST_CASE("Uniform numbers fill their range evenly", "[core][cpu]") {

@@ -137,7 +137,10 @@ TEST_CASE("One drawing gives the squares of every size that a stream would give"
                                 .horizontal_flip = true,
                                 .color_jitter = {0.4, 0.4, 0.4, 0.1},
                                 .color_jitter_probability = 0.8,
-                                .grayscale_probability = 0.2};
+                                .grayscale_probability = 0.2,
+                                .solarize_probability = 0.3,
+                                .augment = "rand-m9-mstd0.5-inc1",
+                                .erasing = {.probability = 0.5, .fill = ErasingFill::kNoise}};
   const ImageTransform first(options);
   options.image_size = 33;
   options.interpolation = Interpolation::kBilinear;
@@ -213,6 +216,99 @@ TEST_CASE("A shift is the same fraction of a square of another size", "[data][cp
   }
 }
 
+TEST_CASE("A simple crop is a square of the resized image or its reflection", "[data][cpu]") {
+  // 33 x 20 becomes 16 x 10, with two reflected pixels on each side.
+  const ImageTransform transform({.image_size = 10, .train = true, .simple_crop_padding = 2});
+  RgbImage whole;
+  Resizer()(picture(33, 20), {0, 0, 33, 20}, 16, 10, {0, 0, 16, 10}, whole);
+  const auto padded =
+      torch::reflection_pad2d(tensor_of(std::move(whole)).to(torch::kFloat), {2, 2, 2, 2})
+          .to(torch::kByte);
+  std::set<std::pair<std::int64_t, std::int64_t>> seen;
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    RandomStream random(1, 0, i), by_hand = random;
+    const auto drawn = transform.draw(33, 20, random);
+    const auto top = by_hand.integer(5), left = by_hand.integer(11);
+    seen.insert({top, left});
+    ImageTransform::Workspace work;
+    transform.apply(picture(33, 20), drawn, work);
+    REQUIRE(tensor_of(std::move(work.square))
+                .equal(padded.slice(1, top, top + 10).slice(2, left, left + 10)));
+  }
+  CHECK(seen.size() == 55);
+}
+
+TEST_CASE("What is new draws only if it is on, after all else", "[data][cpu]") {
+  ImageTransformOptions options{.image_size = 20,
+                                .train = true,
+                                .shift_padding = 4,
+                                .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                                .color_jitter_probability = 0.5,
+                                .grayscale_probability = 0.3};
+  const ImageTransform before(options);
+  options.augment = "3a";
+  options.blur_probability = 0.4;
+  options.solarize_probability = 0.3;
+  options.solarize_threshold = 99;
+  options.erasing.probability = 0.5;
+  const ImageTransform after(options);
+  int blurred = 0;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    RandomStream random(5, 1, i), by_hand = random;
+    const auto drawn = after.draw(30, 20, random);
+    const auto old = before.draw(30, 20, by_hand);
+    CHECK(drawn->shift_right == old->shift_right);
+    CHECK(drawn->colors.size() == old->colors.size());
+    CHECK(drawn->grayscale == old->grayscale);
+    CHECK((old->operations.empty() && old->blur == 0.0 && !old->solarize_threshold &&
+           old->erased.empty()));
+    const auto operations = AugmentPolicy("3a").draw(20, by_hand);
+    REQUIRE(drawn->operations.size() == 1);
+    CHECK(drawn->operations[0].kind == operations[0].kind);
+    CHECK(drawn->operations[0].argument == operations[0].argument);
+    CHECK(drawn->operation_fill == std::array<std::uint8_t, 3>{123, 117, 104});
+    if (by_hand.uniform() < 0.4) {
+      CHECK(drawn->blur == by_hand.uniform(0.1, 2.0) / 20);
+      ++blurred;
+    } else {
+      CHECK(drawn->blur == 0.0);
+    }
+    CHECK(drawn->solarize_threshold.value_or(0) == (by_hand.uniform() < 0.3 ? 99 : 0));
+    const auto erased = options.erasing.draw(options.image_mean, options.image_std, by_hand);
+    REQUIRE(drawn->erased.size() == erased.size());
+    for (std::size_t b = 0; b < erased.size(); ++b) CHECK(drawn->erased[b].top == erased[b].top);
+    CHECK(random.next() == by_hand.next());
+  }
+  CHECK((blurred > 45 && blurred < 115));  // 5 sigma around 80
+}
+
+TEST_CASE("Augmentations are applied in the order of timm", "[data][cpu]") {
+  Augmentation drawn{.flip = true,
+                     .operations = {{ImageOperation::Kind::kRotate, 20.0},
+                                    {ImageOperation::Kind::kPosterize, 3.0}},
+                     .operation_fill = {9, 8, 7},
+                     .colors = {{ColorChange::Kind::kBrightness, 1.3}},
+                     .grayscale = true,
+                     .blur = 0.05,
+                     .solarize_threshold = 100,
+                     .erased = {{.width = 0.3, .height = 0.4, .left = 0.5, .top = 0.2}}};
+  ImageTransform::Workspace work;
+  ImageTransform({.image_size = 20}).apply(picture(20, 20), drawn, work);
+  RgbImage expected(20, 20);
+  const RgbImage source = picture(20, 20);
+  for (std::int64_t y = 0; y < 20; ++y)
+    for (std::int64_t x = 0; x < 20; ++x)
+      std::copy_n(source.row(y) + (19 - x) * 3, 3, expected.row(y) + x * 3);
+  move_pixels(expected, AffineMap::rotation(20.0, 20, 20), Interpolation::kBicubic, {9, 8, 7});
+  posterize(expected, 3);
+  adjust_brightness(expected, 1.3);
+  to_grayscale(expected);
+  gaussian_blur(expected, 1.0);
+  solarize(expected, 100);
+  erase_box(expected, drawn.erased[0]);
+  CHECK(tensor_of(std::move(work.square)).equal(tensor_of(std::move(expected))));
+}
+
 TEST_CASE("Options for evaluation keep size and resizing, and nothing is random", "[data][cpu]") {
   const ImageTransformOptions training{
       .image_size = 12, .train = true, .resize_mode = ResizeMode::kSquash, .horizontal_flip = true};
@@ -233,4 +329,16 @@ TEST_CASE("Invalid options raise with their values", "[data][cpu]") {
   CHECK_THROWS_WITH(ImageTransform({.color_jitter = {0, 0, 0, 0.7}}), test::contains("hue"));
   CHECK_THROWS_WITH(ImageTransform({.image_size = 32, .shift_padding = 32}),
                     test::contains("shift_padding (32) must be below image_size (32)"));
+  CHECK_THROWS_WITH(ImageTransform({.shift_padding = 2, .simple_crop_padding = 4}),
+                    test::contains("exclude each other"));
+  CHECK_THROWS_WITH(ImageTransform({.image_size = 8, .simple_crop_padding = 8}),
+                    test::contains("simple_crop_padding (8)"));
+  CHECK_THROWS_WITH(ImageTransform({.blur_probability = -1}),
+                    test::contains("blur_probability (-1) must be from 0 to 1"));
+  CHECK_THROWS_WITH(ImageTransform({.blur_radius = {2, 1}}), test::contains("blur_radius (2, 1)"));
+  CHECK_THROWS_WITH(ImageTransform({.solarize_probability = 2}),
+                    test::contains("solarize_probability (2)"));
+  CHECK_THROWS_WITH(ImageTransform({.solarize_threshold = 257}), test::contains("(257)"));
+  CHECK_THROWS_WITH(ImageTransform({.augment = "rand-q1"}), test::contains("part 'q1'"));
+  CHECK_THROWS_WITH(ImageTransform({.erasing = {.probability = 2}}), test::contains("probability"));
 }

@@ -15,8 +15,9 @@
 
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/replayed_views.hpp"
-#include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/image/image_transform_options.hpp"
 #include "contrapunto/image/interpolation.hpp"
+#include "contrapunto/image/random_erasing.hpp"
 #include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/io/read_file.hpp"
 
@@ -33,8 +34,9 @@ namespace detail {
 }
 
 /// What two image transforms must have in common to show the same part of an image in the same
-/// colors, whatever the size of their output is. Shifts are in pixels of the output, so they also
-/// need the same size.
+/// colors, whatever the size of their output is. Shifts, simple crops and radii of blurs are in
+/// pixels of the output, so they also need the same size. Options that came later are only there if
+/// they are on, so that older stores can still be used.
 [[nodiscard]] inline nlohmann::json view_options(const ImageTransformOptions& o) {
   if (!o.train) return {{"train", false}, {"resize_mode", static_cast<int>(o.resize_mode)}};
   nlohmann::json json = {{"train", true},
@@ -43,9 +45,30 @@ namespace detail {
                          {"color_jitter_probability", o.color_jitter_probability},
                          {"grayscale_probability", o.grayscale_probability},
                          {"shift_padding", o.shift_padding}};
-  if (o.shift_padding > 0) {
-    json["image_size"] = o.image_size;
-  } else {
+  if (o.simple_crop_padding) json["simple_crop_padding"] = *o.simple_crop_padding;
+  if (o.blur_probability > 0.0) {
+    json["blur_probability"] = o.blur_probability;
+    json["blur_radius"] = o.blur_radius;
+  }
+  if (o.solarize_probability > 0.0) {
+    json["solarize_probability"] = o.solarize_probability;
+    json["solarize_threshold"] = o.solarize_threshold;
+  }
+  if (!o.augment.empty()) json["augment"] = o.augment;
+  if (o.erasing.probability > 0.0) {
+    json["erasing_probability"] = o.erasing.probability;
+    json["erasing_fill"] = static_cast<int>(o.erasing.fill);
+    json["erasing_boxes"] = o.erasing.boxes;
+    json["erasing_area"] = o.erasing.area;
+    json["erasing_ratio"] = o.erasing.ratio;
+  }
+  if (!o.augment.empty() || o.erasing.probability > 0.0) {
+    json["image_mean"] = o.image_mean;
+    json["image_std"] = o.image_std;
+  }
+  const bool may_blur = o.blur_probability > 0.0 || o.augment.find("3a") != std::string::npos;
+  if (o.shift_padding > 0 || o.simple_crop_padding || may_blur) json["image_size"] = o.image_size;
+  if (o.shift_padding == 0 && !o.simple_crop_padding) {
     json["crop_scale"] = o.crop_scale;
     json["crop_ratio"] = o.crop_ratio;
   }
@@ -186,7 +209,26 @@ struct TeacherStoreInfo {
     json.at("color_jitter_probability").get_to(o.color_jitter_probability);
     json.at("grayscale_probability").get_to(o.grayscale_probability);
     json.at("shift_padding").get_to(o.shift_padding);
-    if (o.shift_padding > 0) return;
+    if (json.contains("simple_crop_padding"))
+      o.simple_crop_padding = json.at("simple_crop_padding").get<std::int64_t>();
+    const auto read_if_there = [&](const char* name, auto& value) {
+      if (json.contains(name)) json.at(name).get_to(value);
+    };
+    read_if_there("blur_probability", o.blur_probability);
+    read_if_there("blur_radius", o.blur_radius);
+    read_if_there("solarize_probability", o.solarize_probability);
+    read_if_there("solarize_threshold", o.solarize_threshold);
+    read_if_there("augment", o.augment);
+    read_if_there("erasing_probability", o.erasing.probability);
+    int fill = static_cast<int>(o.erasing.fill);
+    read_if_there("erasing_fill", fill);
+    o.erasing.fill = static_cast<ErasingFill>(fill);
+    read_if_there("erasing_boxes", o.erasing.boxes);
+    read_if_there("erasing_area", o.erasing.area);
+    read_if_there("erasing_ratio", o.erasing.ratio);
+    read_if_there("image_mean", o.image_mean);
+    read_if_there("image_std", o.image_std);
+    if (o.shift_padding > 0 || o.simple_crop_padding) return;
     json.at("crop_scale").get_to(o.crop_scale);
     json.at("crop_ratio").get_to(o.crop_ratio);
   }

@@ -16,44 +16,17 @@
 #include <vector>
 
 #include "contrapunto/core/random.hpp"
+#include "contrapunto/image/augment_policy.hpp"
 #include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/color_change.hpp"
-#include "contrapunto/image/color_jitter.hpp"
-#include "contrapunto/image/interpolation.hpp"
+#include "contrapunto/image/detail/augment_square.hpp"
+#include "contrapunto/image/image_transform_options.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/resize.hpp"
 #include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto {
-
-struct ImageTransformOptions {
-  std::int64_t image_size = 224;  ///< Side of the square output in pixels.
-  bool train = false;             ///< Use random crops and colors; otherwise `resize_mode`.
-  Interpolation interpolation = Interpolation::kBicubic;  ///< Always antialiased.
-
-  ResizeMode resize_mode = ResizeMode::kShortest;  ///< Evaluation only.
-  std::uint8_t fill = 0;                           ///< Gray level of padding, evaluation only.
-
-  // The following options are for training only.
-  std::array<double, 2> crop_scale = {0.9, 1.0};          ///< Fraction of the area that is kept.
-  std::array<double, 2> crop_ratio = {3.0 / 4, 4.0 / 3};  ///< Width divided by height of the crop.
-  std::int64_t shift_padding = 0;  ///< If above 0, pixels of black padding for a random shift
-                                   ///< instead of a crop.
-  bool horizontal_flip = false;    ///< Mirror each image with probability 1/2.
-  /// Largest relative change of brightness, contrast and saturation, and of the hue in turns (0 to
-  /// 0.5).
-  std::array<double, 4> color_jitter = {0.0, 0.0, 0.0, 0.0};
-  double color_jitter_probability = 0.0;
-  double grayscale_probability = 0.0;
-
-  /// Returns the same options for evaluation: no random crop, flip or color.
-  [[nodiscard]] ImageTransformOptions for_evaluation() const {
-    ImageTransformOptions options = *this;
-    options.train = false;
-    return options;
-  }
-};
 
 /// Converts decoded pixels to the uint8 square that a tower reads, as OpenCLIP and torchvision do.
 /// Colors are normalized later, on the device. Random numbers come from the caller, so the crop of
@@ -67,22 +40,9 @@ class ImageTransform {
     RgbImage square;
   };
 
-  explicit ImageTransform(ImageTransformOptions options = {}) : o_(options) {
-    TORCH_CHECK(o_.image_size > 0, "ImageTransform: image_size (", o_.image_size,
-                ") must be positive");
-    TORCH_CHECK(0.0 < o_.crop_scale[0] && o_.crop_scale[0] <= o_.crop_scale[1],
-                "ImageTransform: crop_scale (", o_.crop_scale[0], ", ", o_.crop_scale[1],
-                ") must be positive and in ascending order");
-    TORCH_CHECK(0.0 < o_.crop_ratio[0] && o_.crop_ratio[0] <= o_.crop_ratio[1],
-                "ImageTransform: crop_ratio (", o_.crop_ratio[0], ", ", o_.crop_ratio[1],
-                ") must be positive and in ascending order");
-    TORCH_CHECK(o_.shift_padding >= 0, "ImageTransform: shift_padding (", o_.shift_padding,
-                ") must not be negative");
-    TORCH_CHECK(o_.shift_padding < o_.image_size, "ImageTransform: shift_padding (",
-                o_.shift_padding, ") must be below image_size (", o_.image_size,
-                "), because a larger shift could move the whole image out of the square");
-    TORCH_CHECK(std::abs(o_.color_jitter[3]) <= 0.5, "ImageTransform: hue jitter (",
-                o_.color_jitter[3], ") must be at most half a turn (0.5)");
+  explicit ImageTransform(ImageTransformOptions options = {}) : o_(std::move(options)) {
+    o_.check();
+    if (!o_.augment.empty()) policy_.emplace(o_.augment);
   }
 
   [[nodiscard]] const ImageTransformOptions& options() const { return o_; }
@@ -100,19 +60,34 @@ class ImageTransform {
       };
       drawn.shift_right = shift();
       drawn.shift_down = shift();
+    } else if (o_.simple_crop_padding) {
+      drawn.simple_crop = draw_simple_crop(width, height, random);
     } else {
       drawn.crop = random_crop(width, height, random);
     }
     drawn.flip = o_.horizontal_flip && random.uniform() < 0.5;
     if (random.uniform() < o_.color_jitter_probability) drawn.colors = draw_colors(random);
     drawn.grayscale = random.uniform() < o_.grayscale_probability;
+    // What is off draws nothing, so that runs without it keep their random numbers.
+    const auto happens = [&](double probability) {
+      return probability > 0.0 && random.uniform() < probability;
+    };
+    if (policy_) {
+      drawn.operations = policy_->draw(o_.image_size, random);
+      drawn.operation_fill = mean_color();
+    }
+    if (happens(o_.blur_probability))
+      drawn.blur =
+          random.uniform(o_.blur_radius[0], o_.blur_radius[1]) / static_cast<double>(o_.image_size);
+    if (happens(o_.solarize_probability)) drawn.solarize_threshold = o_.solarize_threshold;
+    drawn.erased = o_.erasing.draw(o_.image_mean, o_.image_std, random);
     return drawn;
   }
 
   /// Writes image_size x image_size pixels to `work.square`, as `drawn` says, or the square of an
   /// evaluation if it is empty. Only the size and the resizing are those of this transform, so
-  /// `drawn` may come from a transform with another size. A shift is rounded to whole pixels of
-  /// this size. Raises for an image without pixels.
+  /// `drawn` may come from a transform with another size. Shifts and erased boxes are rounded to
+  /// whole pixels of this size. Raises for an image without pixels.
   void apply(const RgbImage& image, const std::optional<Augmentation>& drawn,
              Workspace& work) const {
     check_not_empty(image);
@@ -186,11 +161,8 @@ class ImageTransform {
     if (o_.resize_mode == ResizeMode::kSquash) {
       work.resizer(image, all, size, size, whole(size, size), work.square, o_.interpolation);
     } else if (o_.resize_mode == ResizeMode::kShortest) {
-      const std::int64_t shorter = std::min(width, height);
-      // As in torchvision, the longer side is truncated, not rounded, and the crop is rounded, with
-      // ties to even.
-      const std::int64_t w = width == shorter ? size : size * width / shorter;
-      const std::int64_t h = height == shorter ? size : size * height / shorter;
+      const auto [w, h] = sides_of_shortest(width, height);
+      // As in torchvision, the crop is rounded, with ties to even.
       const auto middle = [](std::int64_t excess) {
         return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(excess) / 2));
       };
@@ -219,23 +191,52 @@ class ImageTransform {
     const PixelBox box = drawn.crop.value_or(whole(image.width(), image.height()));
     const std::int64_t left = pixels(drawn.shift_right);
     const std::int64_t top = pixels(drawn.shift_down);
-    if (left == 0 && top == 0) {
+    if (drawn.simple_crop) {
+      const auto [w, h] = sides_of_shortest(image.width(), image.height());
+      RgbImage full;
+      work.resizer(image, box, w, h, whole(w, h), full, o_.interpolation);
+      cut_reflected(full, pixels((*drawn.simple_crop)[0]), pixels((*drawn.simple_crop)[1]),
+                    work.square);
+    } else if (left == 0 && top == 0) {
       work.resizer(image, box, size, size, whole(size, size), work.square, o_.interpolation);
     } else {
       RgbImage full;
       work.resizer(image, box, size, size, whole(size, size), full, o_.interpolation);
       paste(full, left, top, 0, work.square);
     }
-    if (drawn.flip) mirror(work.square);
-    for (const ColorChange& change : drawn.colors) {
-      if (change.kind == ColorChange::Kind::kBrightness)
-        adjust_brightness(work.square, change.amount);
-      if (change.kind == ColorChange::Kind::kContrast) adjust_contrast(work.square, change.amount);
-      if (change.kind == ColorChange::Kind::kSaturation)
-        adjust_saturation(work.square, change.amount);
-      if (change.kind == ColorChange::Kind::kHue) adjust_hue(work.square, change.amount);
-    }
-    if (drawn.grayscale) to_grayscale(work.square);
+    detail::augment_square(work.square, drawn, o_.interpolation);
+  }
+
+  /// Returns width and height if the shorter side becomes image_size. As in torchvision, the longer
+  /// side is truncated, not rounded.
+  [[nodiscard]] std::array<std::int64_t, 2> sides_of_shortest(std::int64_t width,
+                                                              std::int64_t height) const {
+    const std::int64_t shorter = std::min(width, height);
+    return {width == shorter ? o_.image_size : o_.image_size * width / shorter,
+            height == shorter ? o_.image_size : o_.image_size * height / shorter};
+  }
+
+  /// Returns left and top of the square in the resized image as fractions of image_size. They may
+  /// be outside of the image by the padding.
+  [[nodiscard]] std::array<double, 2> draw_simple_crop(std::int64_t width, std::int64_t height,
+                                                       RandomStream& random) const {
+    const std::int64_t padding = *o_.simple_crop_padding;
+    const auto size = static_cast<double>(o_.image_size);
+    const auto place = [&](std::int64_t side) {
+      return static_cast<double>(random.integer(side + 2 * padding - o_.image_size + 1) - padding);
+    };
+    const auto [w, h] = sides_of_shortest(width, height);
+    const double top = place(h) / size;
+    return {place(w) / size, top};
+  }
+
+  /// The mean color as timm rounds it.
+  [[nodiscard]] std::array<std::uint8_t, 3> mean_color() const {
+    std::array<std::uint8_t, 3> color;
+    for (std::size_t c = 0; c < 3; ++c)
+      color[c] = static_cast<std::uint8_t>(
+          std::clamp(std::nearbyint(255.0 * o_.image_mean[c]), 0.0, 255.0));
+    return color;
   }
 
   /// Draws the four changes in random order, each with an amount from its range.
@@ -271,15 +272,24 @@ class ImageTransform {
                   square.row(y) + x_begin * 3);
   }
 
-  static void mirror(RgbImage& image) {
-    for (std::int64_t y = 0; y < image.height(); ++y) {
-      std::uint8_t* front = image.row(y);
-      std::uint8_t* back = front + (image.width() - 1) * 3;
-      for (; front < back; front += 3, back -= 3) std::swap_ranges(front, front + 3, back);
+  /// Cuts the square at (left, top) out of `image`, which is continued by its mirror image without
+  /// repeating the pixels at the border.
+  void cut_reflected(const RgbImage& image, std::int64_t left, std::int64_t top,
+                     RgbImage& square) const {
+    const auto reflected = [](std::int64_t at, std::int64_t length) {
+      const std::int64_t inside = at < 0 ? -at : at < length ? at : 2 * (length - 1) - at;
+      return std::clamp<std::int64_t>(inside, 0, length - 1);
+    };
+    square.reshape(o_.image_size, o_.image_size);
+    for (std::int64_t y = 0; y < o_.image_size; ++y) {
+      const std::uint8_t* row = image.row(reflected(top + y, image.height()));
+      for (std::int64_t x = 0; x < o_.image_size; ++x)
+        std::copy_n(row + reflected(left + x, image.width()) * 3, 3, square.row(y) + x * 3);
     }
   }
 
   ImageTransformOptions o_;
+  std::optional<AugmentPolicy> policy_;
 };
 
 }  // namespace contrapunto

@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "contrapunto/image/augment_policy.hpp"
+#include "contrapunto/image/image_transform_options.hpp"
+#include "contrapunto/settings/setting_check.hpp"
+#include "contrapunto/settings/settings_table.hpp"
+
+namespace contrapunto {
+
+/// Settings of the random colors, blurs and erased boxes of training images; see
+/// ImageTransformOptions. Crops and flips are settings of each trainer.
+struct AugmentationSettings {
+  double color_jitter = 0.0;  ///< Strength: 1 is that of SimCLR, for four of five images.
+  double grayscale = 0.0;     ///< Fractions of the images.
+  double blur = 0.0;
+  double solarize = 0.0;
+  double erasing = 0.0;
+  std::string augment = {};  ///< See AugmentPolicy; empty: none.
+};
+
+/// Adds `augmentation`, which must outlive the table, to the current section of `table`.
+inline void add_augmentation_settings(SettingsTable& table, AugmentationSettings& augmentation) {
+  AugmentationSettings& a = augmentation;
+  table.add("color-jitter", a.color_jitter, "strength; 1 is that of SimCLR, 0: none")
+      .check(at_least(0));
+  table.add("grayscale", a.grayscale, "fraction of images without color").check(in_range(0, 1));
+  table.add("blur", a.blur, "fraction of images that are blurred").check(in_range(0, 1));
+  table.add("solarize", a.solarize, "fraction of images with inverted bright pixels")
+      .check(in_range(0, 1));
+  table.add("erasing", a.erasing, "fraction of images with a box of noise").check(in_range(0, 1));
+  table.add("augment", a.augment, "timm's name, such as 3a or rand-m9-mstd0.5-inc1; empty: none")
+      .readable_by([](const std::string& name) {
+        if (!name.empty()) static_cast<void>(AugmentPolicy(name));
+      });
+}
+
+/// Returns `options` with the augmentations of `settings`.
+[[nodiscard]] inline ImageTransformOptions with_augmentation(ImageTransformOptions options,
+                                                             const AugmentationSettings& settings) {
+  const double strength = settings.color_jitter;
+  options.color_jitter = {0.8 * strength, 0.8 * strength, 0.8 * strength,
+                          std::min(0.5, 0.2 * strength)};
+  options.color_jitter_probability = strength > 0 ? 0.8 : 0.0;
+  options.grayscale_probability = settings.grayscale;
+  options.blur_probability = settings.blur;
+  options.solarize_probability = settings.solarize;
+  options.augment = settings.augment;
+  options.erasing.probability = settings.erasing;
+  options.erasing.fill = ErasingFill::kNoise;
+  return options;
+}
+
+}  // namespace contrapunto

@@ -1,0 +1,55 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "contrapunto/data/augmentation_settings.hpp"
+
+#include "contrapunto/image/image_transform.hpp"
+#include "data/contains.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+TEST_CASE("The settings of augmentations become options of the transform", "[data][cpu]") {
+  const AugmentationSettings settings{.color_jitter = 0.5,
+                                      .grayscale = 0.2,
+                                      .blur = 0.3,
+                                      .solarize = 0.4,
+                                      .erasing = 0.6,
+                                      .augment = "3a"};
+  const ImageTransformOptions options =
+      with_augmentation({.image_size = 30, .horizontal_flip = true}, settings);
+  CHECK(options.image_size == 30);
+  CHECK(options.horizontal_flip);
+  CHECK(options.color_jitter == std::array<double, 4>{0.4, 0.4, 0.4, 0.1});
+  CHECK(options.color_jitter_probability == 0.8);
+  CHECK(options.grayscale_probability == 0.2);
+  CHECK(options.blur_probability == 0.3);
+  CHECK(options.solarize_probability == 0.4);
+  CHECK(options.erasing.probability == 0.6);
+  CHECK(options.erasing.fill == ErasingFill::kNoise);
+  CHECK(options.augment == "3a");
+  CHECK_NOTHROW(ImageTransform(options));
+  CHECK_NOTHROW(ImageTransform(with_augmentation({}, {.color_jitter = 9.0})));  // hue: 0.5 at most
+}
+
+TEST_CASE("The settings are off at first and draw nothing then", "[data][cpu]") {
+  const ImageTransformOptions plain{.image_size = 30, .train = true};
+  RandomStream random(1), same = random;
+  const auto drawn = ImageTransform(with_augmentation(plain, {})).draw(50, 40, random);
+  const auto before = ImageTransform(plain).draw(50, 40, same);
+  CHECK(drawn->crop->left == before->crop->left);
+  CHECK((drawn->operations.empty() && drawn->erased.empty() && drawn->blur == 0.0));
+  CHECK(random.next() == same.next());
+}
+
+TEST_CASE("A setting of an unknown augmentation raises with its part", "[data][cpu]") {
+  const auto described = [](AugmentationSettings settings) {
+    SettingsTable table;
+    add_augmentation_settings(table, settings);
+  };
+  CHECK_NOTHROW(described({}));
+  CHECK_THROWS_WITH(described({.augment = "rand-m9-z4"}),
+                    test::contains("augment") && test::contains("part 'z4' is unknown"));
+  CHECK_THROWS_WITH(described({.blur = 1.5}), test::contains("blur"));
+  CHECK_THROWS_WITH(described({.erasing = -0.5}), test::contains("erasing"));
+}
