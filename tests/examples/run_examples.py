@@ -422,7 +422,7 @@ def recipes(build, work):
                 "cifar10": (50_000, 4_290)}
     stages = {"tinyclip_auto_b32": (407_332_084, [74_580]), "tinyclip_manual_b32": (407_332_084, [74_580, 74_580]),
               "tinyclip_vit_39m_yfcc15m": (15_388_848, [93_925]), "tinyclip_vit_8m_yfcc15m": (15_388_848, [93_925] * 2),
-              "tinyclip_rn_30m_laion400m": (407_332_084, [74_580])}
+              "tinyclip_rn_30m_laion400m": (407_332_084, [74_580]), "tinyclip_cifar10": (50_000, [780])}
     found = {path.stem for path in folder.glob("*.toml")}
     check(found == {*expected, *stages, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
     tiny = tiny_model(work)
