@@ -431,7 +431,7 @@ def recipes(build, work):
         models = ["--stage-models", *[tiny] * len(steps)] if "auto" not in name else []
         said = run(build / "train_tinyclip", "--config", folder / f"{name}.toml", "--model", tiny, "--weights",
                    work / "tiny" / "open_clip_model.safetensors", "--teacher", "", "--vocabulary", "", *models,
-                   "--train-data", "synthetic", "--pretend-samples", samples, "--plan")
+                   "--train-data", "synthetic", "--eval-data", "", "--class-names", "", "--pretend-samples", samples, "--plan")
         # The plan of an automatic run ends with its first stage, because the others depend on what it removes.
         check(said.count("stage-") == len(steps), f"{name} has {len(steps)} plans:\n{said}")
         for count in steps:
