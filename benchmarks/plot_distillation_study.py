@@ -28,7 +28,8 @@ def main():
             curves[method] = [statistics.mean(values) for values in zip(*runs)]
     blocks = "\n".join(f"$c{i} << EOD\n" + "\n".join(f"{epoch} {top1}" for epoch, top1 in enumerate(curve, 1)) + "\nEOD"
                        for i, curve in enumerate(curves.values()))
-    plots = ", ".join(f"$c{i} with linespoints lw 2 pt 7 title '{name}'" for i, name in enumerate(curves))
+    plots = ", ".join(f"$c{i} with linespoints lw 2 pt 7 title '{name.replace('+stored', ' + distilled').replace('stored', 'distilled')}'"
+                      for i, name in enumerate(curves))
     script = f"""set terminal pngcairo size 900,520 font 'sans,11'
 set output '{ROOT / "docs/findings/distillation.png"}'
 set xlabel 'epoch'
