@@ -34,7 +34,8 @@ void index(const Settings& s) {
       shards, {.folder = s.folder,
                .threads = s.threads,
                .on_progress = [](std::int64_t done, std::int64_t scanned, std::int64_t all) {
-                 if (scanned % 1000 == 999) std::cout << done << " of " << all << std::endl;
+                 if (scanned > 0 && done % 1000 == 0)
+                   std::cout << done << " of " << all << std::endl;
                }});
   std::int64_t samples = 0, unusable = 0;
   for (const auto& one : indexed.indexes) {

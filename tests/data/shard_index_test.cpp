@@ -6,8 +6,8 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
+#include "contrapunto/io/read_file.hpp"
 #include "data/contains.hpp"
 #include "data/tar_writer.hpp"
 #include "support/catch.hpp"
@@ -19,11 +19,6 @@ namespace {
 const test::Files kMembers = {{"a/1.jpg", "IMAGE1"}, {"a/1.txt", "one"},        {"a/1.cls", "7"},
                               {"a/2.png", "I2"},     {"a/2.json", "{\"n\":2}"}, {"lonely.txt", "x"},
                               {"a/3.jpg", "IMAGE3"}, {"a/3.txt", "three"}};
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 void check_equal(const ShardEntry& one, const ShardEntry& other) {
   CHECK(one.key == other.key);
@@ -111,7 +106,7 @@ TEST_CASE("No damage of an index file leads to other bytes", "[data][cpu]") {
   const auto path = folder / "a.index";
   const auto made = ShardIndex::scan(shard);
   made.write(path);
-  const std::string good = bytes_of(path);
+  const std::string good = read_file(path);
   const std::size_t entries_end = 72 + made.table_bytes();
   std::int64_t refused = 0;
   std::int64_t raised = 0;

@@ -3,23 +3,13 @@
 
 #include "contrapunto/data/skipped_sample_file.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
+#include "contrapunto/io/read_file.hpp"
 #include "data/tar_writer.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
-
-namespace {
-
-std::string bytes_of(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-}  // namespace
 
 TEST_CASE("Skipped samples are listed once each, also after a resume", "[data][cpu]") {
   const test::TemporaryFolder folder;
@@ -32,7 +22,7 @@ TEST_CASE("Skipped samples are listed once each, also after a resume", "[data][c
     skipped.open(path);
     on_skip({12, "a.tar: 12: broken"});
     on_skip({9, "b.tar: 9: no caption"});
-    CHECK(bytes_of(path) ==
+    CHECK(read_file(path) ==
           "7\ta.tar: 7: broken\n12\ta.tar: 12: broken\n9\tb.tar: 9: no caption\n");
     CHECK(out.str() ==
           "skipped a.tar: 7: broken\nskipped a.tar: 12: broken\nfurther skipped samples are not "
@@ -42,7 +32,7 @@ TEST_CASE("Skipped samples are listed once each, also after a resume", "[data][c
   resumed.open(path);
   resumed({12, "a.tar: 12: broken"});
   resumed({13, "a.tar: 13: broken"});
-  CHECK(bytes_of(path).ends_with("no caption\n13\ta.tar: 13: broken\n"));
+  CHECK(read_file(path).ends_with("no caption\n13\ta.tar: 13: broken\n"));
 }
 
 TEST_CASE("Without a skipped sample there is no file, and one that cannot be written is named",
