@@ -170,7 +170,7 @@ class Study:
                "epochs": run.epochs, "seed": run.seed, "samples": evaluations[-1]["samples"],
                "top1": f"{float(evaluations[-1]['zero_shot_top1']):.4f}",
                "top1_per_epoch": " ".join(f"{float(e['zero_shot_top1']):.4f}" for e in evaluations),
-               "samples_per_second": f"{speed:.0f}"}
+               "samples_per_second": "" if self.a.busy else f"{speed:.0f}"}
         with self.lock:
             new_file = not self.a.results.exists()
             with self.a.results.open("a", newline="") as file:
@@ -191,6 +191,7 @@ def main():
     parser.add_argument("--work", required=True, type=pathlib.Path)
     parser.add_argument("--at-once", type=int, default=2, help="runs at the same time")
     parser.add_argument("--threads", type=int, default=1, help="threads of each run")
+    parser.add_argument("--busy", action="store_true", help="the machine does other work: record no speed")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "distillation_study.csv")
     a = parser.parse_args()
     study = Study(a)
