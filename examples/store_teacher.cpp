@@ -30,9 +30,6 @@ namespace {
 // augment.
 struct Settings : cp::DataSettings, cp::AugmentationSettings {
   // Data
-  double crop_area = 0.9;
-  std::int64_t shift = 0;
-  bool flip = false;
   // Teacher
   std::string teacher, teacher_model = "ViT-B-16", vocabulary, precision = "fp32", device;
   std::int64_t batch_size = 64;
@@ -49,9 +46,6 @@ cp::SettingsTable describe(Settings& s) {
   t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
   t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
   t.add("index-folder", s.index_folder, "for indexes of shards; empty: beside each shard");
-  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
-  t.add("flip", s.flip, "mirror each image with probability 1/2");
   cp::add_augmentation_settings(t, s);
   t.add("threads", s.threads, "decoding threads").check(cp::at_least(1));
   t.section("Teacher");
@@ -100,16 +94,7 @@ void build(const Settings& s, const cp::Ranks& ranks) {
 
   // ==== Data ===================================================================================
   const auto source = cp::open_data(s, s.train_data, out, {.samples = 6'000});
-  const cp::ImageTransform transform(cp::with_augmentation({.image_size = config.image_size(),
-                                                            .train = true,
-                                                            .interpolation = config.interpolation,
-                                                            .resize_mode = config.resize_mode,
-                                                            .crop_scale = {s.crop_area, 1.0},
-                                                            .shift_padding = s.shift,
-                                                            .horizontal_flip = s.flip,
-                                                            .image_mean = config.image_mean,
-                                                            .image_std = config.image_std},
-                                                           s));
+  const cp::ImageTransform transform(cp::training_transform(config, s));
 
   // ==== Plan ===================================================================================
   const std::int64_t views = s.contents == "texts" ? 0 : s.views;

@@ -31,9 +31,6 @@ struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings, cp::Au
   // Data
   std::string class_names, vocabulary;
   std::vector<std::string> templates = {"a photo of a {}."};
-  double crop_area = 0.9;
-  std::int64_t shift = 0;
-  bool flip = false;
   // Model
   std::string model = "ViT-B-32", weights, loss = "infonce", batch_norm = "synchronized";
   std::string weights_model, weights_units = "leading";
@@ -55,13 +52,11 @@ cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
   cp::add_data_settings(t, s);
+  cp::add_order_settings(t, s);
   cp::add_caption_settings(t, s);
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
-  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
-  t.add("flip", s.flip, "mirror each image with probability 1/2");
   cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
@@ -118,35 +113,25 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels =
-      cp::with_augmentation({.image_size = config.image_size(),
-                             .train = true,
-                             .interpolation = config.interpolation,
-                             .resize_mode = config.resize_mode,
-                             .crop_scale = {s.crop_area, 1.0},
-                             .shift_padding = s.shift,
-                             .horizontal_flip = s.flip,
-                             .image_mean = config.image_mean,
-                             .image_std = config.image_std},
-                            s);
+  const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
-  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
-                            .threads = s.threads,
-                            .seed = s.seed,
-                            .pad_text_to = trims ? 0 : config.text.context_length,
-                            .ranks = ranks,
-                            .cache_decoded = s.cache_decoded,
-                            .pin_memory = device.is_cuda(),
-                            .channels_last = true,
-                            .max_unusable_fraction = s.max_unusable};
+  const auto train_source =
+      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  cp::LoaderOptions loading =
+      cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
+                              .seed = s.seed,
+                              .pad_text_to = trims ? 0 : config.text.context_length,
+                              .ranks = ranks,
+                              .pin_memory = device.is_cuda(),
+                              .channels_last = true},
+                             s, *train_source);
   cp::add_teacher_readings(loading, s, config, s.vocabulary);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
-  const auto train_source =
-      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
   cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());
+  for (const auto& line : loader.describe_epoch()) out << line << "\n";
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
   if (const bool built_in = s.train_data == "synthetic"; built_in || !s.eval_data.empty()) {
@@ -193,7 +178,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Optimizer, schedule, averages ==========================================================
   cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
-                                                                       : loader.source().size(),
+                                                                       : loader.samples_per_epoch(),
                     .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const cp::LearningRateSchedule schedule(

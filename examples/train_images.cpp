@@ -29,10 +29,11 @@ namespace {
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data.
 /// AugmentationSettings: color_jitter, blur, augment.
 struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings {
-  Settings() { output = "runs/train_images", color_jitter = 0.5, grayscale = 0.2; }
+  Settings() {
+    output = "runs/train_images";
+    crop_area = 0.2, flip = true, color_jitter = 0.5, grayscale = 0.2;
+  }
   // Data
-  double crop_area = 0.2;
-  bool flip = true;
   // Model
   std::string model = "RN50", loss = "nt-xent";
   std::int64_t projection_dim = 128;
@@ -54,8 +55,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
   cp::add_data_settings(t, s);
-  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("flip", s.flip, "mirror each view with probability 1/2");
+  cp::add_order_settings(t, s);
   cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
@@ -118,31 +118,22 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels =
-      cp::with_augmentation({.image_size = config.image_size(),
-                             .train = true,
-                             .interpolation = config.interpolation,
-                             .resize_mode = config.resize_mode,
-                             .crop_scale = {s.crop_area, 1.0},
-                             .horizontal_flip = s.flip,
-                             .image_mean = config.image_mean,
-                             .image_std = config.image_std},
-                            s);
-  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
-                            .threads = s.threads,
-                            .seed = s.seed,
-                            .views = 2,
-                            .ranks = ranks,
-                            .cache_decoded = s.cache_decoded,
-                            .pin_memory = device.is_cuda(),
-                            .channels_last = true,
-                            .max_unusable_fraction = s.max_unusable};
+  const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
+  const auto images = open(s.train_data, 6'000, 0);
+  cp::LoaderOptions loading =
+      cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
+                              .seed = s.seed,
+                              .views = 2,
+                              .ranks = ranks,
+                              .pin_memory = device.is_cuda(),
+                              .channels_last = true},
+                             s, *images);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
-  const auto images = open(s.train_data, 6'000, 0);
   cp::DataLoader loader(images, cp::ImageTransform(pixels), nullptr, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());
+  for (const auto& line : loader.describe_epoch()) out << line << "\n";
   const bool built_in = s.train_data == "synthetic", evaluates = built_in || !s.eval_data.empty();
   std::optional<cp::DataLoader> gallery_loader, eval_loader;
   if (evaluates) {
@@ -175,7 +166,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = images->size(), .batch_size = s.batch_size};
+  cp::RunLength run{.dataset_samples = loader.samples_per_epoch(), .batch_size = s.batch_size};
   run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
   const cp::WarmupCosine schedule({.peak_lr = s.lr,
                                    .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),

@@ -36,9 +36,6 @@ struct Settings : cp::RunSettings,
   // Data
   std::string class_names, vocabulary;
   std::vector<std::string> templates = {"a photo of a {}."};
-  double crop_area = 0.9;
-  std::int64_t shift = 0;
-  bool flip = false;
   // Model
   std::string model = "ViT-B-32", weights;
   bool checkpoint_activations = false, ring = false;
@@ -58,13 +55,11 @@ cp::SettingsTable describe(Settings& s) {
   cp::SettingsTable t;
   t.section("Data");
   cp::add_data_settings(t, s);
+  cp::add_order_settings(t, s);
   cp::add_caption_settings(t, s);
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
-  t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
-  t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
-  t.add("flip", s.flip, "mirror each image with probability 1/2");
   cp::add_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "the model to compress: a name or a .json file in OpenCLIP's format");
@@ -133,33 +128,23 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels =
-      cp::with_augmentation({.image_size = config.image_size(),
-                             .train = true,
-                             .interpolation = config.interpolation,
-                             .resize_mode = config.resize_mode,
-                             .crop_scale = {s.crop_area, 1.0},
-                             .shift_padding = s.shift,
-                             .horizontal_flip = s.flip,
-                             .image_mean = config.image_mean,
-                             .image_std = config.image_std},
-                            s);
+  const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
-  cp::LoaderOptions loading{.batch_size = cp::samples_per_rank(s.batch_size, ranks),
-                            .threads = s.threads,
-                            .seed = s.seed,
-                            .pad_text_to = trims ? 0 : config.text.context_length,
-                            .ranks = ranks,
-                            .cache_decoded = s.cache_decoded,
-                            .pin_memory = device.is_cuda(),
-                            .channels_last = true,
-                            .max_unusable_fraction = s.max_unusable};
+  const auto train_source =
+      open(s.train_data, s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  cp::LoaderOptions loading =
+      cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
+                              .seed = s.seed,
+                              .pad_text_to = trims ? 0 : config.text.context_length,
+                              .ranks = ranks,
+                              .pin_memory = device.is_cuda(),
+                              .channels_last = true},
+                             s, *train_source);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
   cp::add_teacher_readings(loading, s, config, s.vocabulary);
-  cp::DataLoader loader(
-      open(s.train_data, s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0),
-      cp::ImageTransform(pixels), tokenizer.encode, loading);
+  cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
+  for (const auto& line : loader.describe_epoch()) out << line << "\n";
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
   if (s.train_data == "synthetic" || !s.eval_data.empty()) {
@@ -252,8 +237,9 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
     const auto loss = cp::distillation_loss(s, info_nce, {.tiles = tiles, .ring = s.ring}, ranks);
 
     // ==== Optimizer, schedule, averages ========================================================
-    cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
-                                                                         : loader.source().size(),
+    cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0
+                                             ? s.pretend_samples
+                                             : loader.samples_per_epoch(),
                       .batch_size = s.batch_size};
     run.total_steps = cp::to_steps({stage.epochs, cp::DurationUnit::kEpochs}, run);
     TORCH_CHECK(stage.mask_steps < run.total_steps, name, " has ", run.total_steps,

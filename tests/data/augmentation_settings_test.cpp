@@ -10,15 +10,30 @@
 using namespace contrapunto;
 
 TEST_CASE("The settings of augmentations become options of the transform", "[data][cpu]") {
-  const AugmentationSettings settings{.color_jitter = 0.5,
+  const AugmentationSettings settings{.crop_area = 0.4,
+                                      .shift = 3,
+                                      .flip = true,
+                                      .color_jitter = 0.5,
                                       .grayscale = 0.2,
                                       .blur = 0.3,
                                       .solarize = 0.4,
                                       .erasing = 0.6,
                                       .augment = "3a"};
-  const ImageTransformOptions options =
-      with_augmentation({.image_size = 30, .horizontal_flip = true}, settings);
+  struct Model {
+    [[nodiscard]] std::int64_t image_size() const { return 30; }
+    Interpolation interpolation = Interpolation::kBilinear;
+    ResizeMode resize_mode = ResizeMode::kSquash;
+    std::array<double, 3> image_mean = {0.1, 0.2, 0.3}, image_std = {0.4, 0.5, 0.6};
+  };
+  const ImageTransformOptions options = training_transform(Model(), settings);
+  CHECK(options.train);
   CHECK(options.image_size == 30);
+  CHECK(options.interpolation == Interpolation::kBilinear);
+  CHECK(options.resize_mode == ResizeMode::kSquash);
+  CHECK(options.image_mean == Model().image_mean);
+  CHECK(options.image_std == Model().image_std);
+  CHECK(options.crop_scale == std::array<double, 2>{0.4, 1.0});
+  CHECK(options.shift_padding == 3);
   CHECK(options.horizontal_flip);
   CHECK(options.color_jitter == std::array<double, 4>{0.4, 0.4, 0.4, 0.1});
   CHECK(options.color_jitter_probability == 0.8);
@@ -33,7 +48,7 @@ TEST_CASE("The settings of augmentations become options of the transform", "[dat
 }
 
 TEST_CASE("The settings are off at first and draw nothing then", "[data][cpu]") {
-  const ImageTransformOptions plain{.image_size = 30, .train = true};
+  const ImageTransformOptions plain{.image_size = 30, .train = true, .crop_scale = {0.9, 1.0}};
   RandomStream random(1), same = random;
   const auto drawn = ImageTransform(with_augmentation(plain, {})).draw(50, 40, random);
   const auto before = ImageTransform(plain).draw(50, 40, same);

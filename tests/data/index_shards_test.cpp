@@ -194,7 +194,7 @@ TEST_CASE("414 million samples take less than 200 MB and are read from any place
     loader.start_epoch(1, 300'000'000);
     const auto batch = loader.next();
     REQUIRE(batch);
-    const EpochOrder order(source->shard_sizes(), true, 32, 3, 1);
+    const EpochOrder order(source->shard_sizes(), {.window = 32}, 3, 1);
     for (std::int64_t row = 0; row < 64; ++row)
       CHECK(batch->at("text")[row][0].item<std::int64_t>() == order(300'000'000 + row) % kSamples);
     used = std::max(used, resident_bytes() - before);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "contrapunto/image/augment_policy.hpp"
@@ -12,9 +13,11 @@
 
 namespace contrapunto {
 
-/// Settings of the random colors, blurs and erased boxes of training images; see
-/// ImageTransformOptions. Crops and flips are settings of each trainer.
+/// Settings of the random changes of training images; see ImageTransformOptions.
 struct AugmentationSettings {
+  double crop_area = 0.9;     ///< Smallest fraction of the area of an image that a crop keeps.
+  std::int64_t shift = 0;     ///< Pixels; above 0, images are shifted and not cropped.
+  bool flip = false;          ///< Mirror half of the images.
   double color_jitter = 0.0;  ///< Strength: 1 is that of SimCLR, for four of five images.
   double grayscale = 0.0;     ///< Fractions of the images.
   double blur = 0.0;
@@ -26,6 +29,9 @@ struct AugmentationSettings {
 /// Adds `augmentation`, which must outlive the table, to the current section of `table`.
 inline void add_augmentation_settings(SettingsTable& table, AugmentationSettings& augmentation) {
   AugmentationSettings& a = augmentation;
+  table.add("crop-area", a.crop_area, "smallest fraction of the image's area that a crop keeps");
+  table.add("shift", a.shift, "pixels; above 0: shift images instead of cropping them");
+  table.add("flip", a.flip, "mirror each image with probability 1/2");
   table.add("color-jitter", a.color_jitter, "strength; 1 is that of SimCLR, 0: none")
       .check(at_least(0));
   table.add("grayscale", a.grayscale, "fraction of images without color").check(in_range(0, 1));
@@ -42,6 +48,9 @@ inline void add_augmentation_settings(SettingsTable& table, AugmentationSettings
 /// Returns `options` with the augmentations of `settings`.
 [[nodiscard]] inline ImageTransformOptions with_augmentation(ImageTransformOptions options,
                                                              const AugmentationSettings& settings) {
+  options.crop_scale = {settings.crop_area, 1.0};
+  options.shift_padding = settings.shift;
+  options.horizontal_flip = settings.flip;
   const double strength = settings.color_jitter;
   options.color_jitter = {0.8 * strength, 0.8 * strength, 0.8 * strength,
                           std::min(0.5, 0.2 * strength)};
@@ -53,6 +62,20 @@ inline void add_augmentation_settings(SettingsTable& table, AugmentationSettings
   options.erasing.probability = settings.erasing;
   options.erasing.fill = ErasingFill::kNoise;
   return options;
+}
+
+/// Returns the transform of the training images of `model`, a ModelConfig, with the augmentations
+/// of `settings`.
+template <class Model>
+[[nodiscard]] ImageTransformOptions training_transform(const Model& model,
+                                                       const AugmentationSettings& settings) {
+  return with_augmentation({.image_size = model.image_size(),
+                            .train = true,
+                            .interpolation = model.interpolation,
+                            .resize_mode = model.resize_mode,
+                            .image_mean = model.image_mean,
+                            .image_std = model.image_std},
+                           settings);
 }
 
 }  // namespace contrapunto

@@ -4,8 +4,10 @@
 
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
+#include <c10/util/ScopeExit.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +17,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -29,9 +30,15 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/batch_tensors.hpp"
+#include "contrapunto/data/detail/check_loader.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
+#include "contrapunto/data/detail/describe_stall.hpp"
+#include "contrapunto/data/detail/group_reader.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/detail/printable.hpp"
+#include "contrapunto/data/detail/reading_clock.hpp"
+#include "contrapunto/data/detail/sample_order.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
@@ -56,11 +63,12 @@ namespace contrapunto {
 /// sample without one, if any sample has one; the tensors of further readings and of teacher
 /// stores, if any; and the keys. An epoch is a sequence of samples, which is a pure function of the
 /// source, the seed and the epoch. Batches are consecutive parts of it, and the rows of a batch are
-/// divided among the ranks. The content of a batch therefore depends neither on the number of
-/// threads nor on where a run was interrupted. A run may resume at any sample with another batch
-/// size or number of ranks.
+/// divided among the ranks. By default an epoch visits every sample once; see LoaderOptions and
+/// SampleSource::parts() for other mixtures. The content of a batch therefore depends neither on
+/// the number of threads nor on where a run was interrupted. A run may resume at any sample with
+/// another batch size or number of ranks.
 ///
-/// In training there are floor(size / (batch_size * ranks)) batches per epoch on every rank. A
+/// In training there are floor(samples / (batch_size * ranks)) batches per epoch on every rank. A
 /// sample that cannot be used is replaced by another one, so batches keep their size; see
 /// detail::substitute_place. In evaluation there are batches until each usable sample was returned
 /// once. The last batch is smaller, and with several ranks some may get no row of it. Empty and
@@ -84,12 +92,24 @@ class DataLoader {
         transform_(transform),
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
-        stored_((check(), o_), *source_, transform_.options()),
+        order_(make_order()),
+        stored_(o_, *source_, transform_.options()),
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
         transforms_(make_transforms()),
-        tensors_(describe_tensors()),
+        tensors_(detail::batch_tensors(o_, transform_.options().image_size,
+                                       static_cast<bool>(tokenize_), stored_.tensors())),
         skips_(source_->size(), o_.max_unusable_fraction) {
+    TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", samples_per_epoch(),
+                " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
+                " ranks; lower batch_size to at most ", samples_per_epoch() / o_.ranks.size());
+    if (o_.read_ahead.enabled()) {
+      const std::int64_t lanes = o_.read_ahead.lanes / o_.ranks.size();
+      const auto parts = std::max<std::size_t>(source_->parts().size(), 1);
+      ahead_ = std::make_unique<detail::GroupReader>(source_,
+                                                     2 * static_cast<std::size_t>(lanes) * parts,
+                                                     std::min<std::int64_t>(lanes, 8), reading_);
+    }
     try {
       for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
     } catch (const std::system_error& error) {
@@ -111,6 +131,13 @@ class DataLoader {
   /// Number of batches in a whole epoch, the same on every rank.
   [[nodiscard]] std::int64_t batches_per_epoch() const { return batches_from(0); }
 
+  /// Number of samples in an epoch, over all ranks.
+  [[nodiscard]] std::int64_t samples_per_epoch() const { return order_.size(); }
+
+  /// Returns a line for each part of the source that says how often an epoch visits its samples;
+  /// nothing if an epoch visits each sample once.
+  [[nodiscard]] std::vector<std::string> describe_epoch() const { return order_.describe(); }
+
   /// The epoch that was started last.
   [[nodiscard]] std::int64_t epoch() const {
     const std::lock_guard lock(mutex_);
@@ -118,12 +145,13 @@ class DataLoader {
   }
 
   /// Starts epoch `epoch` at sample number `first_sample`, counted over all ranks, from 0 to the
-  /// size of the source. Batches that were prepared before are discarded. Raises for a negative
-  /// epoch and for a `first_sample` out of range.
+  /// number of samples in an epoch. Batches that were prepared before are discarded. Raises for a
+  /// negative epoch and for a `first_sample` out of range.
   void start_epoch(std::int64_t epoch, std::int64_t first_sample = 0) {
     TORCH_CHECK(epoch >= 0, "DataLoader: epoch (", epoch, ") must not be negative");
-    TORCH_CHECK(0 <= first_sample && first_sample <= source_->size(), "DataLoader: first_sample (",
-                first_sample, ") must be from 0 to the size of the source (", source_->size(),
+    TORCH_CHECK(0 <= first_sample && first_sample <= samples_per_epoch(),
+                "DataLoader: first_sample (", first_sample,
+                ") must be from 0 to the number of samples in an epoch (", samples_per_epoch(),
                 "); a position in an epoch is valid only for the data it was saved with");
     std::unique_lock lock(mutex_);
     batches_ = 0;  // Keeps the threads from starting another batch.
@@ -132,12 +160,16 @@ class DataLoader {
     queue_.clear();
     error_ = nullptr;
     epoch_ = epoch;
-    order_.emplace(source_->shard_sizes(), o_.train, o_.shuffle_window, o_.seed, epoch);
+    started_ = true;
+    order_.start(o_.seed, epoch);
     first_sample_ = first_sample;
     skips_.start_epoch();
     next_to_build_ = 0;
     next_to_give_ = 0;
     batches_ = batches_from(first_sample);
+    if (ahead_)
+      ahead_->start(order_, first_sample + o_.ranks.rank(), o_.ranks.size(),
+                    first_sample + batches_ * samples_together());
     work_.notify_all();
   }
 
@@ -147,15 +179,24 @@ class DataLoader {
     const std::lock_guard lock(mutex_);
     const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
     State state;
-    state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, source_->size())}};
+    state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, samples_per_epoch())}};
+    state.scalars["epoch_samples"] = samples_per_epoch();
     stored_.save_to(state);
     return state;
   }
 
-  /// Resumes the epoch of `state` at the sample after those that were returned. Raises if both the
-  /// state and this loader have stored views and they are not the same.
+  /// Resumes the epoch of `state` at the sample after those that were returned. Raises if its
+  /// epochs have another number of samples, and if both the state and this loader have stored views
+  /// and they are not the same.
   void load_state(const State& state) {
     stored_.check(state);
+    if (state.scalars.count("epoch_samples") > 0) {
+      const auto saved = state.scalar<std::int64_t>("epoch_samples");
+      TORCH_CHECK(saved == samples_per_epoch(),
+                  "DataLoader: the checkpoint was made with epochs of ", saved,
+                  " samples, and this run has epochs of ", samples_per_epoch(),
+                  "; resume with the same data, or start another run");
+    }
     start_epoch(state.scalar<std::int64_t>("epoch"), state.scalar<std::int64_t>("samples"));
   }
 
@@ -163,14 +204,22 @@ class DataLoader {
   /// such as an error in the tokenize function or a lack of usable samples.
   [[nodiscard]] std::optional<Batch> next() {
     std::unique_lock lock(mutex_);
-    TORCH_CHECK(order_.has_value(), "DataLoader: call start_epoch() before next()");
+    TORCH_CHECK(started_, "DataLoader: call start_epoch() before next()");
     if (next_to_give_ >= batches_) return std::nullopt;
     detail::LapTimer timer;
     // An error in a later batch is raised when that batch is due. Rows are handed out in order, so
     // all earlier batches are completed.
-    ready_.wait(lock, [&] {
+    const auto is_due = [&] {
       return queue_.empty() ? error_ != nullptr : queue_.front()->ready || queue_.front()->error;
-    });
+    };
+    const std::chrono::duration<double> patience(o_.stall_seconds);
+    if (o_.stall_seconds <= 0.0) ready_.wait(lock, is_due);
+    for (double waited = 0.0; !ready_.wait_for(lock, patience, is_due);) {
+      waited += o_.stall_seconds;
+      lock.unlock();
+      report_stall(waited);
+      lock.lock();
+    }
     timer.add_to(statistics_.times.wait);
     const bool is_ready = !queue_.empty() && queue_.front()->ready;
     std::optional<Batch> batch;
@@ -234,26 +283,15 @@ class DataLoader {
     DataTimes times;
   };
 
-  void check() const {
-    TORCH_CHECK(source_ != nullptr, "DataLoader: no source given");
-    TORCH_CHECK(o_.batch_size > 0, "DataLoader: batch_size (", o_.batch_size, ") must be positive");
-    TORCH_CHECK(o_.threads > 0, "DataLoader: threads (", o_.threads, ") must be positive");
-    TORCH_CHECK(o_.views > 0, "DataLoader: views (", o_.views, ") must be positive");
-    TORCH_CHECK(o_.views == 1 || o_.train, "DataLoader: ", o_.views,
-                " views of an image are for training; for evaluation all are equal, so set views "
-                "to 1");
-    TORCH_CHECK(o_.views == 1 || transform_.options().train, "DataLoader: the ", o_.views,
-                " views of an image would be equal, because the transform is not random; set "
-                "ImageTransformOptions::train");
-    TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
-                o_.max_queued_batches, ") must be positive");
-    TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
-                "DataLoader: max_unusable_fraction (", o_.max_unusable_fraction,
-                ") must be from 0 to 1");
-    TORCH_CHECK(source_->size() > 0, "DataLoader: the source holds no sample");
-    TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
-                " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
-                " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
+  [[nodiscard]] detail::SampleOrder make_order() const {
+    detail::check_loader(o_, source_.get(), transform_.options());
+    EpochOrderOptions options{.shuffle = o_.train, .window = o_.shuffle_window};
+    if (!o_.train) return {source_->shard_sizes(), {}, options, 0};
+    options.with_replacement = o_.with_replacement;
+    options.piece_samples = o_.read_ahead.piece_samples;
+    options.pieces_together = o_.read_ahead.pieces_together;
+    options.lanes = o_.read_ahead.enabled() ? o_.read_ahead.lanes : 1;
+    return {source_->shard_sizes(), source_->parts(), options, o_.epoch_samples};
   }
 
   [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
@@ -266,39 +304,11 @@ class DataLoader {
     return transforms;
   }
 
-  /// The tensors of a batch, in the order in which fill_with() makes them. Raises if two of them
-  /// have the same name.
-  [[nodiscard]] detail::BatchBuilder::Options describe_tensors() const {
-    detail::BatchBuilder::Options tensors{.pinned = o_.pin_memory && at::hasCUDA(),
-                                          .channels_last = o_.channels_last};
-    std::set<std::string> names = {"label"};
-    const auto unused = [&](const std::string& name) {
-      TORCH_CHECK(!name.empty(), "DataLoader: a further reading of the samples has no name");
-      TORCH_CHECK(names.insert(name).second, "DataLoader: a batch would have two tensors named '",
-                  name, "'; give the further readings of the samples other names");
-      return name;
-    };
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      tensors.images.push_back({unused(view_name(view)), transform_.options().image_size});
-      for (const ImageReading& reading : o_.image_readings)
-        tensors.images.push_back({unused(view_name(view, reading.name)), reading.image_size});
-    }
-    if (tokenize_) tensors.texts.push_back({unused("text"), o_.pad_text_to});
-    for (const TextReading& reading : o_.text_readings) {
-      TORCH_CHECK(tokenize_ && reading.tokenize, "DataLoader: the texts '", reading.name,
-                  "' need a tokenize function of their own and one of the loader");
-      tensors.texts.push_back({unused(reading.name), reading.pad_to});
-    }
-    tensors.features = stored_.tensors();
-    for (const auto& features : tensors.features) unused(features.name);
-    return tensors;
-  }
-
   /// Number of samples in one batch, over all ranks.
   [[nodiscard]] std::int64_t samples_together() const { return o_.batch_size * o_.ranks.size(); }
 
   [[nodiscard]] std::int64_t batches_from(std::int64_t first_sample) const {
-    const std::int64_t left = source_->size() - first_sample;
+    const std::int64_t left = samples_per_epoch() - first_sample;
     const std::int64_t together = samples_together();
     return o_.train ? left / together : (left + together - 1) / together;
   }
@@ -323,13 +333,16 @@ class DataLoader {
       lock.unlock();
       std::exception_ptr error;
       bool complete = false;
+      detail::BatchBuilder& builder = task.slot->builder;
+      std::int64_t row = task.begin;
       try {
-        detail::BatchBuilder& builder = task.slot->builder;
-        for (std::int64_t row = task.begin; row < task.end; ++row) fill(builder, row, scratch);
+        while (row < task.end) fill(builder, row++, scratch);
         complete = builder.complete(task.end - task.begin);
         if (complete) task.slot->batch = finish(builder);
       } catch (...) {
         error = std::current_exception();
+        // Other threads wait until the rest of a group is released.
+        for (; ahead_ && row < task.end; ++row) ahead_->release(position_of(builder, row));
       }
       lock.lock();
       skips_.add_used(task.end - task.begin);
@@ -369,42 +382,60 @@ class DataLoader {
     return true;
   }
 
+  /// A rank has consecutive positions of a batch, or those of its lanes, which are every n-th.
+  [[nodiscard]] std::int64_t position_of(const detail::BatchBuilder& builder,
+                                         std::int64_t row) const {
+    return builder.first_place() + row * (ahead_ ? o_.ranks.size() : 1);
+  }
+
   [[nodiscard]] std::shared_ptr<Slot> make_slot(std::int64_t batch) const {
     const std::int64_t first = first_sample_ + batch * samples_together();
-    const std::int64_t left = std::min(samples_together(), source_->size() - first);
+    if (ahead_) return std::make_shared<Slot>(first + o_.ranks.rank(), o_.batch_size, tensors_);
+    const std::int64_t left = std::min(samples_together(), samples_per_epoch() - first);
     const std::int64_t begin = left * o_.ranks.rank() / o_.ranks.size();
     const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
     return std::make_shared<Slot>(first + begin, end - begin, tensors_);
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
-    const std::int64_t size = order_->size();
+    const std::int64_t size = samples_per_epoch();
+    const std::int64_t position = position_of(builder, row);
     const std::int64_t attempts = o_.train ? std::min(size, kMostAttempts) : 1;
     std::string reason;
     for (std::int64_t attempt = 0; attempt < attempts; ++attempt) {
-      const std::int64_t index =
-          (*order_)(detail::substitute_place(builder.first_place() + row, attempt, size));
+      const auto visit = order_(detail::substitute_place(position, attempt, size));
+      const bool is_ahead = ahead_ && attempt == 0;
+      const auto released = c10::make_scope_exit([&] {
+        if (is_ahead) ahead_->release(position);
+      });
       try {
-        fill_with(builder, row, index, scratch);
+        fill_with(builder, row, visit, is_ahead ? position : -1, scratch);
         return;
       } catch (const DataError& error) {
         reason = error.what();
-        note_skip({index, reason});
+        note_skip({visit.index, reason});
       }
     }
     TORCH_CHECK(!o_.train, "DataLoader: ", attempts,
                 " samples in a row could not be used; the last one: ", reason);
   }
 
-  void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
-                 Scratch& scratch) {
+  /// `ahead` is the position of a sample that is read ahead, or -1.
+  void fill_with(detail::BatchBuilder& builder, std::int64_t row,
+                 const detail::SampleOrder::Visit& visit, std::int64_t ahead, Scratch& scratch) {
+    const std::int64_t index = visit.index;
     stored_.require_usable(index);
-    const auto sample = reader_.read(index, scratch.sample, scratch.times);
+    const auto fetch = [&] {
+      if (ahead >= 0) return ahead_->take(ahead);
+      const auto timed = reading_.reading(index);
+      return source_->read(index);
+    };
+    const auto sample = reader_.read(index, fetch, scratch.sample, scratch.times);
     const bool needs_caption = tokenize_ || stored_.has_texts();
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     detail::LapTimer timer;
-    RandomStream random = stream(index, 0);
+    RandomStream random = stream(visit, 0);
     std::vector<std::vector<std::int64_t>> tokens;
     std::int64_t chosen = 0;
     if (needs_caption && o_.train)
@@ -416,10 +447,10 @@ class DataLoader {
         tokens.push_back(reading.tokenize(caption));
     }
     timer.add_to(scratch.times.tokenize);
-    stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
+    stored_.set_features(builder, row, visit.pass, index, *sample, chosen, random);
     std::size_t tensor = 0;
     for (std::int64_t view = 0; view < o_.views; ++view) {
-      if (view > 0) random = stream(index, view);
+      if (view > 0) random = stream(visit, view);
       const RgbImage& image = sample->image;
       const auto drawn = transform_.draw(image.width(), image.height(), random);
       for (const ImageTransform& transform : transforms_) {
@@ -431,11 +462,12 @@ class DataLoader {
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
   }
 
-  /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
+  /// Random numbers of one view of a sample in this pass. The first view draws the same ones
   /// whatever the number of views is.
-  [[nodiscard]] RandomStream stream(std::int64_t index, std::int64_t view) const {
-    return RandomStream(o_.seed, static_cast<std::uint64_t>(epoch_),
-                        static_cast<std::uint64_t>(index) +
+  [[nodiscard]] RandomStream stream(const detail::SampleOrder::Visit& visit,
+                                    std::int64_t view) const {
+    return RandomStream(o_.seed, static_cast<std::uint64_t>(visit.pass),
+                        static_cast<std::uint64_t>(visit.index) +
                             static_cast<std::uint64_t>(view) * kViewStreams + kSampleStreams);
   }
 
@@ -444,6 +476,14 @@ class DataLoader {
     TORCH_CHECK(batch.size() > 0 || builder.rows() == 0, "DataLoader: none of the ", builder.rows(),
                 " samples of a batch could be used; see statistics()");
     return batch;
+  }
+
+  void report_stall(double seconds) const {
+    const std::string text = detail::describe_stall(seconds, reading_, *source_);
+    if (o_.on_stall)
+      o_.on_stall(text);
+    else
+      TORCH_WARN("DataLoader: ", text);
   }
 
   void note_skip(SkippedSample sample) {
@@ -462,18 +502,22 @@ class DataLoader {
   ImageTransform transform_;
   Tokenize tokenize_;
   LoaderOptions o_;
+  detail::SampleOrder order_;  // Changes only while busy_ == 0, as epoch_ does.
   detail::StoredViews stored_;
   detail::SampleReader reader_;
   std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
   detail::BatchBuilder::Options tensors_;
 
-  // Guards the following members. order_ and epoch_ change only while busy_ == 0.
+  detail::ReadingClock reading_;
+  std::unique_ptr<detail::GroupReader> ahead_;  // If options ask for it.
+
+  // Guards the following members.
   mutable std::mutex mutex_;
   std::condition_variable work_;   // There is something to prepare.
   std::condition_variable ready_;  // There is a batch or an error for next().
   std::condition_variable idle_;   // No thread is preparing anything.
   std::int64_t epoch_ = 0;
-  std::optional<EpochOrder> order_;
+  bool started_ = false;
   std::int64_t first_sample_ = 0;            // Position in the epoch at which batch 0 starts.
   std::int64_t batches_ = 0;                 // Number of batches until the end of the epoch.
   std::int64_t next_to_build_ = 0;           // Batch whose rows are handed out next.

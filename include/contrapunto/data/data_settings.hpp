@@ -5,12 +5,18 @@
 #include <c10/util/Exception.h>
 
 #include <chrono>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
+#include <numeric>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/open_data_source.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/log/format.hpp"
@@ -20,12 +26,62 @@
 
 namespace contrapunto {
 
+namespace detail {
+
+/// Reads "all", "part N" or a number of samples. The result is 0, -N or the number.
+[[nodiscard]] inline std::int64_t parse_epoch_samples(const std::string& text) {
+  std::int64_t number = 0;
+  if (text == "all") return 0;
+  const bool part = text.starts_with("part ");
+  const auto expected = read_setting(part ? std::string_view(text).substr(5) : text, number);
+  TORCH_CHECK(expected.empty() && number > 0, "epoch-samples is '", text,
+              "'; it must be a positive number, 'all', or 'part 1' and so on");
+  return part ? -number : number;
+}
+
+/// Returns LoaderOptions::epoch_samples for a setting.
+[[nodiscard]] inline std::int64_t epoch_samples_of(const std::string& text,
+                                                   const SampleSource& source) {
+  const std::int64_t samples = parse_epoch_samples(text);
+  if (samples >= 0) return samples;
+  const auto parts = source.parts();
+  TORCH_CHECK(-samples <= std::ssize(parts), "epoch-samples is '", text, "', but train-data has ",
+              parts.size(), " parts with data-shares");
+  const auto sizes = source.shard_sizes();
+  auto begin = sizes.begin();
+  double shares = 0.0;
+  for (const SourcePart& part : parts) shares += part.share;
+  for (auto part = parts.begin(); part != parts.begin() + (-samples - 1); ++part)
+    begin += part->shards;
+  const SourcePart& chosen = parts[static_cast<std::size_t>(-samples - 1)];
+  const auto own = std::accumulate(begin, begin + chosen.shards, std::int64_t{0});
+  return std::llround(static_cast<double>(own) * shares / chosen.share);
+}
+
+[[nodiscard]] inline std::vector<double> numbers_of(const std::string& name,
+                                                    const std::vector<std::string>& texts) {
+  std::vector<double> numbers;
+  for (const auto& text : texts) {
+    const auto expected = read_setting(text, numbers.emplace_back());
+    TORCH_CHECK(expected.empty(), name, " has the entry '", text, "'; it must be ", expected);
+  }
+  return numbers;
+}
+
+}  // namespace detail
+
 /// Settings of the data of a program that reads pairs or images; see open_data_source().
 struct DataSettings {
   std::string train_data = "synthetic", eval_data = {};
   std::vector<std::string> caption_fields = {};
   std::vector<std::string> caption_weights = {};  ///< Numbers, one for each of caption_fields.
-  std::string index_folder = {};                  ///< See ShardIndexOptions::folder.
+  std::vector<std::string> caption_templates = {};
+  std::vector<std::string> data_shares = {};  ///< Numbers, one for each part of train_data.
+  std::string epoch_samples = "all";          ///< A number, "all" or "part N".
+  bool resample = false;                      ///< See LoaderOptions::with_replacement.
+  std::int64_t shuffle_window = 32;
+  std::int64_t read_piece = 0, read_pieces = 8, read_lanes = 8;  ///< See ReadAheadOptions.
+  std::string index_folder = {};                                 ///< See ShardIndexOptions::folder.
   std::int64_t threads = 2;
   bool cache_decoded = false;
   double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
@@ -38,6 +94,8 @@ inline void add_caption_settings(SettingsTable& table, DataSettings& data) {
             "JSON fields or columns of captions; empty: the usual");
   table.add("caption-weights", data.caption_weights,
             "probability of each of caption-fields; empty: each caption is equally likely");
+  table.add("caption-templates", data.caption_templates,
+            "captions of labeled samples; {} becomes the name of the class");
 }
 
 /// Adds all other settings of `data`, which must outlive the table, to the current section of
@@ -58,18 +116,53 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
       .may_change();
 }
 
+/// Adds the order in which training data is read, for programs that train.
+inline void add_order_settings(SettingsTable& table, DataSettings& data) {
+  table.add("data-shares", data.data_shares,
+            "shares of the parts of train-data in an epoch; empty: by their sizes");
+  table
+      .add("epoch-samples", data.epoch_samples,
+           "samples in an epoch: a number, 'all', or 'part 2': until part 2 was seen once")
+      .readable_by(detail::parse_epoch_samples);
+  table.add("resample", data.resample, "draw shards with replacement");
+  table.add("shuffle-window", data.shuffle_window, "shards that are shuffled together; 0: all")
+      .check(at_least(0));
+  table
+      .add("read-piece", data.read_piece,
+           "samples that are read at once, for slow disks; 0: samples are read one by one")
+      .check(at_least(0));
+  table.add("read-pieces", data.read_pieces, "pieces of a lane that are shuffled together")
+      .check(at_least(1));
+  table.add("read-lanes", data.read_lanes, "pieces are divided among so many; whole ranks each")
+      .check(at_least(1));
+}
+
+/// Returns `options` of a loader of `source` with everything that is a setting.
+[[nodiscard]] inline LoaderOptions with_data_settings(LoaderOptions options,
+                                                      const DataSettings& data,
+                                                      const SampleSource& source) {
+  options.threads = data.threads;
+  options.cache_decoded = data.cache_decoded;
+  options.max_unusable_fraction = data.max_unusable;
+  options.shuffle_window = data.shuffle_window;
+  options.epoch_samples = detail::epoch_samples_of(data.epoch_samples, source);
+  options.with_replacement = data.resample;
+  options.read_ahead = {data.read_piece, data.read_pieces, data.read_lanes};
+  return options;
+}
+
 /// Opens `spec` with the settings and writes to `out` what was left out, and every ten seconds how
 /// many shards are indexed. `synthetic` are the options of the built-in data.
 [[nodiscard]] inline std::shared_ptr<const SampleSource> open_data(
     const DataSettings& data, const std::string& spec, std::ostream& out,
     const SyntheticShapesOptions& synthetic = {}) {
   using Clock = std::chrono::steady_clock;
-  SourceOptions options{.caption_fields = data.caption_fields, .synthetic = synthetic};
-  for (const auto& text : data.caption_weights) {
-    const auto expected = detail::read_setting(text, options.caption_weights.emplace_back());
-    TORCH_CHECK(expected.empty(), "caption-weights has the entry '", text, "'; it must be ",
-                expected);
-  }
+  SourceOptions options{
+      .caption_fields = data.caption_fields,
+      .caption_weights = detail::numbers_of("caption-weights", data.caption_weights),
+      .caption_templates = data.caption_templates,
+      .synthetic = synthetic};
+  if (spec == data.train_data) options.shares = detail::numbers_of("data-shares", data.data_shares);
   options.shards.index.folder = data.index_folder;
   options.shards.index.on_progress = [&out, last = Clock::now()](std::int64_t done,
                                                                  std::int64_t scanned,

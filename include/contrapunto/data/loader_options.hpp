@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "contrapunto/data/image_reading.hpp"
+#include "contrapunto/data/read_ahead_options.hpp"
 #include "contrapunto/data/replayed_views.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/distributed/ranks.hpp"
@@ -52,6 +53,12 @@ struct LoaderOptions {
   std::vector<ImageReading> image_readings = {};
   std::vector<TextReading> text_readings = {};  ///< They need a tokenize function of the loader.
   std::int64_t shuffle_window = 32;             ///< Shards that are shuffled together; 0: all.
+  /// Samples in an epoch of training; 0: as many as the source has. Another number lets an epoch
+  /// begin where the one before it stopped, in passes through the data; see detail::SampleOrder.
+  std::int64_t epoch_samples = 0;
+  /// Draw shards at random for each epoch, so that some samples come several times and others not.
+  bool with_replacement = false;
+  ReadAheadOptions read_ahead = {};      ///< For training.
   Ranks ranks = {};                      ///< Ranks that share an epoch; the default is one process.
   bool cache_decoded = false;            ///< Cache decoded images for the next epochs.
   std::int64_t cache_bytes = 4LL << 30;  ///< Size of the cache; further images are decoded each
@@ -63,6 +70,11 @@ struct LoaderOptions {
   /// on: next() raises if more than this fraction of max(300, samples tried) could not be used. The
   /// count restarts with an epoch once 300 samples have been tried. 1 never raises.
   double max_unusable_fraction = 0.1;
+  /// Time without a batch, in seconds, after which next() reports which file is being read and
+  /// since when; and again each time after it. 0: never.
+  double stall_seconds = 60.0;
+  /// Called with this report on the thread that calls next(); empty: it is a TORCH_WARN.
+  std::function<void(const std::string&)> on_stall = {};
   /// Called once for each sample that cannot be used, on the thread that calls next().
   std::function<void(const SkippedSample&)> on_skip = {};
 
@@ -75,6 +87,9 @@ struct LoaderOptions {
     options.text_readings.clear();
     options.replay = {};
     options.teacher_stores.clear();
+    options.epoch_samples = 0;
+    options.with_replacement = false;
+    options.read_ahead = {};
     return options;
   }
 };

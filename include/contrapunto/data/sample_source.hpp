@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,8 @@
 #include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/equal_shards.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
+#include "contrapunto/data/read_sample.hpp"
+#include "contrapunto/data/source_part.hpp"
 
 namespace contrapunto {
 
@@ -32,6 +35,28 @@ class SampleSource {
   /// this sample cannot be used; any other exception ends the run.
   [[nodiscard]] virtual EncodedSample read(std::int64_t index) const = 0;
 
+  /// Returns the samples from `begin` to `end`. A sample that cannot be used has a problem instead;
+  /// what read() raises otherwise ends the run. The default calls read() for each. Override it if
+  /// samples next to each other can be read at once.
+  [[nodiscard]] virtual std::vector<ReadSample> read_range(std::int64_t begin,
+                                                           std::int64_t end) const {
+    std::vector<ReadSample> samples(static_cast<std::size_t>(end - begin));
+    for (std::int64_t index = begin; index < end; ++index) {
+      auto& [sample, problem] = samples[static_cast<std::size_t>(index - begin)];
+      try {
+        sample = read(index);
+      } catch (const DataError& error) {
+        problem = error.what();
+      }
+    }
+    return samples;
+  }
+
+  /// Returns the name of the file or folder that holds sample `index`, for messages.
+  [[nodiscard]] virtual std::string location(std::int64_t index) const {
+    return "sample " + std::to_string(index);
+  }
+
   /// Returns the label of sample `index`, or nothing if it has none. Raise DataError if the label
   /// cannot be read. The default reads the whole sample; override it if the label can be read more
   /// cheaply.
@@ -44,6 +69,10 @@ class SampleSource {
 
   /// Sizes of the groups of consecutive samples that are best read together; they add up to size().
   [[nodiscard]] virtual std::vector<std::int64_t> shard_sizes() const { return {size()}; }
+
+  /// Parts of the source whose samples have shares of their own in an epoch of training; empty: an
+  /// epoch visits all samples equally.
+  [[nodiscard]] virtual std::vector<SourcePart> parts() const { return {}; }
 
   /// Divides the samples, in their order, into shards with an identity; see DataShard. Embeddings
   /// of a teacher are stored by shard. The default reads every sample for its key; override it if

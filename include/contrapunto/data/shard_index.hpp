@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/hash.hpp"
@@ -148,28 +149,37 @@ class ShardIndex {
   /// `index_path`. Raises if the file was changed or is damaged.
   [[nodiscard]] ShardEntry read(std::int64_t i, const std::string& index_path,
                                 detail::OpenFiles& files) const {
-    const auto at = static_cast<std::size_t>(i) * sizeof(Record);
-    const std::size_t keys = static_cast<std::size_t>(head_.samples) * sizeof(Record);
-    Record record;
-    std::string key;
-    if (in_memory_) {
-      std::memcpy(&record, table_.data() + at, sizeof(Record));
-      if (fits(record)) key = table_.substr(keys + record.key_begin, record.key_size);
-    } else {
-      try {
-        const auto file = files(index_path);
-        file->read(sizeof(Head) + at, &record, sizeof(Record));
-        if (fits(record)) {
-          key.resize(record.key_size);
-          file->read(sizeof(Head) + keys + record.key_begin, key.data(), key.size());
-        }
-      } catch (const DataError& error) {
-        refuse(index_path, error.what());
-      }
+    return std::move(read(i, i + 1, index_path, files).front());
+  }
+
+  /// Returns the entries of the samples from `begin` to `end`, 0 <= begin < end <= size(), with at
+  /// most two reads.
+  [[nodiscard]] std::vector<ShardEntry> read(std::int64_t begin, std::int64_t end,
+                                             const std::string& index_path,
+                                             detail::OpenFiles& files) const {
+    std::vector<Record> records(static_cast<std::size_t>(end - begin));
+    copy(static_cast<std::size_t>(begin) * sizeof(Record), records.data(),
+         records.size() * sizeof(Record), index_path, files);
+    // The keys stand in the order of the samples.
+    const std::size_t first_key = records.front().key_begin;
+    std::uint64_t keys_end = first_key;
+    for (std::size_t i = 0; i < records.size(); ++i) {
+      if (!fits(records[i]) || records[i].key_begin < first_key)
+        refuse_entry(begin + static_cast<std::int64_t>(i), index_path);
+      keys_end = std::max(keys_end, std::uint64_t{records[i].key_begin} + records[i].key_size);
     }
-    if (!fits(record) || record.computed_checksum(key, head_.checksum) != record.checksum)
-      refuse(index_path, "the entry of sample " + std::to_string(i) + " is damaged");
-    return {record.extent(0), record.extent(1), record.extent(2), record.extent(3), std::move(key)};
+    std::string keys(static_cast<std::size_t>(keys_end) - first_key, '\0');
+    copy(static_cast<std::size_t>(head_.samples) * sizeof(Record) + first_key, keys.data(),
+         keys.size(), index_path, files);
+    std::vector<ShardEntry> entries;
+    for (const Record& record : records) {
+      std::string key = keys.substr(record.key_begin - first_key, record.key_size);
+      if (record.computed_checksum(key, head_.checksum) != record.checksum)
+        refuse_entry(begin + std::ssize(entries), index_path);
+      entries.push_back(
+          {record.extent(0), record.extent(1), record.extent(2), record.extent(3), std::move(key)});
+    }
+    return entries;
   }
 
  private:
@@ -225,6 +235,24 @@ class ShardIndex {
   [[noreturn]] static void refuse(const std::string& index_path, const std::string& reason) {
     TORCH_CHECK(false, "the shard index '", index_path, "' cannot be used: ", reason,
                 ". Remove the file; the next start makes it again");
+  }
+
+  [[noreturn]] static void refuse_entry(std::int64_t sample, const std::string& index_path) {
+    refuse(index_path, "the entry of sample " + std::to_string(sample) + " is damaged");
+  }
+
+  /// Copies a part of the table from memory, or else from the file.
+  void copy(std::size_t at, void* target, std::size_t bytes, const std::string& index_path,
+            detail::OpenFiles& files) const {
+    if (in_memory_) {
+      std::memcpy(target, table_.data() + at, bytes);
+      return;
+    }
+    try {
+      files(index_path)->read(sizeof(Head) + at, target, bytes);
+    } catch (const DataError& error) {
+      refuse(index_path, error.what());
+    }
   }
 
   [[nodiscard]] bool fits(const Record& record) const {

@@ -9,8 +9,11 @@
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -24,6 +27,7 @@
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/index_shards.hpp"
+#include "contrapunto/data/read_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_index.hpp"
 #include "contrapunto/data/shard_list.hpp"
@@ -94,15 +98,29 @@ class ShardSource : public SampleSource {
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
     const Place place = locate(index);
     EncodedSample sample;
-    sample.source = paths_[place.shard];
-    sample.key = place.entry.key;
     read_members(place, [&](const detail::RandomAccessFile& file) {
-      sample.image.resize(place.entry.image.size);
-      file.read(place.entry.image.offset, sample.image.data(), sample.image.size());
-      read_captions(file, place.entry, sample);
-      sample.label = read_label(file, place.entry);
+      sample = sample_of(file, place.shard, place.entry);
     });
     return sample;
+  }
+
+  /// Reads each part of a shard in one piece, if at least half of it belongs to its samples.
+  [[nodiscard]] std::vector<ReadSample> read_range(std::int64_t begin,
+                                                   std::int64_t end) const override {
+    std::vector<ReadSample> samples;
+    while (begin < end) {
+      const auto [shard, first] = shard_of(begin);
+      const std::int64_t last = std::min(end - begin + first, indexes_[shard].size());
+      auto part = read_piece(shard, first, last);
+      if (part.empty()) part = SampleSource::read_range(begin, begin + last - first);
+      std::move(part.begin(), part.end(), std::back_inserter(samples));
+      begin += last - first;
+    }
+    return samples;
+  }
+
+  [[nodiscard]] std::string location(std::int64_t index) const override {
+    return paths_[shard_of(index).shard];
   }
 
   /// Reads only the cls member.
@@ -137,13 +155,79 @@ class ShardSource : public SampleSource {
     std::size_t shard = 0;
     ShardEntry entry;
   };
+  struct ShardPlace {
+    std::size_t shard = 0;
+    std::int64_t sample = 0;  // Its number in the shard.
+  };
+  /// A part of a shard in memory.
+  struct FilePart {
+    std::uint64_t begin = 0;
+    std::string bytes;
+    void read(std::uint64_t offset, void* target, std::size_t count) const {
+      std::memcpy(target, bytes.data() + (offset - begin), count);
+    }
+  };
+  static constexpr std::uint64_t kLargestPiece = 256 << 20;  // Bytes that are read at once.
 
-  [[nodiscard]] Place locate(std::int64_t index) const {
+  [[nodiscard]] ShardPlace shard_of(std::int64_t index) const {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
     const auto shard = static_cast<std::size_t>(
         std::upper_bound(ends_.begin(), ends_.end(), index) - ends_.begin());
-    const std::int64_t begin = shard == 0 ? 0 : ends_[shard - 1];
-    return {shard, indexes_[shard].read(index - begin, index_paths_[shard], index_files_)};
+    return {shard, index - (shard == 0 ? 0 : ends_[shard - 1])};
+  }
+
+  [[nodiscard]] Place locate(std::int64_t index) const {
+    const auto [shard, sample] = shard_of(index);
+    return {shard, indexes_[shard].read(sample, index_paths_[shard], index_files_)};
+  }
+
+  /// Returns the samples of a shard from `first` to `last`, or nothing if they cannot be read in
+  /// one piece; each is then read alone, which names what is wrong with it.
+  [[nodiscard]] std::vector<ReadSample> read_piece(std::size_t shard, std::int64_t first,
+                                                   std::int64_t last) const {
+    const auto entries = indexes_[shard].read(first, last, index_paths_[shard], index_files_);
+    FilePart part{.begin = std::numeric_limits<std::uint64_t>::max(), .bytes = {}};
+    std::uint64_t end = 0, used = 0;
+    for (const ShardEntry& entry : entries) {
+      for (const auto& member : {entry.image, entry.text, entry.json, entry.label}) {
+        if (member.size == 0) continue;
+        part.begin = std::min(part.begin, member.offset);
+        end = std::max(end, member.offset + member.size);
+        used += member.size + 2 * detail::kTarBlock;  // With its header and its padding.
+      }
+    }
+    if (end - part.begin > std::min(2 * used, kLargestPiece)) return {};
+    std::vector<ReadSample> samples;
+    try {
+      read_members({shard, entries.front()}, [&](const detail::RandomAccessFile& file) {
+        part.bytes.resize(static_cast<std::size_t>(end - part.begin));
+        file.read(part.begin, part.bytes.data(), part.bytes.size());
+      });
+    } catch (const DataError&) {
+      return {};
+    }
+    for (const ShardEntry& entry : entries) {
+      ReadSample& read = samples.emplace_back();
+      try {
+        read.sample = sample_of(part, shard, entry);
+      } catch (const DataError& error) {
+        read.problem = paths_[shard] + ": " + entry.key + ": " + error.what();
+      }
+    }
+    return samples;
+  }
+
+  template <class File>
+  [[nodiscard]] EncodedSample sample_of(const File& file, std::size_t shard,
+                                        const ShardEntry& entry) const {
+    EncodedSample sample;
+    sample.source = paths_[shard];
+    sample.key = entry.key;
+    sample.image.resize(entry.image.size);
+    file.read(entry.image.offset, sample.image.data(), sample.image.size());
+    read_captions(file, entry, sample);
+    sample.label = read_label(file, entry);
+    return sample;
   }
 
   /// Calls `read` with the file of the shard. Adds the names of the shard and the sample to a
@@ -197,22 +281,24 @@ class ShardSource : public SampleSource {
            " file, but shards must be plain tar archives; decompress it";
   }
 
-  static std::string read_text(const detail::RandomAccessFile& file,
-                               const ShardEntry::Extent& extent) {
+  template <class File>
+  static std::string read_text(const File& file, const ShardEntry::Extent& extent) {
     std::string text(extent.size, '\0');
     file.read(extent.offset, text.data(), text.size());
     return text;
   }
 
-  void read_captions(const detail::RandomAccessFile& file, const ShardEntry& entry,
-                     EncodedSample& sample) const {
-    const bool from_json = !caption_fields_.empty();
-    if (!from_json && entry.text.size > 0) {
+  template <class File>
+  void read_captions(const File& file, const ShardEntry& entry, EncodedSample& sample) const {
+    if (caption_fields_.empty() && entry.text.size > 0)
       sample.captions = {read_text(file, entry.text)};
-      return;
-    }
-    if (entry.json.size == 0) return;
-    const auto record = nlohmann::json::parse(read_text(file, entry.json), nullptr, false);
+    else if (entry.json.size > 0)
+      add_captions(read_text(file, entry.json), sample);
+  }
+
+  void add_captions(const std::string& json, EncodedSample& sample) const {
+    const bool from_json = !caption_fields_.empty();
+    const auto record = nlohmann::json::parse(json, nullptr, false);
     if (!record.is_object()) throw DataError("the json member is not a JSON object");
     const std::vector<std::string> usual = {"captions", "caption"};
     const auto& fields = from_json ? caption_fields_ : usual;
@@ -232,8 +318,8 @@ class ShardSource : public SampleSource {
     }
   }
 
-  static std::optional<std::int64_t> read_label(const detail::RandomAccessFile& file,
-                                                const ShardEntry& entry) {
+  template <class File>
+  static std::optional<std::int64_t> read_label(const File& file, const ShardEntry& entry) {
     if (entry.label.size == 0) return std::nullopt;
     const std::string text = read_text(file, entry.label);
     std::int64_t label = 0;

@@ -18,6 +18,12 @@ struct SourceOptions {
   /// `shards.caption_fields` and `list.caption_columns`.
   std::vector<std::string> caption_fields = {};
   std::vector<double> caption_weights = {};  ///< Their probabilities, if `caption_fields` is set.
+  /// Templates from which the captions of labeled samples are made, with {} for the class name;
+  /// empty: FolderSource uses its own, and other sources have captions. See LabelCaptions.
+  std::vector<std::string> caption_templates = {};
+  /// Shares of the parts of the data, which are joined by `::`, in an epoch of training; empty: an
+  /// epoch visits all samples equally. See SourceMixture.
+  std::vector<double> shares = {};
   ShardSourceOptions shards = {};
   CsvSourceOptions list = {};
   FolderSourceOptions folder = {};

@@ -52,13 +52,15 @@ class SampleReader {
   }
 
   /// Returns sample `index`, which is stored in `scratch` unless it is cached, and adds the time to
-  /// `times`. Raises DataError with the source and the key if it cannot be used.
-  [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
+  /// `times`. `fetch()` returns the encoded sample if it is needed. Raises DataError with the
+  /// source and the key if it cannot be used.
+  template <class Fetch>
+  [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index, const Fetch& fetch,
                                                           std::shared_ptr<DecodedSample>& scratch,
                                                           DataTimes& times) {
     if (auto kept = find(index)) return kept;
     LapTimer timer;
-    EncodedSample encoded = source_->read(index);
+    EncodedSample encoded = fetch();
     timer.add_to(times.read);
     if (!scratch) scratch = std::make_shared<DecodedSample>();
     try {
@@ -80,6 +82,14 @@ class SampleReader {
     scratch->label = encoded.label;
     if (work_.checksum) scratch->encoded_checksum = checksum_of(as_text(encoded.image));
     return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
+  }
+
+  /// The same, but the source is read.
+  [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
+                                                          std::shared_ptr<DecodedSample>& scratch,
+                                                          DataTimes& times) {
+    return read(
+        index, [&] { return source_->read(index); }, scratch, times);
   }
 
  private:
