@@ -41,7 +41,6 @@ TEST_CASE("A shard list that names nothing raises", "[data][cpu]") {
                     test::contains("t-0.tar' does not exist"));
   CHECK_THROWS_WITH(list_shards(folder / "*.tar"), test::contains("matches no file"));
   CHECK_THROWS_WITH(list_shards(folder / ""), test::contains("contains no *.tar"));
-  CHECK_THROWS_WITH(list_shards("pipe:curl x"), test::contains("not supported"));
 }
 
 TEST_CASE("A list file names shards relative to its folder", "[data][cpu]") {

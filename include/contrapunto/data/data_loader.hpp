@@ -33,13 +33,15 @@
 #include "contrapunto/data/detail/batch_tensors.hpp"
 #include "contrapunto/data/detail/check_loader.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
-#include "contrapunto/data/detail/describe_stall.hpp"
 #include "contrapunto/data/detail/group_reader.hpp"
+#include "contrapunto/data/detail/image_views.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/reading_clock.hpp"
+#include "contrapunto/data/detail/report_stall.hpp"
 #include "contrapunto/data/detail/sample_order.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
+#include "contrapunto/data/detail/sample_stream.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
@@ -51,7 +53,10 @@
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
+#include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
@@ -92,11 +97,11 @@ class DataLoader {
         transform_(transform),
         tokenize_(std::move(tokenize)),
         o_(std::move(options)),
-        order_(make_order()),
+        order_(detail::checked_order(o_, source_.get(), transform_.options())),
         stored_(o_, *source_, transform_.options()),
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
-        transforms_(make_transforms()),
+        views_(transform_, o_),
         tensors_(detail::batch_tensors(o_, transform_.options().image_size,
                                        static_cast<bool>(tokenize_), stored_.tensors())),
         skips_(source_->size(), o_.max_unusable_fraction) {
@@ -162,6 +167,7 @@ class DataLoader {
     epoch_ = epoch;
     started_ = true;
     order_.start(o_.seed, epoch);
+    source_->will_visit(order_.shard_order(), o_.shuffle_window);
     first_sample_ = first_sample;
     skips_.start_epoch();
     next_to_build_ = 0;
@@ -217,7 +223,7 @@ class DataLoader {
     for (double waited = 0.0; !ready_.wait_for(lock, patience, is_due);) {
       waited += o_.stall_seconds;
       lock.unlock();
-      report_stall(waited);
+      detail::report_stall(o_, waited, reading_, *source_);
       lock.lock();
     }
     timer.add_to(statistics_.times.wait);
@@ -279,30 +285,9 @@ class DataLoader {
   };
   struct Scratch {
     ImageTransform::Workspace work;
-    std::shared_ptr<detail::DecodedSample> sample;
-    DataTimes times;
+    detail::ReadingWorkspace reading;
+    std::vector<std::optional<Augmentation>> drawn;  // Of all views.
   };
-
-  [[nodiscard]] detail::SampleOrder make_order() const {
-    detail::check_loader(o_, source_.get(), transform_.options());
-    EpochOrderOptions options{.shuffle = o_.train, .window = o_.shuffle_window};
-    if (!o_.train) return {source_->shard_sizes(), {}, options, 0};
-    options.with_replacement = o_.with_replacement;
-    options.piece_samples = o_.read_ahead.piece_samples;
-    options.pieces_together = o_.read_ahead.pieces_together;
-    options.lanes = o_.read_ahead.enabled() ? o_.read_ahead.lanes : 1;
-    return {source_->shard_sizes(), source_->parts(), options, o_.epoch_samples};
-  }
-
-  [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
-    std::vector<ImageTransform> transforms = {transform_};
-    for (const ImageReading& reading : o_.image_readings)
-      transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
-                                                    .interpolation = reading.interpolation,
-                                                    .resize_mode = reading.resize_mode,
-                                                    .fill = transform_.options().fill});
-    return transforms;
-  }
 
   /// Number of samples in one batch, over all ranks.
   [[nodiscard]] std::int64_t samples_together() const { return o_.batch_size * o_.ranks.size(); }
@@ -346,7 +331,7 @@ class DataLoader {
       }
       lock.lock();
       skips_.add_used(task.end - task.begin);
-      statistics_.times += std::exchange(scratch.times, {});
+      statistics_.times += std::exchange(scratch.reading.times, {});
       if (error) error_ = task.slot->error = error;
       if (complete && !error) task.slot->ready = true;
       if (--busy_ == 0) idle_.notify_all();
@@ -430,12 +415,13 @@ class DataLoader {
       const auto timed = reading_.reading(index);
       return source_->read(index);
     };
-    const auto sample = reader_.read(index, fetch, scratch.sample, scratch.times);
+    DataTimes& times = scratch.reading.times;
+    const auto sample = reader_.read(index, fetch, scratch.reading);
     const bool needs_caption = tokenize_ || stored_.has_texts();
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
     detail::LapTimer timer;
-    RandomStream random = stream(visit, 0);
+    RandomStream random = detail::sample_stream(o_.seed, visit, 0);
     std::vector<std::vector<std::int64_t>> tokens;
     std::int64_t chosen = 0;
     if (needs_caption && o_.train)
@@ -446,29 +432,18 @@ class DataLoader {
       for (const TextReading& reading : o_.text_readings)
         tokens.push_back(reading.tokenize(caption));
     }
-    timer.add_to(scratch.times.tokenize);
+    timer.add_to(times.tokenize);
     stored_.set_features(builder, row, visit.pass, index, *sample, chosen, random);
-    std::size_t tensor = 0;
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      if (view > 0) random = stream(visit, view);
-      const RgbImage& image = sample->image;
-      const auto drawn = transform_.draw(image.width(), image.height(), random);
-      for (const ImageTransform& transform : transforms_) {
-        transform.apply(image, drawn, scratch.work);
-        builder.set_image(row, tensor++, scratch.work.square);
-      }
-    }
-    timer.add_to(scratch.times.transform);
+    const auto stream_of = [&](std::int64_t view) {
+      return view > 0 ? detail::sample_stream(o_.seed, visit, view) : random;
+    };
+    views_.draw(sample->region, stream_of, scratch.drawn);
+    timer.add_to(times.transform);
+    reader_.decode(sample, views_.needed_box(sample->region, scratch.drawn), 1, scratch.reading);
+    timer.add_to(times.decode);
+    views_.apply(*sample, scratch.drawn, scratch.work, builder, row);
+    timer.add_to(times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
-  }
-
-  /// Random numbers of one view of a sample in this pass. The first view draws the same ones
-  /// whatever the number of views is.
-  [[nodiscard]] RandomStream stream(const detail::SampleOrder::Visit& visit,
-                                    std::int64_t view) const {
-    return RandomStream(o_.seed, static_cast<std::uint64_t>(visit.pass),
-                        static_cast<std::uint64_t>(visit.index) +
-                            static_cast<std::uint64_t>(view) * kViewStreams + kSampleStreams);
   }
 
   [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
@@ -478,25 +453,12 @@ class DataLoader {
     return batch;
   }
 
-  void report_stall(double seconds) const {
-    const std::string text = detail::describe_stall(seconds, reading_, *source_);
-    if (o_.on_stall)
-      o_.on_stall(text);
-    else
-      TORCH_WARN("DataLoader: ", text);
-  }
-
   void note_skip(SkippedSample sample) {
     sample.reason = detail::printable(sample.reason);
     const std::lock_guard lock(mutex_);
     const bool is_new = skips_.add_failed(sample.index, sample.reason);
     if (is_new && o_.on_skip) skipped_.push_back(std::move(sample));
   }
-
-  /// Keeps the random streams of samples separate from those that EpochOrder uses.
-  static constexpr std::uint64_t kSampleStreams = std::uint64_t{1} << 62;
-  /// More than any source has samples.
-  static constexpr std::uint64_t kViewStreams = std::uint64_t{1} << 48;
 
   std::shared_ptr<const SampleSource> source_;
   ImageTransform transform_;
@@ -505,7 +467,7 @@ class DataLoader {
   detail::SampleOrder order_;  // Changes only while busy_ == 0, as epoch_ does.
   detail::StoredViews stored_;
   detail::SampleReader reader_;
-  std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
+  detail::ImageViews views_;
   detail::BatchBuilder::Options tensors_;
 
   detail::ReadingClock reading_;

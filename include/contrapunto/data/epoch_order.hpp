@@ -81,6 +81,7 @@ class EpochOrder {
         o_.window == 0 || !o_.shuffle ? std::max<std::int64_t>(shards, 1) : o_.window;
     std::vector<std::int64_t> window_begin;  // Numbers of segments.
     const auto add_shard = [&](std::int64_t number, std::size_t shard) {
+      shard_order_.push_back(static_cast<std::int64_t>(shard));
       if (number % window == 0) window_begin.push_back(std::ssize(segment_begin_));
       add_segments(first_sample[shard], shard_sizes[shard], number);
     };
@@ -114,6 +115,9 @@ class EpochOrder {
   [[nodiscard]] std::int64_t lane_size(std::int64_t lane) const {
     return (size_ - lane + o_.lanes - 1) / o_.lanes;
   }
+
+  /// The numbers of the shards in the order in which they are visited.
+  [[nodiscard]] const std::vector<std::int64_t>& shard_order() const { return shard_order_; }
 
   /// Returns the sample at position `position`, 0 <= position < size().
   [[nodiscard]] std::int64_t operator()(std::int64_t position) const {
@@ -219,6 +223,7 @@ class EpochOrder {
 
   EpochOrderOptions o_;
   std::int64_t size_ = 0;
+  std::vector<std::int64_t> shard_order_;
   std::vector<std::int64_t> group_begin_;  // Positions; lanes follow each other.
   std::vector<Permutation> permutations_;  // Of the samples of each group; empty: no shuffle.
   // Segments are shards or pieces of shards. These are positions of the sequence of segments, in

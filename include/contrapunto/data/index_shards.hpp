@@ -20,6 +20,7 @@
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/detail/in_parallel.hpp"
 #include "contrapunto/data/shard_index.hpp"
+#include "contrapunto/data/shard_stage.hpp"
 
 namespace contrapunto {
 
@@ -51,6 +52,7 @@ namespace detail {
 [[nodiscard]] inline std::string index_path_of(const std::string& shard,
                                                const std::string& folder) {
   namespace fs = std::filesystem;
+  if (is_command(shard)) return ShardStage::copy_path(shard, folder) + ".index";
   if (folder.empty()) return shard + ".index";
   char hash[17];
   std::snprintf(hash, sizeof hash, "%016llx",
@@ -75,11 +77,15 @@ namespace detail {
 /// work: each begins with another shard, and takes over what the others have written. A killed
 /// process leaves whole index files only.
 ///
+/// A shard that is the output of a command needs `stage`, which runs it; its index is in `folder`,
+/// or else in the folder of the stage, and is valid for any output.
+///
 /// If a file cannot be written beside its shard, for example because the data is on a read-only
 /// file system, the index stays in memory, and `unwritten` counts it. Raises if `folder` is given
 /// and cannot be written to, and DataError if a shard cannot be read.
 [[nodiscard]] inline IndexedShards index_shards(const std::vector<std::string>& shards,
-                                                const ShardIndexOptions& options = {}) {
+                                                const ShardIndexOptions& options = {},
+                                                ShardStage* stage = nullptr) {
   TORCH_CHECK(options.threads > 0, "index_shards: threads (", options.threads,
               ") must be positive");
   if (!options.folder.empty()) std::filesystem::create_directories(options.folder);
@@ -92,13 +98,18 @@ namespace detail {
   const std::int64_t first = count == 0 ? 0 : (std::int64_t{::getpid()} * 7919) % count;
   detail::in_parallel(count, options.threads, [&](std::int64_t number) {
     const auto i = static_cast<std::size_t>((first + number) % count);
-    auto& path = result.index_paths[i] = detail::index_path_of(shards[i], options.folder);
-    auto& index = opened[i] = ShardIndex::open(shards[i], path);
+    const bool command = is_command(shards[i]);
+    TORCH_CHECK(!command || stage != nullptr, "'", shards[i],
+                "' needs a folder in which the output of commands is kept; set stage-folder");
+    auto& path = result.index_paths[i] = detail::index_path_of(
+        shards[i], command && options.folder.empty() ? stage->folder() : options.folder);
+    auto& index = opened[i] =
+        command ? ShardIndex::open(std::nullopt, path) : ShardIndex::open(shards[i], path);
     const bool scan = !index;
     std::string problem;
     if (scan) {
-      index = ShardIndex::scan(shards[i]);
-      if (!detail::changed_recently(index->stamp())) try {
+      index = ShardIndex::scan(command ? stage->open(i)->path() : shards[i]);
+      if (command || !detail::changed_recently(index->stamp())) try {
           index->write(path);
           index->unload();
         } catch (const c10::Error& error) {

@@ -83,6 +83,9 @@ class LabelCaptions : public SampleSource {
   }
   [[nodiscard]] std::vector<SourcePart> parts() const override { return source_->parts(); }
   [[nodiscard]] std::vector<DataShard> shards() const override { return source_->shards(); }
+  void will_visit(const std::vector<std::int64_t>& shards, std::int64_t window) const override {
+    source_->will_visit(shards, window);
+  }
 
  private:
   void set_captions(EncodedSample& sample) const {

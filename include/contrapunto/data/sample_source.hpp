@@ -74,6 +74,11 @@ class SampleSource {
   /// epoch visits all samples equally.
   [[nodiscard]] virtual std::vector<SourcePart> parts() const { return {}; }
 
+  /// An epoch begins that visits shards in the order `shards`, which are numbers of entries of
+  /// shard_sizes(), `window` of them at the same time (0: all). A source may read ahead.
+  virtual void will_visit(const std::vector<std::int64_t>& /*shards*/,
+                          std::int64_t /*window*/) const {}
+
   /// Divides the samples, in their order, into shards with an identity; see DataShard. Embeddings
   /// of a teacher are stored by shard. The default reads every sample for its key; override it if
   /// the keys can be read more cheaply.

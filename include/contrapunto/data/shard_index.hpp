@@ -25,6 +25,7 @@
 #include "contrapunto/data/data_report.hpp"
 #include "contrapunto/data/detail/open_files.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
+#include "contrapunto/data/list_idx.hpp"
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/io/atomic_file.hpp"
 
@@ -49,8 +50,8 @@ struct ShardEntry {
 /// have a checksum.
 class ShardIndex {
  public:
-  /// Reads the headers of the shard `path`. Damage ends the index; see problems(). Raises DataError
-  /// if the shard cannot be read.
+  /// Reads the headers of the shard `path`, or takes them from DALI's index of it; see list_idx().
+  /// Damage ends the index; see problems(). Raises DataError if the shard cannot be read.
   [[nodiscard]] static ShardIndex scan(const std::string& path) {
     const detail::RandomAccessFile file(path);
     ShardIndex index;
@@ -59,7 +60,8 @@ class ShardIndex {
     index.head_.modified_ns = index.stamp_.modified_ns;
     DataReport problems;
     Scanned scanned;
-    collect(path, list_tar(file), scanned, problems);
+    auto listing = list_idx(file);
+    collect(path, listing ? *listing : list_tar(file), scanned, problems);
     index.head_.samples = static_cast<std::uint64_t>(scanned.samples);
     index.head_.key_bytes = scanned.keys.size();
     index.head_.skipped = problems.skipped;
@@ -81,14 +83,20 @@ class ShardIndex {
   /// the shard must then be scanned. Raises DataError if the shard cannot be found.
   [[nodiscard]] static std::optional<ShardIndex> open(const std::string& path,
                                                       const std::string& index_path) {
-    const auto stamp = detail::stamp_of(path);
+    return open(detail::stamp_of(path), index_path);
+  }
+
+  /// The same for a shard with this stamp, or, without a stamp, for one that is elsewhere. The
+  /// stamp of the result then has its size only.
+  [[nodiscard]] static std::optional<ShardIndex> open(const std::optional<detail::FileStamp>& stamp,
+                                                      const std::string& index_path) {
     if (!std::filesystem::is_regular_file(index_path)) return std::nullopt;
     try {
       const detail::RandomAccessFile file(index_path);
       ShardIndex index;
       file.read(0, &index.head_, sizeof(Head));
       if (!index.head_.is_valid(stamp, file.size())) return std::nullopt;
-      index.stamp_ = stamp;
+      index.stamp_ = stamp.value_or(detail::FileStamp{.size = index.head_.shard_bytes});
       if (index.head_.problem_bytes > 0) {
         std::string lines(index.head_.problem_bytes, '\0');
         file.read(sizeof(Head) + index.table_bytes(), lines.data(), lines.size());
@@ -200,9 +208,10 @@ class ShardIndex {
       return checksum_of({reinterpret_cast<const char*>(this), sizeof(Head) - sizeof(checksum)});
     }
 
-    [[nodiscard]] bool is_valid(const detail::FileStamp& shard, std::uint64_t file_bytes) const {
+    [[nodiscard]] bool is_valid(const std::optional<detail::FileStamp>& shard,
+                                std::uint64_t file_bytes) const {
       return magic == Head().magic && checksum == computed_checksum() &&
-             shard_bytes == shard.size && modified_ns == shard.modified_ns &&
+             (!shard || (shard_bytes == shard->size && modified_ns == shard->modified_ns)) &&
              std::max({samples, key_bytes, problem_bytes}) < kLargestTable &&
              file_bytes == sizeof(Head) + samples * sizeof(Record) + key_bytes + problem_bytes;
     }

@@ -80,7 +80,8 @@ namespace contrapunto {
 /// Lists the tar files that `spec` describes, in order. `spec` consists of patterns joined by `::`.
 /// Each pattern may contain braces and the wildcards * ? [..], or may be a directory, which stands
 /// for the *.tar files in it, or a *.txt file with such a pattern on each line, relative to its own
-/// folder. Blank lines and lines that begin with # are ignored. Raises if a part matches no file.
+/// folder. Blank lines and lines that begin with # are ignored. A part "pipe:COMMAND" stands for
+/// what the command writes; only braces are expanded in it. Raises if a part matches no file.
 [[nodiscard]] inline std::vector<std::string> list_shards(const std::string& spec) {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "no shards given: the list is empty");
@@ -90,8 +91,10 @@ namespace contrapunto {
     const std::string part = spec.substr(begin, end - begin);
     begin = end + 2;
     TORCH_CHECK(!part.empty(), "shard list '", spec, "': there is an empty part next to '::'");
-    TORCH_CHECK(part.rfind("pipe:", 0) != 0, "shard list '", spec,
-                "': 'pipe:' commands are not supported; copy the shards to a file system");
+    if (part.starts_with("pipe:")) {
+      for (auto& command : expand_braces(part)) shards.push_back(std::move(command));
+      continue;
+    }
     if (part.ends_with(".txt")) {
       std::ifstream list(part);
       TORCH_CHECK(list, "shard list '", part, "' cannot be read");
@@ -101,7 +104,9 @@ namespace contrapunto {
         if (line.empty() || line.front() == '#') continue;
         TORCH_CHECK(!line.ends_with(".txt"), "shard list '", part, "' names another list, '", line,
                     "'; name its shards");
-        for (auto& shard : list_shards((fs::path(part).parent_path() / line).string()))
+        const bool command = line.starts_with("pipe:");
+        for (auto& shard :
+             list_shards(command ? line : (fs::path(part).parent_path() / line).string()))
           shards.push_back(std::move(shard));
       }
       TORCH_CHECK(shards.size() > before, "shard list '", part, "' names no shard");

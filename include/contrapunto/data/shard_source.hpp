@@ -14,6 +14,8 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -23,6 +25,7 @@
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
+#include "contrapunto/data/detail/listed_counts.hpp"
 #include "contrapunto/data/detail/open_files.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
@@ -31,6 +34,7 @@
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/shard_index.hpp"
 #include "contrapunto/data/shard_list.hpp"
+#include "contrapunto/data/shard_stage.hpp"
 
 namespace contrapunto {
 
@@ -43,6 +47,7 @@ struct ShardSourceOptions {
   /// caption of a sample is equally likely.
   std::vector<double> caption_weights = {};
   ShardIndexOptions index = {};
+  ShardStageOptions stage = {};  ///< Copies of shards on a local disk.
 };
 
 /// WebDataset shards. Consecutive members of a tar file with the same path up to the first dot of
@@ -51,7 +56,13 @@ struct ShardSourceOptions {
 ///
 /// The headers of a shard are read when it is used for the first time, and its index is stored
 /// beside it; see index_shards(). Later starts read the counts only. The memory of a process is
-/// bounded by the number of shards and `index.memory_bytes`, not by the number of samples.
+/// bounded by the number of shards and `index.memory_bytes`, not by the number of samples. If
+/// open_clip's sizes.json beside a shard gives its number of samples, this number is used, and the
+/// shard is indexed when its first sample is read.
+///
+/// Shards on a slow file system are copied to a local folder ahead of their use if `stage.folder`
+/// is set, and shards that are the output of commands, "pipe:COMMAND", need this. The first start
+/// runs each command once for its index.
 ///
 /// A damaged shard provides the samples before the damage. A sample without an image, or with
 /// neither text nor label, is left out. Both are listed in report(). Class names come from
@@ -69,22 +80,41 @@ class ShardSource : public SampleSource {
   explicit ShardSource(const std::vector<std::string>& shards, ShardSourceOptions options = {})
       : caption_fields_(std::move(options.caption_fields)),
         caption_weights_(std::move(options.caption_weights)),
-        paths_(shards) {
+        paths_(shards),
+        index_folder_(options.index.folder) {
     detail::check_caption_weights("ShardSource", caption_fields_, caption_weights_);
     TORCH_CHECK(!shards.empty(), "ShardSource: the list of shards is empty");
-    for (const std::string& path : shards)
-      TORCH_CHECK(std::filesystem::is_regular_file(path), "ShardSource: shard '", path,
-                  "' does not exist");
-    auto indexed = index_shards(shards, options.index);
-    indexes_ = std::move(indexed.indexes);
-    index_paths_ = std::move(indexed.index_paths);
+    if (!options.stage.folder.empty()) stage_ = std::make_unique<ShardStage>(shards, options.stage);
+    const auto counts = detail::listed_counts(shards);
+    std::vector<std::string> uncounted;
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+      TORCH_CHECK(is_command(shards[i]) || std::filesystem::is_regular_file(shards[i]),
+                  "ShardSource: shard '", shards[i], "' does not exist");
+      if (counts[i] == 0) uncounted.push_back(shards[i]);
+    }
+    // The stage counts all shards, so its numbers fit only if all are indexed now.
+    TORCH_CHECK(
+        !stage_ || uncounted.size() == shards.size() ||
+            std::none_of(shards.begin(), shards.end(), is_command),
+        "ShardSource: commands cannot be listed together with shards that sizes.json counts");
+    auto indexed = index_shards(uncounted, options.index, stage_.get());
+    indexes_.resize(shards.size());
+    index_paths_.resize(shards.size());
+    is_indexed_ = std::make_unique<std::once_flag[]>(shards.size());
     std::int64_t end = 0;
-    for (std::size_t i = 0; i < paths_.size(); ++i) {
-      const auto& problems = indexes_[i].problems();
-      if (indexes_[i].size() == 0) refuse_empty(paths_[i], problems);
+    for (std::size_t i = 0, next = 0; i < paths_.size(); ++i) {
+      if (counts[i] > 0) {
+        index_paths_[i] = detail::index_path_of(paths_[i], index_folder_);
+        ends_.push_back(end += counts[i]);
+        continue;
+      }
+      const ShardIndex& index = indexes_[i].emplace(std::move(indexed.indexes[next]));
+      index_paths_[i] = std::move(indexed.index_paths[next++]);
+      const auto& problems = index.problems();
+      if (index.size() == 0) refuse_empty(paths_[i], problems);
       for (const auto& line : problems.first) report_.add(line);
       report_.skipped += problems.skipped - static_cast<std::int64_t>(problems.first.size());
-      ends_.push_back(end += indexes_[i].size());
+      ends_.push_back(end += index.size());
     }
     if (indexed.unwritten > 0)
       notes_.push_back("the index of " + std::to_string(indexed.unwritten) +
@@ -110,7 +140,7 @@ class ShardSource : public SampleSource {
     std::vector<ReadSample> samples;
     while (begin < end) {
       const auto [shard, first] = shard_of(begin);
-      const std::int64_t last = std::min(end - begin + first, indexes_[shard].size());
+      const std::int64_t last = std::min(end - begin + first, size_of(shard));
       auto part = read_piece(shard, first, last);
       if (part.empty()) part = SampleSource::read_range(begin, begin + last - first);
       std::move(part.begin(), part.end(), std::back_inserter(samples));
@@ -139,15 +169,19 @@ class ShardSource : public SampleSource {
   [[nodiscard]] std::vector<DataShard> shards() const override {
     std::vector<DataShard> shards;
     for (std::size_t i = 0; i < paths_.size(); ++i)
-      shards.push_back({std::filesystem::path(paths_[i]).filename().string(), indexes_[i].size(),
-                        indexes_[i].identity()});
+      shards.push_back({shard_name(paths_[i]), size_of(i), index_of(i).identity()});
     return shards;
   }
 
   [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
     std::vector<std::int64_t> sizes;
-    for (const ShardIndex& index : indexes_) sizes.push_back(index.size());
+    for (std::size_t i = 0; i < paths_.size(); ++i) sizes.push_back(size_of(i));
     return sizes;
+  }
+
+  /// Begins to copy the shards to the stage, if there is one.
+  void will_visit(const std::vector<std::int64_t>& shards, std::int64_t window) const override {
+    if (stage_) stage_->will_open(shards, window);
   }
 
  private:
@@ -178,14 +212,51 @@ class ShardSource : public SampleSource {
 
   [[nodiscard]] Place locate(std::int64_t index) const {
     const auto [shard, sample] = shard_of(index);
-    return {shard, indexes_[shard].read(sample, index_paths_[shard], index_files_)};
+    const ShardIndex& entries = index_of(shard);
+    if (sample >= entries.size())
+      throw DataError(paths_[shard] + ": sizes.json counts " + std::to_string(size_of(shard)) +
+                      " samples, and " + std::to_string(entries.size()) + " of them can be used");
+    return {shard, entries.read(sample, index_paths_[shard], index_files_)};
+  }
+
+  [[nodiscard]] std::int64_t size_of(std::size_t shard) const {
+    return ends_[shard] - (shard == 0 ? 0 : ends_[shard - 1]);
+  }
+
+  /// Returns the index of a shard, which is made now if sizes.json has counted its samples.
+  [[nodiscard]] const ShardIndex& index_of(std::size_t shard) const {
+    std::call_once(is_indexed_[shard], [&] {
+      if (indexes_[shard]) return;
+      // Nothing is left in memory, because any number of shards may come.
+      auto indexed =
+          index_shards({paths_[shard]}, {.folder = index_folder_, .threads = 1, .memory_bytes = 0});
+      if (indexed.indexes.front().size() > size_of(shard))
+        TORCH_WARN("ShardSource: ", paths_[shard], " has ", indexed.indexes.front().size(),
+                   " samples, of which only ", size_of(shard),
+                   " are used because sizes.json counts so many; remove or correct sizes.json");
+      indexes_[shard] = std::move(indexed.indexes.front());
+    });
+    return *indexes_[shard];
+  }
+
+  /// Opens a shard, or its copy.
+  [[nodiscard]] std::shared_ptr<const detail::RandomAccessFile> open_file(std::size_t shard) const {
+    if (!stage_) return shard_files_(paths_[shard]);
+    auto file = stage_->open(shard);
+    if (file->size() != index_of(shard).stamp().size)
+      throw DataError("the copy has " + std::to_string(file->size()) +
+                      " bytes, and its index is of " +
+                      std::to_string(index_of(shard).stamp().size) +
+                      "; remove the index if the shard has changed");
+    return file;
   }
 
   /// Returns the samples of a shard from `first` to `last`, or nothing if they cannot be read in
   /// one piece; each is then read alone, which names what is wrong with it.
   [[nodiscard]] std::vector<ReadSample> read_piece(std::size_t shard, std::int64_t first,
                                                    std::int64_t last) const {
-    const auto entries = indexes_[shard].read(first, last, index_paths_[shard], index_files_);
+    if (last > index_of(shard).size()) return {};
+    const auto entries = index_of(shard).read(first, last, index_paths_[shard], index_files_);
     FilePart part{.begin = std::numeric_limits<std::uint64_t>::max(), .bytes = {}};
     std::uint64_t end = 0, used = 0;
     for (const ShardEntry& entry : entries) {
@@ -237,13 +308,14 @@ class ShardSource : public SampleSource {
   void read_members(const Place& place, Read read) const {
     const std::string& path = paths_[place.shard];
     const auto require_unchanged = [&](const detail::RandomAccessFile& file) {
-      TORCH_CHECK(file.stamp() == indexes_[place.shard].stamp(), "ShardSource: shard '", path,
+      TORCH_CHECK(stage_ || file.stamp() == index_of(place.shard).stamp(), "ShardSource: shard '",
+                  path,
                   "' has been written to or replaced since its index was read, so the index "
                   "is no longer valid. Do not change shards during a run; restart from the last "
                   "checkpoint, which reads the index again");
     };
     try {
-      const auto file = shard_files_(path);
+      const auto file = open_file(place.shard);
       try {
         read(*file);
       } catch (const DataError&) {
@@ -340,7 +412,10 @@ class ShardSource : public SampleSource {
   std::vector<std::string> caption_fields_;
   std::vector<double> caption_weights_;
   std::vector<std::string> paths_;
-  std::vector<ShardIndex> indexes_;
+  std::string index_folder_;
+  std::unique_ptr<ShardStage> stage_;
+  mutable std::vector<std::optional<ShardIndex>> indexes_;
+  mutable std::unique_ptr<std::once_flag[]> is_indexed_;
   std::vector<std::string> index_paths_;
   std::vector<std::int64_t> ends_;  // Index after the last sample of each shard.
   std::vector<std::string> class_names_;

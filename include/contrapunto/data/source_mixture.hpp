@@ -107,6 +107,18 @@ class SourceMixture : public SampleSource {
   [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override { return shard_sizes_; }
   [[nodiscard]] std::vector<SourcePart> parts() const override { return parts_; }
 
+  void will_visit(const std::vector<std::int64_t>& shards, std::int64_t window) const override {
+    std::int64_t begin = 0;
+    for (const Member& member : members_) {
+      const std::int64_t end = begin + std::ssize(member.source->shard_sizes());
+      std::vector<std::int64_t> own;
+      for (const std::int64_t shard : shards)
+        if (begin <= shard && shard < end) own.push_back(shard - begin);
+      member.source->will_visit(own, window);
+      begin = end;
+    }
+  }
+
   [[nodiscard]] std::vector<DataShard> shards() const override {
     std::vector<DataShard> shards;
     for (const Member& member : members_)

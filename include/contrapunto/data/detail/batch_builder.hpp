@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/image/detail/split_channels.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 
 namespace contrapunto::detail {
@@ -80,10 +81,7 @@ class BatchBuilder {
       std::memcpy(out, image.data(), image.bytes());
       return;
     }
-    const std::size_t pixels = image.bytes() / 3;
-    const std::uint8_t* in = image.data();
-    for (std::size_t c = 0; c < 3; ++c)
-      for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
+    split_channels(image.data(), image.bytes() / 3, out);
   }
 
   /// The bytes of a row for the element `which` of Options::features.

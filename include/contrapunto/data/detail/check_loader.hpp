@@ -4,6 +4,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "contrapunto/data/detail/sample_order.hpp"
+#include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/image/image_transform_options.hpp"
@@ -41,6 +43,19 @@ inline void check_loader(const LoaderOptions& o, const SampleSource* source,
   TORCH_CHECK(o.read_ahead.lanes > 0 && o.read_ahead.lanes % o.ranks.size() == 0,
               "DataLoader: read_ahead.lanes (", o.read_ahead.lanes,
               ") must be a multiple of the number of ranks (", o.ranks.size(), ")");
+}
+
+/// Returns the order of the samples of a DataLoader. Raises as check_loader() does.
+[[nodiscard]] inline SampleOrder checked_order(const LoaderOptions& o, const SampleSource* source,
+                                               const ImageTransformOptions& transform) {
+  check_loader(o, source, transform);
+  EpochOrderOptions options{.shuffle = o.train, .window = o.shuffle_window};
+  if (!o.train) return {source->shard_sizes(), {}, options, 0};
+  options.with_replacement = o.with_replacement;
+  options.piece_samples = o.read_ahead.piece_samples;
+  options.pieces_together = o.read_ahead.pieces_together;
+  options.lanes = o.read_ahead.enabled() ? o.read_ahead.lanes : 1;
+  return {source->shard_sizes(), source->parts(), options, o.epoch_samples};
 }
 
 }  // namespace contrapunto::detail

@@ -102,6 +102,19 @@ class SampleOrder {
     }
   }
 
+  /// Returns the numbers of the shards in the order in which the epoch visits them, first those of
+  /// the first part.
+  [[nodiscard]] std::vector<std::int64_t> shard_order() const {
+    std::vector<std::int64_t> order;
+    std::int64_t first_shard = 0;
+    for (const Part& part : parts_) {
+      for (const EpochOrder& pass : part.passes)
+        for (const std::int64_t shard : pass.shard_order()) order.push_back(first_shard + shard);
+      first_shard += std::ssize(part.shard_sizes);
+    }
+    return order;
+  }
+
   /// Returns where position `position` of the epoch is, 0 <= position < size().
   [[nodiscard]] Place locate(std::int64_t position) const {
     const std::int64_t lane = position % o_.lanes;

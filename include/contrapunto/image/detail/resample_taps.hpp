@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,6 @@ namespace contrapunto::detail {
 
 /// Fractional bits of a weight: 8 bits of pixel and 2 of overshoot still fit into 32 bits.
 constexpr int kWeightBits = 22;
-/// Weights are stored as high * 2^12 + low, so that 16-bit multiplications give the exact product.
-constexpr int kLowWeightBits = 12;
 
 inline double filter_radius(Interpolation mode) {
   return mode == Interpolation::kBicubic ? 2.0 : 1.0;
@@ -32,55 +31,130 @@ inline double filter_weight(Interpolation mode, double x) {
   return 0.0;
 }
 
+/// Source pixels from `from` to `to` - 1.
+struct TapRange {
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+};
+
+/// The geometry of one axis: `extent` pixels that begin `offset` pixels, less than one, behind the
+/// start of the source become `target` pixels. When an image shrinks, the filter widens with the
+/// scale, which is the antialiasing.
+struct ResampleAxis {
+  ResampleAxis(Interpolation mode, double offset, double extent, std::int64_t target)
+      : offset_(offset),
+        source_(static_cast<std::int64_t>(std::ceil(offset + extent))),
+        scale_(extent / static_cast<double>(target)),
+        widening(std::max(scale_, 1.0)),
+        support(filter_radius(mode) * widening) {}
+
+  /// Center of output pixel `i` in the source.
+  [[nodiscard]] double center(std::int64_t i) const {
+    return offset_ + (static_cast<double>(i) + 0.5) * scale_;
+  }
+
+  /// Source pixels that output pixel `i` depends on.
+  [[nodiscard]] TapRange range(std::int64_t i) const {
+    return {std::max<std::int64_t>(static_cast<std::int64_t>(center(i) - support + 0.5), 0),
+            std::min(static_cast<std::int64_t>(center(i) + support + 0.5), source_)};
+  }
+
+ private:
+  double offset_;
+  std::int64_t source_;
+  double scale_;
+
+ public:
+  double widening;
+  double support;
+};
+
 /// For each output pixel of one axis: the first source pixel, the number of source pixels, and
-/// their weights in fixed point. When an image shrinks, the filter widens with the scale, which is
-/// the antialiasing.
+/// their weights in fixed point.
 struct ResampleTaps {
-  /// Taps per output pixel in `high` and `low`; taps beyond `count` are zero. A multiple of 4.
+  /// Weights per output pixel; those beyond `count` are zero. A multiple of 4.
   std::size_t stride = 0;
   std::vector<std::int64_t> first;
   std::vector<std::int64_t> count;
-  std::vector<std::int16_t> high;
-  std::vector<std::int16_t> low;
+  std::vector<std::int32_t> weights;  // [output pixel, stride]
 
-  /// Computes the taps of output pixels begin ... begin + length - 1 if `source` pixels become
-  /// `target`.
-  void assign(Interpolation mode, std::int64_t source, std::int64_t target, std::int64_t begin,
-              std::int64_t length) {
-    const double scale = static_cast<double>(source) / static_cast<double>(target);
-    const double widening = std::max(scale, 1.0);
-    const double support = filter_radius(mode) * widening;
-    const auto most = static_cast<std::size_t>(std::ceil(support)) * 2 + 1;
+  /// Computes the taps of output pixels begin ... begin + length - 1. `shift` is added to the
+  /// places of all source pixels.
+  void assign(Interpolation mode, const ResampleAxis& axis, std::int64_t begin, std::int64_t length,
+              std::int64_t shift) {
+    const auto most = static_cast<std::size_t>(std::ceil(axis.support)) * 2 + 1;
     stride = (most + 3) / 4 * 4;
     const auto n = static_cast<std::size_t>(length);
-    first.assign(n, 0);
-    count.assign(n, 0);
-    high.assign(n * stride, 0);
-    low.assign(n * stride, 0);
-    std::vector<double> weights(most);
+    first.resize(n);
+    count.resize(n);
+    weights.assign(n * stride, 0);
+    exact_.resize(most);
     for (std::size_t i = 0; i < n; ++i) {
-      const double center = (static_cast<double>(begin) + static_cast<double>(i) + 0.5) * scale;
-      const auto from =
-          std::max<std::int64_t>(static_cast<std::int64_t>(center - support + 0.5), 0);
-      const auto to = std::min(static_cast<std::int64_t>(center + support + 0.5), source);
+      const double center = axis.center(begin + static_cast<std::int64_t>(i));
+      const auto [from, to] = axis.range(begin + static_cast<std::int64_t>(i));
       double sum = 0.0;
       for (std::int64_t x = from; x < to; ++x) {
-        const double distance = (static_cast<double>(x) - center + 0.5) * (1.0 / widening);
-        sum += weights[static_cast<std::size_t>(x - from)] = filter_weight(mode, distance);
+        const double distance = (static_cast<double>(x) - center + 0.5) * (1.0 / axis.widening);
+        sum += exact_[static_cast<std::size_t>(x - from)] = filter_weight(mode, distance);
       }
-      first[i] = from;
+      first[i] = from + shift;
       count[i] = to - from;
       for (std::size_t k = 0; k < static_cast<std::size_t>(to - from); ++k) {
-        const double scaled = weights[k] / sum * (1 << kWeightBits);
-        const auto weight = static_cast<std::int32_t>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
-        high[i * stride + k] = static_cast<std::int16_t>(weight >> kLowWeightBits);
-        low[i * stride + k] = static_cast<std::int16_t>(weight & ((1 << kLowWeightBits) - 1));
+        const double scaled = exact_[k] / sum * (1 << kWeightBits);
+        weights[i * stride + k] = static_cast<std::int32_t>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
       }
     }
   }
 
-  [[nodiscard]] std::int32_t weight(std::size_t i, std::size_t k) const {
-    return high[i * stride + k] * (1 << kLowWeightBits) + low[i * stride + k];
+ private:
+  std::vector<double> exact_;
+};
+
+/// The weights as high * 2^12 + low, so that 16-bit multiplications give the exact product.
+struct WordTaps {
+  static constexpr int kLowBits = 12;
+  std::vector<std::int16_t> high;  // [output pixel, stride]
+  std::vector<std::int16_t> low;
+
+  void assign(const ResampleTaps& taps) {
+    high.resize(taps.weights.size());
+    low.resize(taps.weights.size());
+    for (std::size_t i = 0; i < taps.weights.size(); ++i) {
+      high[i] = static_cast<std::int16_t>(taps.weights[i] >> kLowBits);
+      low[i] = static_cast<std::int16_t>(taps.weights[i] & ((1 << kLowBits) - 1));
+    }
+  }
+};
+
+/// The weights as digits[2] * 2^16 + digits[1] * 2^8 + digits[0] with digits from -128 to 127, for
+/// the exact sums of products of bytes. Four neighboring taps are packed into 32 bits.
+struct ByteTaps {
+  /// Output pixels behind the last that may be read; their digits are zero.
+  static constexpr std::size_t kPadding = 16;
+
+  std::size_t steps = 0;                             // Groups of four taps.
+  std::size_t pitch = 0;                             // Output pixels with the padding.
+  std::array<std::vector<std::uint32_t>, 3> digits;  // Each [steps, pitch].
+
+  void assign(const ResampleTaps& taps) {
+    steps = taps.stride / 4;
+    pitch = taps.first.size() + kPadding;
+    for (auto& digit : digits) digit.resize(steps * pitch);
+    for (std::size_t step = 0; step < steps; ++step) {
+      for (auto& digit : digits)
+        std::fill_n(&digit[step * pitch + taps.first.size()], kPadding, 0U);
+      for (std::size_t i = 0; i < taps.first.size(); ++i) {
+        std::uint32_t packed[3] = {};
+        for (std::size_t k = 0; k < 4; ++k) {
+          // With 2^7 added to each digit, the digits are the plain bytes of the sum.
+          const auto bytes =
+              static_cast<std::uint32_t>(taps.weights[i * taps.stride + step * 4 + k]) + 0x808080;
+          for (std::size_t d = 0; d < 3; ++d)
+            packed[d] |= (((bytes >> (8 * d)) & 0xFF) ^ 0x80) << (8 * k);
+        }
+        for (std::size_t d = 0; d < 3; ++d) digits[d][step * pitch + i] = packed[d];
+      }
+    }
   }
 };
 

@@ -2,19 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/util/Exception.h>
+
 #include <chrono>
 #include <cmath>
 #include <sstream>
-#include <string>
 
 #include "contrapunto/data/detail/reading_clock.hpp"
+#include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/sample_source.hpp"
 
 namespace contrapunto::detail {
 
-/// Returns the report of a loader that has had no batch for `seconds`.
-[[nodiscard]] inline std::string describe_stall(double seconds, const ReadingClock& clock,
-                                                const SampleSource& source) {
+/// Reports that a loader has had no batch for `seconds`; see LoaderOptions::on_stall.
+inline void report_stall(const LoaderOptions& options, double seconds, const ReadingClock& clock,
+                         const SampleSource& source) {
   std::ostringstream text;
   text << "no batch for " << std::llround(seconds) << " s: ";
   if (const auto oldest = clock.oldest()) {
@@ -25,7 +27,10 @@ namespace contrapunto::detail {
   } else {
     text << "nothing is being read; the threads decode, transform or tokenize";
   }
-  return text.str();
+  if (options.on_stall)
+    options.on_stall(text.str());
+  else
+    TORCH_WARN("DataLoader: ", text.str());
 }
 
 }  // namespace contrapunto::detail
