@@ -14,7 +14,7 @@ namespace cp = contrapunto;
 namespace {
 
 struct Settings {
-  std::string data, folder;
+  std::string data, folder, stage_folder;
   std::int64_t threads = 16;
 };
 
@@ -23,6 +23,7 @@ cp::SettingsTable describe(Settings& s) {
   t.section("Data");
   t.add("data", s.data, "shards: a folder or patterns joined by '::'");
   t.add("index-folder", s.folder, "folder for the indexes; empty: beside each shard");
+  t.add("stage-folder", s.stage_folder, "folder for the output of shards 'pipe:COMMAND'");
   t.add("threads", s.threads, "shards that are read at the same time").check(cp::at_least(1));
   return t;
 }
@@ -30,13 +31,18 @@ cp::SettingsTable describe(Settings& s) {
 void index(const Settings& s) {
   TORCH_CHECK(!s.data.empty(), "--data is needed");
   const auto shards = cp::list_shards(s.data);
-  const auto indexed = cp::index_shards(
-      shards, {.folder = s.folder,
-               .threads = s.threads,
-               .on_progress = [](std::int64_t done, std::int64_t scanned, std::int64_t all) {
-                 if (scanned > 0 && done % 1000 == 0)
-                   std::cout << done << " of " << all << std::endl;
-               }});
+  std::optional<cp::ShardStage> stage;
+  if (!s.stage_folder.empty()) stage.emplace(shards, cp::ShardStageOptions{s.stage_folder});
+  const auto indexed =
+      cp::index_shards(shards,
+                       {.folder = s.folder,
+                        .threads = s.threads,
+                        .on_progress =
+                            [](std::int64_t done, std::int64_t scanned, std::int64_t all) {
+                              if (scanned > 0 && done % 1000 == 0)
+                                std::cout << done << " of " << all << std::endl;
+                            }},
+                       stage ? &*stage : nullptr);
   std::int64_t samples = 0, unusable = 0;
   for (const auto& one : indexed.indexes) {
     samples += one.size();

@@ -82,6 +82,8 @@ struct DataSettings {
   std::int64_t shuffle_window = 32;
   std::int64_t read_piece = 0, read_pieces = 8, read_lanes = 8;  ///< See ReadAheadOptions.
   std::string index_folder = {};                                 ///< See ShardIndexOptions::folder.
+  std::string stage_folder = {};                                 ///< See ShardStageOptions.
+  double stage_gigabytes = 0.0;                                  ///< 10^9 bytes; 0: no limit.
   std::int64_t threads = 2;
   bool cache_decoded = false;
   double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
@@ -101,11 +103,19 @@ inline void add_caption_settings(SettingsTable& table, DataSettings& data) {
 /// Adds all other settings of `data`, which must outlive the table, to the current section of
 /// `table`.
 inline void add_data_settings(SettingsTable& table, DataSettings& data) {
-  table.add("train-data", data.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
+  table.add("train-data", data.train_data,
+            "shards, *.csv, *.tsv, class folders, pipe:COMMAND, 'synthetic'; joined by ::");
   table.add("eval-data", data.eval_data, "labeled images for the evaluation; empty: none");
   table
       .add("index-folder", data.index_folder,
            "folder for the indexes of shards; empty: beside each shard")
+      .may_change();
+  table
+      .add("stage-folder", data.stage_folder,
+           "local folder to which shards are copied ahead of their use; empty: none")
+      .may_change();
+  table.add("stage-gigabytes", data.stage_gigabytes, "most GB of these copies; 0: no limit")
+      .check(at_least(0))
       .may_change();
   table.add("threads", data.threads, "decoding threads per rank").check(at_least(1)).may_change();
   table.add("cache-decoded", data.cache_decoded, "keep decoded images in memory").may_change();
@@ -164,6 +174,8 @@ inline void add_order_settings(SettingsTable& table, DataSettings& data) {
       .synthetic = synthetic};
   if (spec == data.train_data) options.shares = detail::numbers_of("data-shares", data.data_shares);
   options.shards.index.folder = data.index_folder;
+  options.shards.stage.folder = data.stage_folder;
+  options.shards.stage.bytes = std::llround(data.stage_gigabytes * 1e9);
   options.shards.index.on_progress = [&out, last = Clock::now()](std::int64_t done,
                                                                  std::int64_t scanned,
                                                                  std::int64_t shards) mutable {
