@@ -142,8 +142,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::add_teacher_readings(loading, s, config, s.vocabulary);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
-  const auto train_source =
-      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  const auto train_source = cp::with_image_cache(
+      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0), s, out);
   cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());

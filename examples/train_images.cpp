@@ -139,7 +139,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .max_unusable_fraction = s.max_unusable};
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
-  const auto images = open(s.train_data, 6'000, 0);
+  const auto images = cp::with_image_cache(open(s.train_data, 6'000, 0), s, out);
   cp::DataLoader loader(images, cp::ImageTransform(pixels), nullptr, loading);
   cp::check_same_on_all_ranks(ranks, "the number of batches in an epoch",
                               loader.batches_per_epoch());

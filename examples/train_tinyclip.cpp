@@ -157,9 +157,9 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
   cp::add_teacher_readings(loading, s, config, s.vocabulary);
-  cp::DataLoader loader(
-      open(s.train_data, s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0),
-      cp::ImageTransform(pixels), tokenizer.encode, loading);
+  const std::int64_t made = s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000;
+  cp::DataLoader loader(cp::with_image_cache(open(s.train_data, made, 0), s, out),
+                        cp::ImageTransform(pixels), tokenizer.encode, loading);
   std::optional<cp::DataLoader> eval_loader;
   std::vector<std::string> classes;
   if (s.train_data == "synthetic" || !s.eval_data.empty()) {

@@ -26,6 +26,7 @@
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/encode_jpeg.hpp"
 #else
 #include "contrapunto/image/detail/without_image.hpp"
 #endif

@@ -92,17 +92,12 @@ class ShardSource : public SampleSource {
   [[nodiscard]] std::int64_t size() const override { return ends_.back(); }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    const Place place = locate(index);
-    EncodedSample sample;
-    sample.source = paths_[place.shard];
-    sample.key = place.entry.key;
-    read_members(place, [&](const detail::RandomAccessFile& file) {
-      sample.image.resize(place.entry.image.size);
-      file.read(place.entry.image.offset, sample.image.data(), sample.image.size());
-      read_captions(file, place.entry, sample);
-      sample.label = read_label(file, place.entry);
-    });
-    return sample;
+    return read_sample(index, true);
+  }
+
+  /// Reads only the members of the captions and the label.
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    return read_sample(index, false);
   }
 
   /// Reads only the cls member.
@@ -137,6 +132,24 @@ class ShardSource : public SampleSource {
     std::size_t shard = 0;
     ShardEntry entry;
   };
+
+  [[nodiscard]] EncodedSample read_sample(std::int64_t index, bool with_image) const {
+    const Place place = locate(index);
+    EncodedSample sample;
+    sample.source = paths_[place.shard];
+    sample.key = place.entry.key;
+    read_members(place, [&](const detail::RandomAccessFile& file) {
+      if (with_image) {
+        sample.image.resize(place.entry.image.size);
+        file.read(place.entry.image.offset, sample.image.data(), sample.image.size());
+      } else {
+        sample.image_bytes = place.entry.image.size;
+      }
+      read_captions(file, place.entry, sample);
+      sample.label = read_label(file, place.entry);
+    });
+    return sample;
+  }
 
   [[nodiscard]] Place locate(std::int64_t index) const {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
