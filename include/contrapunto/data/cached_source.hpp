@@ -45,7 +45,8 @@ struct CachedSourceOptions {
   ImageCacheRecipe recipe = {};
   /// Whether a thread of low priority makes the missing files from the first read() on.
   bool in_background = true;
-  /// Called when the cache ends or a file of it is dropped, by any thread, one at a time.
+  /// Called when the cache ends or a file of it is dropped, by any thread, one at a time. It must
+  /// not use the source.
   std::function<void(const std::string&)> on_note = {};
 };
 
@@ -55,7 +56,8 @@ struct ImageCacheProgress {
   std::int64_t finished_shards = 0;  ///< Of these, with a file.
   std::int64_t images = 0;           ///< That this object has made.
   std::int64_t unusable = 0;         ///< Among them, images that cannot be decoded.
-  std::int64_t dropped_shards = 0;   ///< Whose file was found to be damaged.
+  std::int64_t dropped_shards = 0;   ///< Whose file was damaged, or whose samples the source could
+                                     ///< mostly not read.
   std::string problem = {};          ///< Why no more files are written; empty if they are.
 };
 
@@ -187,7 +189,7 @@ class CachedSource : public SampleSource {
     kMissing,  // There is no file.
     kClosed,   // There was a file when this object was created.
     kOpen,     // The file was found to be valid.
-    kDropped   // The file was damaged. It is not made again before the next start.
+    kDropped   // The file was damaged or useless. It is not made again before the next start.
   };
   /// A file in preparation, with its lock.
   struct Writing {

@@ -25,8 +25,8 @@ struct ImageCacheRecipe {
   /// Differs between recipes that give different bytes, and between versions of the library that
   /// do.
   [[nodiscard]] std::uint64_t checksum() const {
-    constexpr std::int64_t kVersion = 1;
-    const std::array<std::int64_t, 4> values = {kVersion, side, quality, max_pixels};
+    constexpr std::int64_t kRecipeVersion = 1;
+    const std::array<std::int64_t, 4> values = {kRecipeVersion, side, quality, max_pixels};
     return checksum_of({reinterpret_cast<const char*>(values.data()), sizeof(values)});
   }
 
