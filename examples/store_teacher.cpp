@@ -7,10 +7,10 @@
 //     --output stores/b16
 //   train_clip --train-data 'cc3m/{00000..00331}.tar' --teacher-store stores/b16 ...
 //
-// The crop, shift, flip and augmentations must be those of the training. Run it again to continue a
-// build that was interrupted, and start it several times, or under torchrun, to build with several
-// devices: each process takes the next shard that no other one is building. For several teachers,
-// fill one store each with the same views and view seed.
+// The crop, shift, flip, augmentations and image cache must be those of the training. Run it again
+// to continue a build that was interrupted, and start it several times, or under torchrun, to build
+// with several devices: each process takes the next shard that no other one is building. For
+// several teachers, fill one store each with the same views and view seed.
 //
 // What to expect: a line on the size of the store, then the number of samples per second, which is
 // that of the teacher's forward or of the decoding, whichever is slower.
@@ -26,8 +26,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-// DataSettings: train_data, caption_fields, index_folder and threads. AugmentationSettings: blur,
-// augment.
+// DataSettings: train_data, caption_fields, index_folder, cache_folder and threads.
+// AugmentationSettings: blur, augment.
 struct Settings : cp::DataSettings, cp::AugmentationSettings {
   // Data
   // Teacher
@@ -46,6 +46,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("train-data", s.train_data, "shards, *.csv, *.tsv, class folders, or 'synthetic'");
   t.add("caption-fields", s.caption_fields, "JSON fields or columns of captions; empty: the usual");
   t.add("index-folder", s.index_folder, "for indexes of shards; empty: beside each shard");
+  cp::add_cache_settings(t, s);
   cp::add_augmentation_settings(t, s);
   t.add("threads", s.threads, "decoding threads").check(cp::at_least(1));
   t.section("Teacher");
@@ -93,7 +94,8 @@ void build(const Settings& s, const cp::Ranks& ranks) {
       cp::load_teacher(config, s.teacher, {}, 1.0, cp::precision_policy(s.precision), device);
 
   // ==== Data ===================================================================================
-  const auto source = cp::open_data(s, s.train_data, out, {.samples = 6'000});
+  const auto source =
+      cp::with_image_cache(cp::open_data(s, s.train_data, out, {.samples = 6'000}), s, out);
   const cp::ImageTransform transform(cp::training_transform(config, s));
 
   // ==== Plan ===================================================================================

@@ -115,8 +115,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
   const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
-  const auto train_source =
-      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  const auto train_source = cp::with_image_cache(
+      open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0), s, out);
   cp::LoaderOptions loading =
       cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                               .seed = s.seed,

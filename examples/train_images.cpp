@@ -119,7 +119,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
   const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
-  const auto images = open(s.train_data, 6'000, 0);
+  const auto images = cp::with_image_cache(open(s.train_data, 6'000, 0), s, out);
   cp::LoaderOptions loading =
       cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                               .seed = s.seed,

@@ -130,8 +130,8 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
   };
   const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
   const bool trims = !config.text.reads_padding();  // texts are cut after their last token
-  const auto train_source =
-      open(s.train_data, s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0);
+  const std::int64_t made = s.plan && s.pretend_samples > 0 ? s.pretend_samples : 6'000;
+  const auto train_source = cp::with_image_cache(open(s.train_data, made, 0), s, out);
   cp::LoaderOptions loading =
       cp::with_data_settings({.batch_size = cp::samples_per_rank(s.batch_size, ranks),
                               .seed = s.seed,

@@ -12,6 +12,7 @@
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/folder_source.hpp"
+#include "contrapunto/data/image_cache_recipe.hpp"
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/index_shards.hpp"
 #include "contrapunto/data/label_captions.hpp"
@@ -42,7 +43,9 @@
 #include "contrapunto/data/view_name.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/data/cached_source.hpp"
 #include "contrapunto/data/data_loader.hpp"
+#include "contrapunto/data/with_image_cache.hpp"
 #else
 #include "contrapunto/data/detail/without_image.hpp"
 #endif

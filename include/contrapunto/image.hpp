@@ -28,6 +28,7 @@
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/encode_jpeg.hpp"
 #include "contrapunto/image/image_decoder.hpp"
 #else
 #include "contrapunto/image/detail/without_image.hpp"

@@ -85,6 +85,7 @@ TEST_CASE("A mixture has the samples of its sources after each other", "[data][c
   for (std::int64_t i = 0; i < 90; ++i) {
     const auto expected = i < 60 ? a->read(i) : i < 70 ? c->read(i - 60) : b->read(i - 70);
     const auto sample = mixture->read(i);
+    CHECK(mixture->read_without_image(i).image_bytes == sample.image.size());
     CHECK(sample.key == expected.key);
     CHECK(sample.image == expected.image);
     CHECK(sample.captions == expected.captions);
@@ -166,6 +167,7 @@ TEST_CASE("Captions are made from class names", "[data][cpu]") {
     CHECK(source->read(i).image == plain->read(i).image);
   }
   CHECK(source->read_range(3, 4).front().sample.captions == source->read(3).captions);
+  CHECK(source->read_without_image(3).captions == source->read(3).captions);
   CHECK(source->label(3) == 1);
   CHECK(source->shard_sizes() == plain->shard_sizes());
   CHECK(source->location(1) == plain->location(1));

@@ -372,6 +372,67 @@ def stored_teachers(build, work):
     check("lacks 1 of the 4 shards" in said and "a-000.tar" in said, said)
 
 
+def image_cache(build, work):
+    """A cache is built by two processes, survives a kill, and trains as one that the first epoch makes."""
+    cache, train, store = build / "cache_images", build / "train_clip", build / "store_teacher"
+    for shard in range(6):
+        colors = ["red", "green", "blue"]
+        write_shard(work / f"a-{shard:03}.tar", {
+            f"{i:05}": {"jpg": jpeg(colors[i % 3], size=96 + i % 64), "txt": f"a {colors[i % 3]} square".encode(),
+                        "cls": str(i % 3).encode()} for i in range(32 * shard, 32 * shard + 32)})
+    data = ["--train-data", work / "a-{000..005}.tar", "--threads", 1]
+    small = ["--cache-side", 64, "--cache-quality", 85]
+    folders = whole, killed, shared, begun = [work / name for name in ("whole", "killed", "shared", "begun")]
+    said = run(cache, *data, *small, "--cache-folder", whole)
+    check("6 of 6 shards with short side 64, JPEG of quality 85, 192 images made now, 0 of them" in said, said)
+    said = run(cache, *data, *small, "--cache-folder", whole)
+    check(" 0 images made now" in said, f"a second run finds everything:\n{said}")
+
+    command = [str(cache), *map(str, [*data, *small, "--cache-folder"])]
+    slow = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while slow.poll() is None and not list(killed.glob("*.images")):
+        time.sleep(0.001)
+    slow.kill()
+    slow.wait()
+    kept = {path: path.stat().st_mtime_ns for path in killed.glob("*.images")}
+    said = run(cache, *data, *small, "--cache-folder", killed)
+    check(f"{192 - 32 * len(kept)} images made now" in said and kept, f"a killed build keeps {len(kept)} files:\n{said}")
+    check(all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()), "finished files are kept")
+    check(len(list(killed.glob("*"))) == 7, f"6 files and the locks are left: {sorted(killed.glob('*'))}")
+
+    both = [subprocess.Popen([*command, str(shared)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            for _ in range(2)]
+    texts = [process.communicate()[0] for process in both]
+    made = [int(text.split(" images made now")[0].split()[-1]) for text in texts if " images made now" in text]
+    check(len(made) == 2 and sum(made) == 192, f"two processes share the shards: {texts}")
+
+    common = [*data, *small, "--model", tiny_model(work), "--batch-size", 64, "--epochs", 3, "--log-every", 1, "--cache-folder"]
+    runs = {}
+    for folder in folders[::3]:
+        said = run(train, *common, folder, "--output", work / f"run-{folder.name}")
+        check(f"image cache {folder}: short side 64, JPEG of quality 85, {6 if folder == whole else 0} of 6" in said, said)
+        runs[folder] = losses(work / f"run-{folder.name}")
+    check(runs[whole] == runs[begun], "the same losses with a whole cache and with one that is made meanwhile")
+    halves = [*common, work / "resumed", "--output", work / "halves"]
+    run(train, *halves, "--stop-after", 4)
+    run(train, *halves, "--resume", "auto")
+    check(losses(work / "halves") == runs[whole], "the same losses after a resume")
+    said = run(train, *halves, "--resume", "auto", "--cache-side", 32, expect=1)
+    check("cache-side was 64, is 32" in said, said)
+
+    (work / "locked").mkdir()
+    (work / "locked" / "locks").write_text("in the way")
+    said = run(train, *common, work / "locked", "--output", work / "run-locked")
+    check("no more files are written" in said and losses(work / "run-locked") == runs[whole], said)
+
+    teacher = ["--teacher", work / "run-whole" / "open_clip_model.safetensors", "--teacher-model", tiny_model(work)]
+    run(store, *data, *teacher, *small, "--cache-folder", whole, "--output", work / "store")
+    stored = ["--teacher-store", work / "store", "--stop-after", 2]
+    run(train, *common, killed, *stored, "--output", work / "with")
+    said = run(train, *common[:-1], *stored, "--output", work / "without", expect=1)
+    check("not the one whose embedding is stored" in said and "the image cache" in said, said)
+
+
 def folders(build, work):
     """A folder has one run: another run, a second process, other settings and faulty evaluation data are refused."""
     train = build / "train_clip"
@@ -538,7 +599,8 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
-                                         "distillation", "stored_teachers", "tinyclip", "images", "mistakes", "folders", "recipes"])
+                                         "distillation", "stored_teachers", "image_cache", "tinyclip", "images", "mistakes",
+                                         "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

@@ -2,38 +2,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/io/atomic_file.hpp"
 
-#include <sys/resource.h>
-
-#include <csignal>
 #include <string>
 
 #include "contrapunto/io/read_file.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
+#include "support/file_size_limit.hpp"
 
 using namespace contrapunto;
 using Catch::Matchers::Contains;
+using contrapunto::test::FileSizeLimit;
 using contrapunto::test::TemporaryFolder;
 
 namespace {
-
-/// Keeps files of this process from growing beyond `bytes`, as a full disk would.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    const rlimit limit{bytes, old_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*handler_)(int);
-};
 
 std::string error_of(const auto& action) {
   try {

@@ -71,20 +71,15 @@ class CsvSource : public SampleSource {
   [[nodiscard]] std::int64_t size() const override { return table_.size(); }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
-    const auto fields = row(index);
-    EncodedSample sample;
-    sample.key = fields[image_column_];
-    sample.source = path_;
-    for (std::size_t i = 0; i < caption_columns_.size(); ++i) {
-      const std::string& caption = fields[caption_columns_[i]];
-      if (caption.empty()) continue;
-      sample.captions.push_back(caption);
-      if (!caption_weights_.empty()) sample.caption_weights.push_back(caption_weights_[i]);
-    }
-    sample.label = label_of(fields);
-    const auto folder = std::filesystem::path(path_).parent_path();
-    sample.image = detail::read_image_file((folder / sample.key).string());
+    EncodedSample sample = read_row(index);
+    sample.image = detail::read_image_file(image_path(sample));
+    return sample;
+  }
+
+  /// Does not open the image.
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    EncodedSample sample = read_row(index);
+    sample.image_bytes = detail::stamp_of(image_path(sample)).size;
     return sample;
   }
 
@@ -101,6 +96,26 @@ class CsvSource : public SampleSource {
   }
 
  private:
+  [[nodiscard]] EncodedSample read_row(std::int64_t index) const {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "CsvSource: row ", index, " of ", size());
+    const auto fields = row(index);
+    EncodedSample sample;
+    sample.key = fields[image_column_];
+    sample.source = path_;
+    for (std::size_t i = 0; i < caption_columns_.size(); ++i) {
+      const std::string& caption = fields[caption_columns_[i]];
+      if (caption.empty()) continue;
+      sample.captions.push_back(caption);
+      if (!caption_weights_.empty()) sample.caption_weights.push_back(caption_weights_[i]);
+    }
+    sample.label = label_of(fields);
+    return sample;
+  }
+
+  [[nodiscard]] std::string image_path(const EncodedSample& sample) const {
+    return (std::filesystem::path(path_).parent_path() / sample.key).string();
+  }
+
   /// A training that downloads its images would wait for the slowest server.
   void refuse_urls() const {
     std::string first;

@@ -86,7 +86,9 @@ struct DataSettings {
   double stage_gigabytes = 0.0;                                  ///< 10^9 bytes; 0: no limit.
   std::int64_t threads = 2;
   bool cache_decoded = false;
-  double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
+  std::string cache_folder = {};  ///< Of an image cache; see with_image_cache(). Empty: none.
+  std::int64_t cache_side = 256, cache_quality = 90;  ///< See ImageCacheRecipe.
+  double max_unusable = 0.01;                         ///< See LoaderOptions::max_unusable_fraction.
 };
 
 /// Adds the choice of captions to the current section of `table`, for programs with captions.
@@ -98,6 +100,18 @@ inline void add_caption_settings(SettingsTable& table, DataSettings& data) {
             "probability of each of caption-fields; empty: each caption is equally likely");
   table.add("caption-templates", data.caption_templates,
             "captions of labeled samples; {} becomes the name of the class");
+}
+
+/// Adds the settings of an image cache to the current section of `table`. `data` must outlive the
+/// table.
+inline void add_cache_settings(SettingsTable& table, DataSettings& data) {
+  table.add("cache-folder", data.cache_folder, "folder that keeps smaller images; empty: none");
+  table.add("cache-side", data.cache_side, "largest short side of an image in cache-folder")
+      .check(at_least(1));
+  table
+      .add("cache-quality", data.cache_quality,
+           "of the JPEG images in cache-folder, 1 to 100; 0: raw pixels")
+      .check(in_range(0, 100));
 }
 
 /// Adds all other settings of `data`, which must outlive the table, to the current section of
@@ -119,6 +133,7 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
       .may_change();
   table.add("threads", data.threads, "decoding threads per rank").check(at_least(1)).may_change();
   table.add("cache-decoded", data.cache_decoded, "keep decoded images in memory").may_change();
+  add_cache_settings(table, data);
   table
       .add("max-unusable", data.max_unusable,
            "largest fraction of samples that may be damaged or incomplete")

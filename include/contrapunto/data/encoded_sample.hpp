@@ -19,6 +19,8 @@ struct EncodedSample {
   std::vector<double> caption_weights = {};  ///< In proportion to the probability of each caption;
                                              ///< empty: all are equally likely.
   std::optional<std::int64_t> label = {};    ///< Class index, if the source has classes.
+  std::uint64_t image_bytes = 0;             ///< Size of the image in bytes; only set by
+                                             ///< SampleSource::read_without_image().
 };
 
 }  // namespace contrapunto

@@ -19,6 +19,7 @@
 #include "contrapunto/data/csv_source.hpp"
 #include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/equal_shards.hpp"
+#include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/text/fill_prompt.hpp"
@@ -83,15 +84,15 @@ class FolderSource : public SampleSource {
   }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    TORCH_CHECK_INDEX(0 <= index && index < size(), "FolderSource: image ", index, " of ", size());
-    const auto& [file, label] = files_[static_cast<std::size_t>(index)];
-    EncodedSample sample;
-    sample.key = file;
-    sample.source = root_.string();
-    sample.image = detail::read_image_file((root_ / file).string());
-    for (const auto& pattern : templates_)
-      sample.captions.push_back(fill_prompt(pattern, names_[label]));
-    sample.label = static_cast<std::int64_t>(label);
+    EncodedSample sample = describe(index);
+    sample.image = detail::read_image_file((root_ / sample.key).string());
+    return sample;
+  }
+
+  /// Does not open the image.
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    EncodedSample sample = describe(index);
+    sample.image_bytes = detail::stamp_of((root_ / sample.key).string()).size;
     return sample;
   }
 
@@ -115,6 +116,18 @@ class FolderSource : public SampleSource {
   }
 
  private:
+  [[nodiscard]] EncodedSample describe(std::int64_t index) const {
+    TORCH_CHECK_INDEX(0 <= index && index < size(), "FolderSource: image ", index, " of ", size());
+    const auto& [file, label] = files_[static_cast<std::size_t>(index)];
+    EncodedSample sample;
+    sample.key = file;
+    sample.source = root_.string();
+    for (const auto& pattern : templates_)
+      sample.captions.push_back(fill_prompt(pattern, names_[label]));
+    sample.label = static_cast<std::int64_t>(label);
+    return sample;
+  }
+
   /// Returns whether `path` is a link to `root` itself, to a folder inside it, or to a folder that
   /// contains it.
   static bool leads_back(const std::filesystem::path& path, const std::filesystem::path& root) {

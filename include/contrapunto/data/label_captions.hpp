@@ -7,17 +7,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
-#include "contrapunto/data/data_shard.hpp"
+#include "contrapunto/data/detail/forwarding_source.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/read_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/data/source_part.hpp"
 #include "contrapunto/text/fill_prompt.hpp"
 
 namespace contrapunto {
@@ -25,17 +23,16 @@ namespace contrapunto {
 /// A labeled source whose captions are made from the class names, so that a set for classification
 /// can train a model of images and texts. Templates may begin with a word that marks the data set.
 /// Samples without a label keep their captions.
-class LabelCaptions : public SampleSource {
+class LabelCaptions : public detail::ForwardingSource {
  public:
   /// {} in `templates` is replaced by the class name. Each template gives one caption of a sample,
   /// and all are equally likely. Raises if the source has no class names, if there is no template,
   /// and for one without {}.
   LabelCaptions(std::shared_ptr<const SampleSource> source,
                 const std::vector<std::string>& templates)
-      : source_(std::move(source)) {
-    TORCH_CHECK(source_ != nullptr, "LabelCaptions: no source given");
+      : ForwardingSource(std::move(source), "LabelCaptions") {
     TORCH_CHECK(!templates.empty(), "LabelCaptions: no template given");
-    const auto names = source_->class_names();
+    const auto names = class_names();
     TORCH_CHECK(!names.empty(),
                 "LabelCaptions: the source has no class names; write classes.txt, with a name on "
                 "each line, beside its first shard");
@@ -43,21 +40,23 @@ class LabelCaptions : public SampleSource {
       auto& captions = captions_.emplace_back();
       for (const auto& pattern : templates) captions.push_back(fill_prompt(pattern, name));
     }
-    report_ = source_->report();
-    notes_ = source_->notes();
   }
 
-  [[nodiscard]] std::int64_t size() const override { return source_->size(); }
-
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    EncodedSample sample = source_->read(index);
+    EncodedSample sample = wrapped().read(index);
+    set_captions(sample);
+    return sample;
+  }
+
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    EncodedSample sample = wrapped().read_without_image(index);
     set_captions(sample);
     return sample;
   }
 
   [[nodiscard]] std::vector<ReadSample> read_range(std::int64_t begin,
                                                    std::int64_t end) const override {
-    auto samples = source_->read_range(begin, end);
+    auto samples = wrapped().read_range(begin, end);
     for (auto& [sample, problem] : samples) {
       if (!problem.empty()) continue;
       try {
@@ -67,24 +66,6 @@ class LabelCaptions : public SampleSource {
       }
     }
     return samples;
-  }
-
-  [[nodiscard]] std::string location(std::int64_t index) const override {
-    return source_->location(index);
-  }
-  [[nodiscard]] std::optional<std::int64_t> label(std::int64_t index) const override {
-    return source_->label(index);
-  }
-  [[nodiscard]] std::vector<std::string> class_names() const override {
-    return source_->class_names();
-  }
-  [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override {
-    return source_->shard_sizes();
-  }
-  [[nodiscard]] std::vector<SourcePart> parts() const override { return source_->parts(); }
-  [[nodiscard]] std::vector<DataShard> shards() const override { return source_->shards(); }
-  void will_visit(const std::vector<std::int64_t>& shards, std::int64_t window) const override {
-    source_->will_visit(shards, window);
   }
 
  private:
@@ -98,7 +79,6 @@ class LabelCaptions : public SampleSource {
     sample.caption_weights.clear();
   }
 
-  std::shared_ptr<const SampleSource> source_;
   std::vector<std::vector<std::string>> captions_;  // By class.
 };
 

@@ -57,6 +57,16 @@ class SampleSource {
     return "sample " + std::to_string(index);
   }
 
+  /// Returns read(index) without the image, and with its size in `image_bytes`. An image cache,
+  /// which has an image of its own, calls it. The default reads the whole sample; override it if
+  /// the rest can be read more cheaply.
+  [[nodiscard]] virtual EncodedSample read_without_image(std::int64_t index) const {
+    EncodedSample sample = read(index);
+    sample.image_bytes = sample.image.size();
+    sample.image.clear();
+    return sample;
+  }
+
   /// Returns the label of sample `index`, or nothing if it has none. Raise DataError if the label
   /// cannot be read. The default reads the whole sample; override it if the label can be read more
   /// cheaply.

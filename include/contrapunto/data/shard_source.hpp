@@ -126,12 +126,12 @@ class ShardSource : public SampleSource {
   [[nodiscard]] std::int64_t size() const override { return ends_.back(); }
 
   [[nodiscard]] EncodedSample read(std::int64_t index) const override {
-    const Place place = locate(index);
-    EncodedSample sample;
-    read_members(place, [&](const detail::RandomAccessFile& file) {
-      sample = sample_of(file, place.shard, place.entry);
-    });
-    return sample;
+    return read_sample(index, true);
+  }
+
+  /// Reads only the members of the captions and the label.
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    return read_sample(index, false);
   }
 
   /// Reads each part of a shard in one piece, if at least half of it belongs to its samples.
@@ -202,6 +202,15 @@ class ShardSource : public SampleSource {
     }
   };
   static constexpr std::uint64_t kLargestPiece = 256 << 20;  // Bytes that are read at once.
+
+  [[nodiscard]] EncodedSample read_sample(std::int64_t index, bool with_image) const {
+    const Place place = locate(index);
+    EncodedSample sample;
+    read_members(place, [&](const detail::RandomAccessFile& file) {
+      sample = sample_of(file, place.shard, place.entry, with_image);
+    });
+    return sample;
+  }
 
   [[nodiscard]] ShardPlace shard_of(std::int64_t index) const {
     TORCH_CHECK_INDEX(0 <= index && index < size(), "ShardSource: sample ", index, " of ", size());
@@ -290,12 +299,16 @@ class ShardSource : public SampleSource {
 
   template <class File>
   [[nodiscard]] EncodedSample sample_of(const File& file, std::size_t shard,
-                                        const ShardEntry& entry) const {
+                                        const ShardEntry& entry, bool with_image = true) const {
     EncodedSample sample;
     sample.source = paths_[shard];
     sample.key = entry.key;
-    sample.image.resize(entry.image.size);
-    file.read(entry.image.offset, sample.image.data(), sample.image.size());
+    if (with_image) {
+      sample.image.resize(entry.image.size);
+      file.read(entry.image.offset, sample.image.data(), sample.image.size());
+    } else {
+      sample.image_bytes = entry.image.size;
+    }
     read_captions(file, entry, sample);
     sample.label = read_label(file, entry);
     return sample;

@@ -78,6 +78,13 @@ class SourceMixture : public SampleSource {
     return sample;
   }
 
+  [[nodiscard]] EncodedSample read_without_image(std::int64_t index) const override {
+    const auto [member, own] = locate(index);
+    EncodedSample sample = member->source->read_without_image(own);
+    if (!keeps_labels_) sample.label = std::nullopt;
+    return sample;
+  }
+
   [[nodiscard]] std::vector<ReadSample> read_range(std::int64_t begin,
                                                    std::int64_t end) const override {
     std::vector<ReadSample> samples;

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "contrapunto/core/hash.hpp"
+#include "contrapunto/data/detail/as_hex.hpp"
 #include "contrapunto/data/replayed_views.hpp"
 #include "contrapunto/image/image_transform_options.hpp"
 #include "contrapunto/image/interpolation.hpp"
@@ -24,14 +25,6 @@
 namespace contrapunto {
 
 namespace detail {
-
-/// Returns 16 hexadecimal digits. JSON numbers of other programs have too few bits for a checksum.
-[[nodiscard]] inline std::string as_hex(std::uint64_t value) {
-  std::string digits(16, '0');
-  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, value >>= 4)
-    *digit = "0123456789abcdef"[value & 15];
-  return digits;
-}
 
 /// What two image transforms must have in common to show the same part of an image in the same
 /// colors, whatever the size of their output is. Shifts, simple crops and radii of blurs are in

@@ -157,8 +157,8 @@ class TeacherShard {
 
  private:
   static const char* remedy() {
-    return "Use the data that the store was built with, or delete this file and run store_teacher "
-           "again, which builds only what is missing";
+    return "Use the data and the image cache that the store was built with, or delete this file "
+           "and run store_teacher again, which builds only what is missing";
   }
 
   [[nodiscard]] const std::string& metadata(const std::string& name) const {
