@@ -7,12 +7,13 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
 import time
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 TINY = {"embed_dim": 32, "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "patch_size": 8},
         "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2}}
@@ -372,14 +373,34 @@ def stored_teachers(build, work):
     check("lacks 1 of the 4 shards" in said and "a-000.tar" in said, said)
 
 
+def picture(number):
+    """A picture of 96 to 159 x 110 pixels with smooth colors."""
+    parts = [Image.linear_gradient("L").rotate(7 * number), Image.radial_gradient("L"),
+             Image.new("L", (256, 256), number)]
+    return Image.merge("RGB", parts).resize((96 + number % 64, 110))
+
+
+def cached_images(path):
+    """The encoded images in a file of an image cache."""
+    data = path.read_bytes()
+    magic, _, samples, records_at = struct.unpack_from("<8sQQQ", data, len(data) - 56)
+    check(magic == b"CPIMAGE1" and records_at + 32 * samples + 56 == len(data), f"{path} is whole")
+    records = [struct.unpack_from("<QQIIQ", data, records_at + 32 * i) for i in range(samples)]
+    return [data[offset:offset + size] for offset, _, size, _, _ in records]
+
+
 def image_cache(build, work):
     """A cache is built by two processes, survives a kill, and trains as one that the first epoch makes."""
     cache, train, store = build / "cache_images", build / "train_clip", build / "store_teacher"
+    names = ["red", "green", "blue"]
     for shard in range(6):
-        colors = ["red", "green", "blue"]
-        write_shard(work / f"a-{shard:03}.tar", {
-            f"{i:05}": {"jpg": jpeg(colors[i % 3], size=96 + i % 64), "txt": f"a {colors[i % 3]} square".encode(),
-                        "cls": str(i % 3).encode()} for i in range(32 * shard, 32 * shard + 32)})
+        samples = {}
+        for i in range(32 * shard, 32 * shard + 32):
+            image = io.BytesIO()
+            picture(i).save(image, "JPEG", quality=95)
+            samples[f"{i:05}"] = {"jpg": image.getvalue(), "txt": f"a {names[i % 3]} square".encode(),
+                                  "cls": str(i % 3).encode()}
+        write_shard(work / f"a-{shard:03}.tar", samples)
     data = ["--train-data", work / "a-{000..005}.tar", "--threads", 1]
     small = ["--cache-side", 64, "--cache-quality", 85]
     folders = whole, killed, shared, begun = [work / name for name in ("whole", "killed", "shared", "begun")]
@@ -387,6 +408,17 @@ def image_cache(build, work):
     check("6 of 6 shards with short side 64, JPEG of quality 85, 192 images made now, 0 of them" in said, said)
     said = run(cache, *data, *small, "--cache-folder", whole)
     check(" 0 images made now" in said, f"a second run finds everything:\n{said}")
+    first = next(whole.glob("a-000.tar-*.images"))
+    for i, kept in enumerate(cached_images(first)):
+        image = io.BytesIO()
+        picture(i).save(image, "JPEG", quality=95)
+        width, height = (original := Image.open(image)).size
+        scale = 64 / min(width, height)
+        again = io.BytesIO()
+        original.resize((round(width * scale), round(height * scale)), Image.BICUBIC).save(again, "JPEG", quality=85)
+        ours, pillow = Image.open(io.BytesIO(kept)), Image.open(again)
+        difference = ImageStat.Stat(ImageChops.difference(ours, pillow)).mean
+        check(ours.size == pillow.size and max(difference) < 0.5, f"image {i} differs from Pillow's by {difference}")
 
     command = [str(cache), *map(str, [*data, *small, "--cache-folder"])]
     slow = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -417,7 +449,8 @@ def image_cache(build, work):
     run(train, *halves, "--stop-after", 4)
     run(train, *halves, "--resume", "auto")
     check(losses(work / "halves") == runs[whole], "the same losses after a resume")
-    said = run(train, *halves, "--resume", "auto", "--cache-side", 32, expect=1)
+    other = [32 if x == 64 and halves[i - 1] == "--cache-side" else x for i, x in enumerate(halves)]
+    said = run(train, *other, "--resume", "auto", expect=1)
     check("cache-side was 64, is 32" in said, said)
 
     (work / "locked").mkdir()
