@@ -12,6 +12,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -251,6 +252,9 @@ class DataLoader {
                 "ImageTransformOptions::train");
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
+    TORCH_CHECK(!o_.scaled_decode || !o_.cache_decoded,
+                "DataLoader: scaled_decode and cache_decoded exclude each other, because the cache "
+                "keeps whole images at their size; set one of them to false");
     TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
                 "DataLoader: max_unusable_fraction (", o_.max_unusable_fraction,
                 ") must be from 0 to 1");
@@ -452,10 +456,17 @@ class DataLoader {
     const std::int64_t width = sample->region.width;
     const std::int64_t height = sample->region.height;
     PixelBox box;
+    double shrinkage = std::numeric_limits<double>::infinity();
     for (const auto& drawn : scratch.drawn)
-      for (const ImageTransform& transform : transforms_)
+      for (const ImageTransform& transform : transforms_) {
         box = bounding_box(box, transform.needed_box(width, height, drawn));
-    reader_.decode(sample, box, 1, scratch.reading);
+        shrinkage = std::min(shrinkage, transform.shrinkage(width, height, drawn));
+      }
+    // Two pixels on each side for one of the result keep the difference small.
+    const std::int64_t reduction = !o_.scaled_decode || shrinkage < 4.0 ? 1
+                                   : shrinkage < 8.0                    ? 2
+                                                                        : 4;
+    reader_.decode(sample, box, reduction, scratch.reading);
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
