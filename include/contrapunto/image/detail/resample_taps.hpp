@@ -88,12 +88,13 @@ struct ResampleTaps {
     count.resize(n);
     weights.assign(n * stride, 0);
     exact_.resize(most);
+    const double narrowing = 1.0 / axis.widening;
     for (std::size_t i = 0; i < n; ++i) {
       const double center = axis.center(begin + static_cast<std::int64_t>(i));
       const auto [from, to] = axis.range(begin + static_cast<std::int64_t>(i));
       double sum = 0.0;
       for (std::int64_t x = from; x < to; ++x) {
-        const double distance = (static_cast<double>(x) - center + 0.5) * (1.0 / axis.widening);
+        const double distance = (static_cast<double>(x) - center + 0.5) * narrowing;
         sum += exact_[static_cast<std::size_t>(x - from)] = filter_weight(mode, distance);
       }
       first[i] = from + shift;
