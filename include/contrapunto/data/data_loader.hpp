@@ -12,7 +12,6 @@
 #include <deque>
 #include <exception>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -37,6 +36,7 @@
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
+#include "contrapunto/data/detail/view_maker.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
@@ -45,11 +45,7 @@
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
-#include "contrapunto/image/augmentation.hpp"
-#include "contrapunto/image/bounding_box.hpp"
-#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
-#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
@@ -92,7 +88,7 @@ class DataLoader {
         stored_((check(), o_), *source_, transform_.options()),
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
-        transforms_(make_transforms()),
+        views_(transform_, o_),
         tensors_(describe_tensors()),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
@@ -234,9 +230,8 @@ class DataLoader {
     std::int64_t end = 0;
   };
   struct Scratch {
-    ImageTransform::Workspace work;
     detail::ReadingWorkspace reading;
-    std::vector<std::optional<Augmentation>> drawn;  // Of all views.
+    detail::ViewMaker::Workspace views;
   };
 
   void check() const {
@@ -264,17 +259,7 @@ class DataLoader {
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
   }
 
-  [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
-    std::vector<ImageTransform> transforms = {transform_};
-    for (const ImageReading& reading : o_.image_readings)
-      transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
-                                                    .interpolation = reading.interpolation,
-                                                    .resize_mode = reading.resize_mode,
-                                                    .fill = transform_.options().fill});
-    return transforms;
-  }
-
-  /// The tensors of a batch, in the order in which fill_with() makes them. Raises if two of them
+  /// The tensors of a batch, in the order in which ViewMaker makes them. Raises if two of them
   /// have the same name.
   [[nodiscard]] detail::BatchBuilder::Options describe_tensors() const {
     detail::BatchBuilder::Options tensors{.pinned = o_.pin_memory && at::hasCUDA(),
@@ -426,47 +411,15 @@ class DataLoader {
     }
     timer.add_to(times.tokenize);
     stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
-    draw_views(index, sample->region, random, scratch.drawn);
+    const auto stream_of = [&](std::int64_t view) { return stream(index, view); };
+    views_.draw(sample->region, random, stream_of, scratch.views);
     timer.add_to(times.transform);
-    decode_needed(sample, scratch);
+    const auto needed = views_.needed(sample->region, scratch.views);
+    reader_.decode(sample, needed.box, needed.reduction, scratch.reading);
     timer.add_to(times.decode);
-    std::size_t tensor = 0;
-    for (const auto& drawn : scratch.drawn)
-      for (const ImageTransform& transform : transforms_) {
-        transform.apply(sample->pixels, sample->region, drawn, scratch.work);
-        builder.set_image(row, tensor++, scratch.work.square);
-      }
+    views_.apply(*sample, builder, row, scratch.views);
     timer.add_to(times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
-  }
-
-  /// Draws all views of a sample, of which the first uses `random`.
-  void draw_views(std::int64_t index, const ImageRegion& image, RandomStream random,
-                  std::vector<std::optional<Augmentation>>& drawn) const {
-    drawn.clear();
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      if (view > 0) random = stream(index, view);
-      drawn.push_back(transform_.draw(image.width, image.height, random));
-    }
-  }
-
-  /// Decodes the part of the image that the views need in all their readings.
-  void decode_needed(const std::shared_ptr<const detail::DecodedSample>& sample,
-                     Scratch& scratch) const {
-    const std::int64_t width = sample->region.width;
-    const std::int64_t height = sample->region.height;
-    PixelBox box;
-    double shrinkage = std::numeric_limits<double>::infinity();
-    for (const auto& drawn : scratch.drawn)
-      for (const ImageTransform& transform : transforms_) {
-        box = bounding_box(box, transform.needed_box(width, height, drawn));
-        shrinkage = std::min(shrinkage, transform.shrinkage(width, height, drawn));
-      }
-    // Two pixels on each side for one of the result keep the difference small.
-    const std::int64_t reduction = !o_.scaled_decode || shrinkage < 4.0 ? 1
-                                   : shrinkage < 8.0                    ? 2
-                                                                        : 4;
-    reader_.decode(sample, box, reduction, scratch.reading);
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
@@ -502,7 +455,7 @@ class DataLoader {
   LoaderOptions o_;
   detail::StoredViews stored_;
   detail::SampleReader reader_;
-  std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
+  detail::ViewMaker views_;
   detail::BatchBuilder::Options tensors_;
 
   // Guards the following members. order_ and epoch_ change only while busy_ == 0.
