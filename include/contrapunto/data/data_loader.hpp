@@ -34,7 +34,6 @@
 #include "contrapunto/data/detail/check_loader.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/group_reader.hpp"
-#include "contrapunto/data/detail/image_views.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/reading_clock.hpp"
@@ -45,6 +44,7 @@
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
+#include "contrapunto/data/detail/view_maker.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
@@ -53,10 +53,7 @@
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
-#include "contrapunto/image/augmentation.hpp"
-#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
-#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
@@ -284,9 +281,8 @@ class DataLoader {
     std::int64_t end = 0;
   };
   struct Scratch {
-    ImageTransform::Workspace work;
     detail::ReadingWorkspace reading;
-    std::vector<std::optional<Augmentation>> drawn;  // Of all views.
+    detail::ViewMaker::Workspace views;
   };
 
   /// Number of samples in one batch, over all ranks.
@@ -435,13 +431,14 @@ class DataLoader {
     timer.add_to(times.tokenize);
     stored_.set_features(builder, row, visit.pass, index, *sample, chosen, random);
     const auto stream_of = [&](std::int64_t view) {
-      return view > 0 ? detail::sample_stream(o_.seed, visit, view) : random;
+      return detail::sample_stream(o_.seed, visit, view);
     };
-    views_.draw(sample->region, stream_of, scratch.drawn);
+    views_.draw(sample->region, random, stream_of, scratch.views);
     timer.add_to(times.transform);
-    reader_.decode(sample, views_.needed_box(sample->region, scratch.drawn), 1, scratch.reading);
+    const auto needed = views_.needed(sample->region, scratch.views);
+    reader_.decode(sample, needed.box, needed.reduction, scratch.reading);
     timer.add_to(times.decode);
-    views_.apply(*sample, scratch.drawn, scratch.work, builder, row);
+    views_.apply(*sample, builder, row, scratch.views);
     timer.add_to(times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
   }
@@ -467,7 +464,7 @@ class DataLoader {
   detail::SampleOrder order_;  // Changes only while busy_ == 0, as epoch_ does.
   detail::StoredViews stored_;
   detail::SampleReader reader_;
-  detail::ImageViews views_;
+  detail::ViewMaker views_;
   detail::BatchBuilder::Options tensors_;
 
   detail::ReadingClock reading_;

@@ -88,6 +88,7 @@ struct DataSettings {
   bool cache_decoded = false;
   std::string cache_folder = {};  ///< Of an image cache; see with_image_cache(). Empty: none.
   std::int64_t cache_side = 256, cache_quality = 90;  ///< See ImageCacheRecipe.
+  bool scaled_decode = false;                         ///< See LoaderOptions::scaled_decode.
   double max_unusable = 0.01;                         ///< See LoaderOptions::max_unusable_fraction.
 };
 
@@ -134,6 +135,8 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
   table.add("threads", data.threads, "decoding threads per rank").check(at_least(1)).may_change();
   table.add("cache-decoded", data.cache_decoded, "keep decoded images in memory").may_change();
   add_cache_settings(table, data);
+  table.add("scaled-decode", data.scaled_decode,
+            "decode JPEGs that shrink four times or more at a part of their size");
   table
       .add("max-unusable", data.max_unusable,
            "largest fraction of samples that may be damaged or incomplete")
@@ -168,6 +171,7 @@ inline void add_order_settings(SettingsTable& table, DataSettings& data) {
                                                       const SampleSource& source) {
   options.threads = data.threads;
   options.cache_decoded = data.cache_decoded;
+  options.scaled_decode = data.scaled_decode;
   options.max_unusable_fraction = data.max_unusable;
   options.shuffle_window = data.shuffle_window;
   options.epoch_samples = detail::epoch_samples_of(data.epoch_samples, source);

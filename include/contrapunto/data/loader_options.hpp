@@ -63,7 +63,13 @@ struct LoaderOptions {
   bool cache_decoded = false;            ///< Cache decoded images for the next epochs.
   std::int64_t cache_bytes = 4LL << 30;  ///< Size of the cache; further images are decoded each
                                          ///< time.
-  bool pin_memory = false;               ///< Use page-locked memory; ignored without CUDA.
+  /// Decode a JPEG at half or a quarter of its width and height if it shrinks at least four or
+  /// eight times on both sides for all views and readings of it, which takes less time. The pixels
+  /// then depend on the views and readings and differ a little: on photographs, 99.9 % of the
+  /// values of a batch are within 8 of 255 levels of those without this, and the mean difference is
+  /// 0.4 to 0.5 levels. Cannot be combined with `cache_decoded`.
+  bool scaled_decode = false;
+  bool pin_memory = false;     ///< Use page-locked memory; ignored without CUDA.
   bool channels_last = false;  ///< Memory format of the images; the shape stays [B,3,H,W].
   std::int64_t max_pixels = kDefaultMaxPixels;  ///< Larger images are skipped; 0: no limit.
   /// Largest fraction of samples that may be unusable, from 0 to 1. It is enforced from 300 samples
@@ -78,7 +84,8 @@ struct LoaderOptions {
   /// Called once for each sample that cannot be used, on the thread that calls next().
   std::function<void(const SkippedSample&)> on_skip = {};
 
-  /// Returns the same options for evaluation: one view, no further readings and no teachers.
+  /// Returns the same options for evaluation: one view, no further readings, no teachers, and exact
+  /// pixels.
   [[nodiscard]] LoaderOptions for_evaluation() const {
     LoaderOptions options = *this;
     options.train = false;
@@ -90,6 +97,7 @@ struct LoaderOptions {
     options.epoch_samples = 0;
     options.with_replacement = false;
     options.read_ahead = {};
+    options.scaled_decode = false;
     return options;
   }
 };
