@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "contrapunto/image/detail/resample_taps.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -17,11 +18,6 @@
 /// The two passes of a resize: plain loops, and the same sums with AVX2 for machines that have it.
 /// Both give the same pixels bit for bit.
 namespace contrapunto::detail {
-
-inline std::uint8_t round_pixel(std::int32_t sum) {
-  return static_cast<std::uint8_t>(
-      std::clamp((sum + (1 << (kWeightBits - 1))) >> kWeightBits, 0, 255));
-}
 
 /// Computes one row: out[i] = sum over k of weight(i, k) * row[first(i) + k], for three channels.
 inline void resample_row(const std::uint8_t* row, const ResampleTaps& taps, std::uint8_t* out) {

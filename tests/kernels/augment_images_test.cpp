@@ -1,0 +1,83 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#include "contrapunto/kernels/augment_images.hpp"
+
+#include "data/contains.hpp"
+#include "kernels/augment_images_checks.hpp"
+#include "support/catch.hpp"
+
+using namespace contrapunto;
+
+namespace {
+
+/// augment_images() on `device`.
+struct AugmentOn {
+  torch::Device device;
+  std::vector<at::Tensor> operator()(const PackedImages& packed,
+                                     const AugmentedImages& made) const {
+    return augment_images(packed, device, made);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("Images that are augmented from their pack have the bytes of the transform",
+          "[kernels][cpu]") {
+  for (const auto& given : test::augment_cases(60))
+    test::check_augment_case(AugmentOn{torch::kCPU}, given);
+}
+
+TEST_CASE("Photographs that are augmented from their pack have the bytes of the transform",
+          "[kernels][cpu]") {
+  const char* const data = std::getenv("CONTRAPUNTO_DATA");
+  if (!data || !*data) {
+    WARN("CONTRAPUNTO_DATA is not set; skipped");
+    return;
+  }
+  const auto images = test::photographs(std::string(data) + "/photos/test-000.tar", 24);
+  test::check_augment_case(
+      AugmentOn{torch::kCPU},
+      test::augment_case("photographs", images, {test::all_changes(224, Interpolation::kBicubic)}));
+}
+
+TEST_CASE("Large crops are resized before they are packed, and the bytes stay the same",
+          "[kernels][cpu]") {
+  const auto options = test::all_changes(8, Interpolation::kBicubic);
+  std::vector<RgbImage> images;
+  images.push_back(test::noise_image(200, 150));
+  const auto given = test::augment_case("large", images, {options});
+  const auto& row = given.packed.tables.at(0).rows.at(0);
+  CHECK((row.width == 8 && row.height == 8));
+  test::check_augment_case(AugmentOn{torch::kCPU}, given);
+}
+
+TEST_CASE("Tensors of the same crop share its pixels", "[kernels][cpu]") {
+  std::vector<RgbImage> images;
+  images.push_back(test::noise_image(40, 30));
+  const auto given = test::augment_case(
+      "two sizes", images, {{.image_size = 24, .train = true}, {.image_size = 32, .train = true}});
+  const auto& tables = given.packed.tables;
+  CHECK(tables.at(0).rows.at(0).pixels == tables.at(1).rows.at(0).pixels);
+  CHECK(given.packed.pieces.size() == 1);
+}
+
+TEST_CASE("Augmented images of a wrong kind raise", "[kernels][cpu]") {
+  CHECK(augment_images({}, torch::kCPU).empty());
+  CHECK(augment_images({.tables = {{.image_size = 5}}}, torch::kCPU).at(0).sizes() ==
+        at::IntArrayRef({0, 3, 5, 5}));
+  CHECK_THROWS_WITH(augment_images({}, torch::kCPU, {.dtype = torch::kDouble}),
+                    test::contains("dtype is Double"));
+  CHECK_THROWS_WITH(augment_images({}, torch::kCPU, {.deviation = {1, 0, 1}}),
+                    test::contains("three positive numbers"));
+  CHECK_THROWS_WITH(augment_images({}, torch::kCPU, {.format = at::MemoryFormat::Preserve}),
+                    test::contains("expected Contiguous or ChannelsLast"));
+}
+
+TEST_CASE("The CUDA kernel gives the bytes of the transform", "[kernels][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  for (const auto& given : test::augment_cases(60))
+    test::check_augment_case(AugmentOn{torch::kCUDA}, given);
+}
