@@ -56,7 +56,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::add_data_settings(t, s);
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("flip", s.flip, "mirror each view with probability 1/2");
-  cp::add_augmentation_settings(t, s);
+  cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
   t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
@@ -134,6 +134,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .views = 2,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
+                            .augment_device = cp::augment_device(s, device),
                             .pin_memory = device.is_cuda(),
                             .channels_last = true,
                             .max_unusable_fraction = s.max_unusable};

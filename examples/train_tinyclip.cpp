@@ -65,7 +65,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("crop-area", s.crop_area, "smallest fraction of the image's area that a crop keeps");
   t.add("shift", s.shift, "pixels; above 0: shift images instead of cropping them");
   t.add("flip", s.flip, "mirror each image with probability 1/2");
-  cp::add_augmentation_settings(t, s);
+  cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "the model to compress: a name or a .json file in OpenCLIP's format");
   t.add("weights", s.weights, "its OpenCLIP weights");
@@ -151,6 +151,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
                             .pad_text_to = trims ? 0 : config.text.context_length,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
+                            .augment_device = cp::augment_device(s, device),
                             .pin_memory = device.is_cuda(),
                             .channels_last = true,
                             .max_unusable_fraction = s.max_unusable};

@@ -2,20 +2,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdlib>
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/data/detail/image_packer.hpp"
-#include "contrapunto/data/open_data_source.hpp"
-#include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/kernels/augment_images.hpp"
 #include "contrapunto/kernels/normalize_images.hpp"
-#include "data/image_encode.hpp"
-#include "data/tar_writer.hpp"
 #include "image/noise_image.hpp"
 #include "support/catch.hpp"
 
@@ -82,15 +80,17 @@ inline AugmentCase augment_case(std::string name, const std::vector<RgbImage>& i
   return made;
 }
 
-/// The first `count` images of shards.
-inline std::vector<RgbImage> photographs(const std::string& shards, std::int64_t count) {
-  const TemporaryFolder folder;
-  const auto source =
-      open_data_source(shards, {.shards = {.index = {.folder = folder / "indexes"}}});
-  std::vector<RgbImage> images(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i)
-    decode_image(source->read(i).image, images[static_cast<std::size_t>(i)]);
-  return images;
+/// A smooth image with all hues and an edge.
+inline RgbImage smooth_image(std::int64_t width, std::int64_t height, int variant) {
+  RgbImage image(width, height);
+  for (std::int64_t y = 0; y < height; ++y)
+    for (std::int64_t x = 0; x < width; ++x) {
+      std::uint8_t* p = image.row(y) + x * 3;
+      p[variant % 3] = static_cast<std::uint8_t>(x * 255 / width);
+      p[(variant + 1) % 3] = static_cast<std::uint8_t>(y * 255 / height);
+      p[(variant + 2) % 3] = x + y > width ? 230 : 20;
+    }
+  return image;
 }
 
 /// Images of noise, which finds any wrong weight, and smooth ones with plain gray, whose colors
@@ -101,7 +101,7 @@ inline std::vector<RgbImage> images_of_all_shapes(int count) {
   for (int i = 0; i < count; ++i) {
     const std::int64_t width = 1 + random.integer(i % 5 == 0 ? 300 : 90);
     const std::int64_t height = 1 + random.integer(i % 7 == 0 ? 300 : 90);
-    images.push_back(i % 3 == 0 ? picture(width, height, i)
+    images.push_back(i % 3 == 0 ? smooth_image(width, height, i)
                                 : noise_image(width, height, static_cast<std::uint64_t>(i)));
     if (i % 4 == 0) std::fill_n(images.back().data(), images.back().bytes() / 2, 137);
   }

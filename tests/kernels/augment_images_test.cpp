@@ -27,19 +27,6 @@ TEST_CASE("Images that are augmented from their pack have the bytes of the trans
     test::check_augment_case(AugmentOn{torch::kCPU}, given);
 }
 
-TEST_CASE("Photographs that are augmented from their pack have the bytes of the transform",
-          "[kernels][cpu]") {
-  const char* const data = std::getenv("CONTRAPUNTO_DATA");
-  if (!data || !*data) {
-    WARN("CONTRAPUNTO_DATA is not set; skipped");
-    return;
-  }
-  const auto images = test::photographs(std::string(data) + "/photos/test-000.tar", 24);
-  test::check_augment_case(
-      AugmentOn{torch::kCPU},
-      test::augment_case("photographs", images, {test::all_changes(224, Interpolation::kBicubic)}));
-}
-
 TEST_CASE("Large crops are resized before they are packed, and the bytes stay the same",
           "[kernels][cpu]") {
   const auto options = test::all_changes(8, Interpolation::kBicubic);

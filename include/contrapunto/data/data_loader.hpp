@@ -15,7 +15,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -29,21 +28,21 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/check_augment_device.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
+#include "contrapunto/data/detail/loader_tensors.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/sample_reader.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/epoch_order.hpp"
-#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
-#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/log/data_times.hpp"
 
@@ -54,7 +53,8 @@ namespace contrapunto {
 /// A batch holds "image" uint8 [B, 3, S, S], and with several views "image2" and so on; "text"
 /// int64 [B, L], padded with 0, if there is a tokenize function; "label" int64 [B], with -1 for a
 /// sample without one, if any sample has one; the tensors of further readings and of teacher
-/// stores, if any; and the keys. An epoch is a sequence of samples, which is a pure function of the
+/// stores, if any; and the keys. The images are on the host unless LoaderOptions::augment_device
+/// says otherwise. An epoch is a sequence of samples, which is a pure function of the
 /// source, the seed and the epoch. Batches are consecutive parts of it, and the rows of a batch are
 /// divided among the ranks. The content of a batch therefore depends neither on the number of
 /// threads nor on where a run was interrupted. A run may resume at any sample with another batch
@@ -87,8 +87,8 @@ class DataLoader {
         stored_((check(), o_), *source_, transform_.options()),
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
-        transforms_(make_transforms()),
-        tensors_(describe_tensors()),
+        transforms_(detail::loader_transforms(transform_, o_)),
+        tensors_(detail::loader_tensors(transforms_, o_, tokenize_ != nullptr, stored_.tensors())),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
       for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -174,12 +174,14 @@ class DataLoader {
     timer.add_to(statistics_.times.wait);
     const bool is_ready = !queue_.empty() && queue_.front()->ready;
     std::optional<Batch> batch;
+    std::shared_ptr<Slot> slot;
     if (is_ready) {
-      batch = std::move(queue_.front()->batch);
+      slot = std::move(queue_.front());
+      batch = std::move(slot->batch);
       queue_.pop_front();
       ++next_to_give_;
       ++statistics_.batches;
-      statistics_.samples += batch->size();
+      statistics_.samples += std::ssize(batch->keys);
     }
     const auto skipped = std::exchange(skipped_, {});
     const std::exception_ptr error = is_ready         ? nullptr
@@ -190,6 +192,7 @@ class DataLoader {
     if (o_.on_skip)
       for (const SkippedSample& sample : skipped) o_.on_skip(sample);
     if (error) std::rethrow_exception(error);
+    if (slot && o_.augment_device) slot->builder.add_augmented_images(*batch, *o_.augment_device);
     return batch;
   }
 
@@ -245,6 +248,7 @@ class DataLoader {
     TORCH_CHECK(o_.views == 1 || transform_.options().train, "DataLoader: the ", o_.views,
                 " views of an image would be equal, because the transform is not random; set "
                 "ImageTransformOptions::train");
+    detail::check_augment_device(o_, transform_.options());
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
     TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
@@ -254,44 +258,6 @@ class DataLoader {
     TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", source_->size(),
                 " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
                 " ranks; lower batch_size to at most ", source_->size() / o_.ranks.size());
-  }
-
-  [[nodiscard]] std::vector<ImageTransform> make_transforms() const {
-    std::vector<ImageTransform> transforms = {transform_};
-    for (const ImageReading& reading : o_.image_readings)
-      transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
-                                                    .interpolation = reading.interpolation,
-                                                    .resize_mode = reading.resize_mode,
-                                                    .fill = transform_.options().fill});
-    return transforms;
-  }
-
-  /// The tensors of a batch, in the order in which fill_with() makes them. Raises if two of them
-  /// have the same name.
-  [[nodiscard]] detail::BatchBuilder::Options describe_tensors() const {
-    detail::BatchBuilder::Options tensors{.pinned = o_.pin_memory && at::hasCUDA(),
-                                          .channels_last = o_.channels_last};
-    std::set<std::string> names = {"label"};
-    const auto unused = [&](const std::string& name) {
-      TORCH_CHECK(!name.empty(), "DataLoader: a further reading of the samples has no name");
-      TORCH_CHECK(names.insert(name).second, "DataLoader: a batch would have two tensors named '",
-                  name, "'; give the further readings of the samples other names");
-      return name;
-    };
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      tensors.images.push_back({unused(view_name(view)), transform_.options().image_size});
-      for (const ImageReading& reading : o_.image_readings)
-        tensors.images.push_back({unused(view_name(view, reading.name)), reading.image_size});
-    }
-    if (tokenize_) tensors.texts.push_back({unused("text"), o_.pad_text_to});
-    for (const TextReading& reading : o_.text_readings) {
-      TORCH_CHECK(tokenize_ && reading.tokenize, "DataLoader: the texts '", reading.name,
-                  "' need a tokenize function of their own and one of the loader");
-      tensors.texts.push_back({unused(reading.name), reading.pad_to});
-    }
-    tensors.features = stored_.tensors();
-    for (const auto& features : tensors.features) unused(features.name);
-    return tensors;
   }
 
   /// Number of samples in one batch, over all ranks.
@@ -422,6 +388,10 @@ class DataLoader {
       if (view > 0) random = stream(index, view);
       const RgbImage& image = sample->image;
       const auto drawn = transform_.draw(image.width(), image.height(), random);
+      if (o_.augment_device) {
+        builder.pack_view(row, view, image, *drawn, scratch.work);
+        continue;
+      }
       for (const ImageTransform& transform : transforms_) {
         transform.apply(image, drawn, scratch.work);
         builder.set_image(row, tensor++, scratch.work.square);
@@ -441,8 +411,8 @@ class DataLoader {
 
   [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
     Batch batch = builder.finish();
-    TORCH_CHECK(batch.size() > 0 || builder.rows() == 0, "DataLoader: none of the ", builder.rows(),
-                " samples of a batch could be used; see statistics()");
+    TORCH_CHECK(!batch.keys.empty() || builder.rows() == 0, "DataLoader: none of the ",
+                builder.rows(), " samples of a batch could be used; see statistics()");
     return batch;
   }
 

@@ -41,6 +41,15 @@ struct AugmentedImages {
 
 namespace detail {
 
+/// Raises unless augment_images() runs on `device` in this program.
+inline void check_augment_device(c10::Device device) {
+#ifdef CONTRAPUNTO_HAS_CUDA
+  if (device.is_cuda()) return;
+#endif
+  TORCH_CHECK(device.is_cpu(), "augment_images: device is ", device,
+              ", expected a CUDA device and a program that links contrapunto::cuda, or the CPU");
+}
+
 /// The rows of one table that are in one piece, and the largest sides of their images.
 struct RowsOfPiece {
   std::vector<AugmentRow> rows;
@@ -201,6 +210,7 @@ inline void augment_images_cuda(const PackedImages& packed, const AugmentedImage
 [[nodiscard]] inline std::vector<at::Tensor> augment_images(const PackedImages& packed,
                                                             c10::Device device,
                                                             const AugmentedImages& made = {}) {
+  detail::check_augment_device(device);
   TORCH_CHECK(made.dtype == at::kByte || made.dtype == at::kFloat || made.dtype == at::kBFloat16 ||
                   made.dtype == at::kHalf,
               "augment_images: dtype is ", made.dtype, ", expected Byte, Float, BFloat16 or Half");
@@ -230,13 +240,9 @@ inline void augment_images_cuda(const PackedImages& packed, const AugmentedImage
     return images;
   }
 #ifdef CONTRAPUNTO_HAS_CUDA
-  if (device.is_cuda()) {
-    detail::augment_images_cuda(packed, made, images);
-    return images;
-  }
+  detail::augment_images_cuda(packed, made, images);
 #endif
-  TORCH_CHECK(false, "augment_images: device is ", device,
-              ", expected the CPU, or a CUDA device of a program that links contrapunto::cuda");
+  return images;
 }
 
 }  // namespace contrapunto

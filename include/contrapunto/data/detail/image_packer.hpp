@@ -111,6 +111,8 @@ class ImagePacker {
     row.pixels = stored.pixels;
     row.width = static_cast<std::int32_t>(stored.width);
     row.height = static_cast<std::int32_t>(stored.height);
+    row.crop_width = static_cast<double>(stored.width);
+    row.crop_height = static_cast<double>(stored.height);
   }
 
   /// Copies the pixels of `box` to a piece.

@@ -29,7 +29,8 @@ struct ResampleTaps {
   /// `target`.
   void assign(Interpolation mode, std::int64_t source, std::int64_t target, std::int64_t begin,
               std::int64_t length) {
-    const ResampleAxis axis(mode == Interpolation::kBicubic, source, target);
+    const ResampleAxis axis(mode == Interpolation::kBicubic, 0.0, static_cast<double>(source),
+                            target);
     const auto most = static_cast<std::size_t>(axis.most_taps());
     stride = (most + 3) / 4 * 4;
     const auto n = static_cast<std::size_t>(length);
@@ -40,12 +41,12 @@ struct ResampleTaps {
     std::vector<double> weights(most);
     for (std::size_t i = 0; i < n; ++i) {
       const std::int64_t pixel = begin + static_cast<std::int64_t>(i);
-      std::int64_t end = 0;
-      axis.range(pixel, first[i], end);
-      count[i] = end - first[i];
+      const auto [from, to] = axis.range(pixel);
+      first[i] = from;
+      count[i] = to - from;
       double sum = 0.0;
-      for (std::int64_t x = first[i]; x < end; ++x)
-        sum += weights[static_cast<std::size_t>(x - first[i])] = axis.weight(pixel, x);
+      for (std::int64_t x = from; x < to; ++x)
+        sum += weights[static_cast<std::size_t>(x - from)] = axis.weight(pixel, x);
       for (std::size_t k = 0; k < static_cast<std::size_t>(count[i]); ++k) {
         const std::int32_t weight = ResampleAxis::fixed(weights[k], sum);
         high[i * stride + k] = static_cast<std::int16_t>(weight >> kLowWeightBits);

@@ -25,14 +25,20 @@ struct AugmentWorkspace {
   CONTRAPUNTO_HOST_DEVICE AugmentWorkspace(bool is_cubic, std::int64_t side, std::int64_t width,
                                            std::int64_t most_height)
       : size(side),
-        column_taps(ResampleAxis(is_cubic, width, side).most_taps()),
-        line_taps(ResampleAxis(is_cubic, most_height, side).most_taps()),
+        column_taps(most_taps(is_cubic, width)),
+        line_taps(most_taps(is_cubic, most_height)),
         height(most_height) {}
 
   /// First taps, numbers of taps and weights of both axes; the narrow image; the square.
   [[nodiscard]] CONTRAPUNTO_HOST_DEVICE std::int64_t bytes() const {
     const std::int64_t all = 4 * size * (4 + column_taps + line_taps) + 3 * size * (height + size);
     return (all + 15) / 16 * 16;
+  }
+
+ private:
+  [[nodiscard]] CONTRAPUNTO_HOST_DEVICE std::int64_t most_taps(bool is_cubic,
+                                                               std::int64_t source) const {
+    return ResampleAxis(is_cubic, 0.0, static_cast<double>(source), size).most_taps();
   }
 };
 
@@ -47,15 +53,13 @@ struct TeamTaps {
 /// Computes the taps of target pixel `i`.
 CONTRAPUNTO_HOST_DEVICE inline void compute_taps(const ResampleAxis& axis, std::int64_t size,
                                                  std::int64_t i, const TeamTaps& taps) {
-  std::int64_t first = 0;
-  std::int64_t end = 0;
-  axis.range(i, first, end);
-  taps.first[i] = static_cast<std::int32_t>(first);
-  taps.count[i] = static_cast<std::int32_t>(end - first);
+  const TapRange range = axis.range(i);
+  taps.first[i] = static_cast<std::int32_t>(range.from);
+  taps.count[i] = static_cast<std::int32_t>(range.to - range.from);
   double sum = 0.0;
-  for (std::int64_t x = first; x < end; ++x) sum += axis.weight(i, x);
-  for (std::int64_t x = first; x < end; ++x)
-    taps.weights[(x - first) * size + i] = ResampleAxis::fixed(axis.weight(i, x), sum);
+  for (std::int64_t x = range.from; x < range.to; ++x) sum += axis.weight(i, x);
+  for (std::int64_t x = range.from; x < range.to; ++x)
+    taps.weights[(x - range.from) * size + i] = ResampleAxis::fixed(axis.weight(i, x), sum);
 }
 
 /// Computes one pixel from the taps of target pixel `i`. `line` is the first pixel of the row or
@@ -127,8 +131,8 @@ CONTRAPUNTO_HOST_DEVICE void augment_image(const std::uint8_t* pixels, const Aug
   std::uint8_t* narrow = memory + 4 * size * (4 + space.column_taps + space.line_taps);
   std::uint8_t* square = narrow + 3 * size * space.height;
 
-  const ResampleAxis across(is_cubic, row.width, size);
-  const ResampleAxis down(is_cubic, row.height, size);
+  const ResampleAxis across(is_cubic, row.crop_left, row.crop_width, size);
+  const ResampleAxis down(is_cubic, row.crop_top, row.crop_height, size);
   for (std::int64_t i = team.rank(); i < 2 * size; i += team.size()) {
     if (i < size)
       compute_taps(across, size, i, columns);

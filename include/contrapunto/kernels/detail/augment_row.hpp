@@ -23,8 +23,12 @@ struct AugmentRow {
   std::int64_t erased = 0;  ///< Index of its first RowErasedBox.
   std::int32_t piece = 0;   ///< Of PackedImages::pieces.
   std::int32_t image = 0;   ///< Index of the result in the batch.
-  std::int32_t width = 0;   ///< Of the image, all of which is resized to the square.
+  std::int32_t width = 0;   ///< Of the image.
   std::int32_t height = 0;
+  double crop_left = 0.0;  ///< The crop, which becomes the square, in pixels of the image. It
+  double crop_top = 0.0;   ///< begins in the first column and row and ends in the last ones.
+  double crop_width = 0.0;
+  double crop_height = 0.0;
   std::int32_t left = 0;  ///< Shift of the square in pixels, to the right and down.
   std::int32_t top = 0;
   std::int32_t flip = 0;

@@ -19,14 +19,23 @@ CONTRAPUNTO_HOST_DEVICE inline std::uint8_t round_pixel(std::int32_t sum) {
   return static_cast<std::uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-/// How `source` pixels of an axis become `target` pixels. When an image shrinks, the filter widens
-/// with the scale, which is the antialiasing.
+/// Source pixels from `from` to `to` - 1.
+struct TapRange {
+  std::int64_t from = 0;
+  std::int64_t to = 0;
+};
+
+/// The geometry of one axis: `extent` pixels that begin `offset` pixels, less than one, behind the
+/// start of the source become `target` pixels. When an image shrinks, the filter widens with the
+/// scale, which is the antialiasing.
 class ResampleAxis {
  public:
-  CONTRAPUNTO_HOST_DEVICE ResampleAxis(bool is_cubic, std::int64_t source, std::int64_t target)
+  CONTRAPUNTO_HOST_DEVICE ResampleAxis(bool is_cubic, double offset, double extent,
+                                       std::int64_t target)
       : is_cubic_(is_cubic),
-        source_(source),
-        scale_(static_cast<double>(source) / static_cast<double>(target)),
+        offset_(offset),
+        source_(static_cast<std::int64_t>(std::ceil(offset + extent))),
+        scale_(extent / static_cast<double>(target)),
         inverse_widening_(1.0 / (scale_ > 1.0 ? scale_ : 1.0)),
         support_((is_cubic ? 2.0 : 1.0) * (scale_ > 1.0 ? scale_ : 1.0)) {}
 
@@ -35,12 +44,11 @@ class ResampleAxis {
     return static_cast<std::int64_t>(std::ceil(support_)) * 2 + 1;
   }
 
-  /// Sets the first of the source pixels of target pixel `i`, and one behind the last.
-  CONTRAPUNTO_HOST_DEVICE void range(std::int64_t i, std::int64_t& first, std::int64_t& end) const {
+  /// Source pixels that target pixel `i` depends on.
+  [[nodiscard]] CONTRAPUNTO_HOST_DEVICE TapRange range(std::int64_t i) const {
     const auto from = static_cast<std::int64_t>(center(i) - support_ + 0.5);
     const auto to = static_cast<std::int64_t>(center(i) + support_ + 0.5);
-    first = from > 0 ? from : 0;
-    end = to < source_ ? to : source_;
+    return {from > 0 ? from : 0, to < source_ ? to : source_};
   }
 
   /// Weight of source pixel `x` in target pixel `i`, before the weights are divided by their sum.
@@ -58,7 +66,7 @@ class ResampleAxis {
 
  private:
   [[nodiscard]] CONTRAPUNTO_HOST_DEVICE double center(std::int64_t i) const {
-    return rounded_product(static_cast<double>(i) + 0.5, scale_);
+    return offset_ + rounded_product(static_cast<double>(i) + 0.5, scale_);
   }
 
   /// The filter at distance `x` >= 0. The cubic is Keys' with a = -1/2, as in PIL.
@@ -72,6 +80,7 @@ class ResampleAxis {
   }
 
   bool is_cubic_;
+  double offset_;
   std::int64_t source_;
   double scale_, inverse_widening_, support_;
 };
