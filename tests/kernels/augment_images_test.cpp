@@ -32,9 +32,12 @@ TEST_CASE("Large crops are resized before they are packed, and the bytes stay th
   const auto options = test::all_changes(8, Interpolation::kBicubic);
   std::vector<RgbImage> images;
   images.push_back(test::noise_image(200, 150));
-  const auto given = test::augment_case("large", images, {options});
-  const auto& row = given.packed.tables.at(0).rows.at(0);
-  CHECK((row.width == 8 && row.height == 8));
+  images.push_back(test::noise_image(3, 90));  // In shifts, the whole image is the crop.
+  images.push_back(test::noise_image(90, 3));
+  auto shifted = options;
+  shifted.shift_padding = 2;
+  const auto given = test::augment_case("large", images, {shifted});
+  for (const auto& row : given.packed.tables.at(0).rows) CHECK((row.width == 8 && row.height == 8));
   test::check_augment_case(AugmentOn{torch::kCPU}, given);
 }
 
@@ -45,7 +48,9 @@ TEST_CASE("Tensors of the same crop share its pixels", "[kernels][cpu]") {
       "two sizes", images, {{.image_size = 24, .train = true}, {.image_size = 32, .train = true}});
   const auto& tables = given.packed.tables;
   CHECK(tables.at(0).rows.at(0).pixels == tables.at(1).rows.at(0).pixels);
-  CHECK(given.packed.pieces.size() == 1);
+  REQUIRE(given.packed.pieces.size() == 1);
+  const auto& row = tables.at(0).rows.at(0);
+  CHECK(given.packed.pieces.front().numel() == 3 * row.width * row.height);
 }
 
 TEST_CASE("Augmented images of a wrong kind raise", "[kernels][cpu]") {

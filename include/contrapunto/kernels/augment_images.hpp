@@ -119,8 +119,8 @@ void augment_images_on_host(const PackedImages& packed, const PackedImages::Tabl
 }
 
 #ifdef CONTRAPUNTO_HAS_CUDA
-/// Most blocks of threads, which bounds the workspace; more do not fit on a GPU at once.
-constexpr std::int64_t kMostAugmentTeams = 512;
+/// Most blocks of threads, which bounds the workspace. An H100 runs two on each of 132 processors.
+constexpr std::int64_t kMostAugmentTeams = 264;
 
 /// The arguments for the rows of a piece, without the tensors that hold them.
 inline AugmentImagesArguments augment_images_arguments(const PackedImages::Table& table,

@@ -48,8 +48,8 @@ class ImagePacker {
   }
 
   /// Stores what the tensors of view `view` need of row `row`: the crop of `image`, and `drawn`. A
-  /// crop with more than `kMostCropPerSquare` times the pixels of a square is resized here, which
-  /// gives the same bytes and bounds the memory.
+  /// crop with more than kMostCropPerSquare times the pixels of a square, or of its side, is
+  /// resized here, which gives the same bytes and bounds the memory.
   void set_view(std::int64_t row, std::int64_t view, const RgbImage& image,
                 const Augmentation& drawn, ImageTransform::Workspace& work) {
     const PixelBox crop = drawn.crop.value_or(PixelBox{0, 0, image.width(), image.height()});
@@ -60,7 +60,8 @@ class ImagePacker {
       Entry& entry = entries_[static_cast<std::size_t>(view) * o_.transforms.size() + t]
                              [static_cast<std::size_t>(row)];
       entry.row = augment_row(drawn, size, entry.erased);
-      if (crop.width * crop.height > kMostCropPerSquare * size * size) {
+      if (crop.width * crop.height > kMostCropPerSquare * size * size ||
+          std::max(crop.width, crop.height) > kMostCropPerSquare * size) {
         const PixelBox square{0, 0, size, size};
         work.resizer(image, crop, size, size, square, work.square, to.interpolation);
         place(entry.row, store(work.square, square));
@@ -74,7 +75,9 @@ class ImagePacker {
   /// Returns the images of all rows: the tables of the first view, then those of the second, and so
   /// on. All rows must be set.
   [[nodiscard]] PackedImages finish() {
-    PackedImages packed{.pieces = std::move(pieces_)};
+    PackedImages packed;
+    for (std::size_t i = 0; i < pieces_.size(); ++i)
+      packed.pieces.push_back(pieces_[i].narrow(0, 0, used_[i]));
     for (std::size_t e = 0; e < entries_.size(); ++e) {
       const ImageTransformOptions& to = o_.transforms[e % o_.transforms.size()].options();
       PackedImages::Table table{.image_size = to.image_size,
@@ -127,14 +130,14 @@ class ImagePacker {
 
   [[nodiscard]] std::pair<Stored, std::uint8_t*> reserve(const PixelBox& box, std::int64_t bytes) {
     const std::lock_guard lock(mutex_);
-    if (pieces_.empty() || used_ + bytes > pieces_.back().numel()) {
+    if (pieces_.empty() || used_.back() + bytes > pieces_.back().numel()) {
       pieces_.push_back(at::empty({std::max(bytes, o_.piece_bytes)},
                                   at::TensorOptions(at::kByte).pinned_memory(o_.pinned)));
-      used_ = 0;
+      used_.push_back(0);
     }
-    const Stored stored{static_cast<std::int32_t>(pieces_.size() - 1), used_, box.width,
+    const Stored stored{static_cast<std::int32_t>(pieces_.size() - 1), used_.back(), box.width,
                         box.height};
-    used_ += bytes;
+    used_.back() += bytes;
     return {stored, pieces_.back().mutable_data_ptr<std::uint8_t>() + stored.pixels};
   }
 
@@ -142,7 +145,7 @@ class ImagePacker {
   std::vector<std::vector<Entry>> entries_;  // [views * transforms][rows]
   std::mutex mutex_;
   std::vector<at::Tensor> pieces_;
-  std::int64_t used_ = 0;  // Bytes of the last piece.
+  std::vector<std::int64_t> used_;  // Bytes of each piece.
 };
 
 }  // namespace contrapunto::detail
