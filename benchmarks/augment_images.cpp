@@ -77,7 +77,7 @@ int main() {
             cp::detail::ImagePacker packer(
                 kImages, {.transforms = {transform}, .pinned = torch::cuda::is_available()});
             each([&](std::int64_t i, const auto& drawn) {
-              packer.set_view(i, 0, image, *drawn, work);
+              packer.set_view(i, 0, image, cp::ImageRegion::whole(image), *drawn, work);
             });
             packed = packer.finish();
           }));

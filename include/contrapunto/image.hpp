@@ -5,6 +5,7 @@
 #include "contrapunto/image/apply_operation.hpp"
 #include "contrapunto/image/augment_policy.hpp"
 #include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/bounding_box.hpp"
 #include "contrapunto/image/color_change.hpp"
 #include "contrapunto/image/color_jitter.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
@@ -12,6 +13,7 @@
 #include "contrapunto/image/erased_box.hpp"
 #include "contrapunto/image/gaussian_blur.hpp"
 #include "contrapunto/image/image_operation.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/image/image_transform_options.hpp"
 #include "contrapunto/image/interpolation.hpp"
@@ -26,6 +28,7 @@
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/image_decoder.hpp"
 #else
 #include "contrapunto/image/detail/without_image.hpp"
 #endif

@@ -17,6 +17,7 @@
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/synthetic_shapes.hpp"
 #include "contrapunto/data/view_name.hpp"
+#include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
 #include "data/contains.hpp"
 #include "data/image_encode.hpp"

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -35,9 +36,18 @@ inline std::string text(const std::vector<std::uint8_t>& bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-/// `channels` 1, 3 or 4; four are written as Adobe does, CMYK inverted.
+struct JpegFormat {
+  int channels = 3;  ///< 1, 3 or 4; four are written as Adobe does, CMYK inverted.
+  bool progressive = false;
+  int quality = 97;
+  std::array<int, 2> sampling = {2, 2};  ///< Of the first component, horizontal and vertical.
+  int restart_interval = 0;              ///< In MCUs; 0: none.
+  bool separate_scans = false;           ///< A scan for each component, not progressive.
+};
+
 inline std::vector<std::uint8_t> encode_jpeg(const std::uint8_t* pixels, int width, int height,
-                                             int channels, bool progressive = false) {
+                                             const JpegFormat& format) {
+  const int channels = format.channels;
   jpeg_compress_struct info{};
   jpeg_error_mgr errors{};
   info.err = jpeg_std_error(&errors);
@@ -50,8 +60,18 @@ inline std::vector<std::uint8_t> encode_jpeg(const std::uint8_t* pixels, int wid
   info.input_components = channels;
   info.in_color_space = channels == 1 ? JCS_GRAYSCALE : channels == 3 ? JCS_RGB : JCS_CMYK;
   jpeg_set_defaults(&info);
-  jpeg_set_quality(&info, 97, TRUE);
-  if (progressive) jpeg_simple_progression(&info);
+  jpeg_set_quality(&info, format.quality, TRUE);
+  info.comp_info[0].h_samp_factor = format.sampling[0];
+  info.comp_info[0].v_samp_factor = format.sampling[1];
+  info.restart_interval = static_cast<unsigned>(format.restart_interval);
+  std::vector<jpeg_scan_info> scans(static_cast<std::size_t>(channels));
+  for (int c = 0; c < channels; ++c)
+    scans[static_cast<std::size_t>(c)] = {1, {c, 0, 0, 0}, 0, 63, 0, 0};
+  if (format.progressive) jpeg_simple_progression(&info);
+  if (format.separate_scans) {
+    info.scan_info = scans.data();
+    info.num_scans = channels;
+  }
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
     auto* row = const_cast<JSAMPROW>(pixels + static_cast<std::size_t>(info.next_scanline) *
@@ -63,6 +83,12 @@ inline std::vector<std::uint8_t> encode_jpeg(const std::uint8_t* pixels, int wid
   std::vector<std::uint8_t> bytes(buffer, buffer + size);
   std::free(buffer);
   return bytes;
+}
+
+inline std::vector<std::uint8_t> encode_jpeg(const std::uint8_t* pixels, int width, int height,
+                                             int channels, bool progressive = false) {
+  return encode_jpeg(pixels, width, height,
+                     JpegFormat{.channels = channels, .progressive = progressive});
 }
 
 struct PngFormat {

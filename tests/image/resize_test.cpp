@@ -81,26 +81,61 @@ TEST_CASE("A row is resized as the float64 definition says", "[data][cpu]") {
 }
 
 TEST_CASE("Vector code gives the bits of the plain loops", "[data][cpu]") {
-  if (!contrapunto::detail::has_avx2()) {
+  using contrapunto::detail::Simd;
+  const Simd best = contrapunto::detail::best_simd();
+  if (best == Simd::kNone) {
     WARN("this processor has no AVX2; nothing to compare");
     return;
   }
+  std::vector<Simd> all = {Simd::kAvx2};
+  if (best == Simd::kAvx512)
+    all.push_back(best);
+  else
+    WARN("this processor has no AVX-512 with VBMI and VNNI; only AVX2 is compared");
   RandomStream random(3);
   contrapunto::detail::ResizeBuffers buffers;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 200; ++round) {
     const auto side = [&](std::int64_t most) { return 1 + random.integer(most); };
-    const RgbImage image = noise(side(150), side(150), static_cast<std::uint64_t>(round));
+    // Every tenth image is wide, so that the source pixels of neighbors are far apart.
+    const RgbImage image =
+        noise(side(round % 10 ? 150 : 1200), side(150), static_cast<std::uint64_t>(round));
     PixelBox box{random.integer(image.width()), random.integer(image.height()), 0, 0};
     box.width = 1 + random.integer(image.width() - box.left);
     box.height = 1 + random.integer(image.height() - box.top);
     const std::int64_t width = side(90);
     const std::int64_t height = side(90);
     const auto mode = round % 3 ? Interpolation::kBicubic : Interpolation::kBilinear;
-    RgbImage plain;
-    RgbImage fast;
-    buffers.resize(image, box, width, height, {0, 0, width, height}, plain, mode, false);
-    buffers.resize(image, box, width, height, {0, 0, width, height}, fast, mode, true);
-    REQUIRE(bytes_of(plain) == bytes_of(fast));
+    const auto resized = [&](Simd simd) {
+      RgbImage out;
+      buffers.resize(image, ImageRegion::whole(image), box, width, height, {0, 0, width, height},
+                     out, mode, simd);
+      return bytes_of(out);
+    };
+    const auto plain = resized(Simd::kNone);
+    for (const Simd simd : all) REQUIRE(resized(simd) == plain);
+  }
+}
+
+TEST_CASE("A part of an image is resized like the whole", "[data][cpu]") {
+  RandomStream random(5);
+  Resizer resizer;
+  for (int round = 0; round < 60; ++round) {
+    const RgbImage image = noise(90, 70, static_cast<std::uint64_t>(round));
+    PixelBox box{random.integer(80), random.integer(60), 0, 0};
+    box.width = 1 + random.integer(90 - box.left);
+    box.height = 1 + random.integer(70 - box.top);
+    ImageRegion region = ImageRegion::whole(image);
+    region.left = random.integer(box.left + 1);
+    region.top = random.integer(box.top + 1);
+    const std::int64_t right = box.left + box.width + random.integer(91 - box.left - box.width);
+    RgbImage part(right - region.left, box.top + box.height - region.top);
+    for (std::int64_t y = 0; y < part.height(); ++y)
+      std::copy_n(image.row(region.top + y) + region.left * 3, part.width() * 3, part.row(y));
+    RgbImage expected;
+    RgbImage out;
+    resizer(image, box, 24, 31, {3, 4, 20, 21}, expected);
+    resizer(part, region, box, 24, 31, {3, 4, 20, 21}, out, Interpolation::kBicubic);
+    REQUIRE(bytes_of(out) == bytes_of(expected));
   }
 }
 

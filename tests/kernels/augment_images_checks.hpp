@@ -11,6 +11,7 @@
 
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/data/detail/image_packer.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/kernels/augment_images.hpp"
 #include "contrapunto/kernels/normalize_images.hpp"
@@ -47,11 +48,13 @@ inline ImageTransformOptions all_changes(std::int64_t size, Interpolation interp
   return o;
 }
 
-/// `images` with `transforms`, of which the first one draws, in `views` views.
+/// `images` with `transforms`, of which the first one draws, in `views` views. The images are those
+/// that were drawn for, reduced `reduction` times.
 inline AugmentCase augment_case(std::string name, const std::vector<RgbImage>& images,
                                 const std::vector<ImageTransformOptions>& transforms,
                                 std::int64_t views = 1,
-                                std::int64_t piece_bytes = std::int64_t{1} << 20) {
+                                std::int64_t piece_bytes = std::int64_t{1} << 20,
+                                std::int64_t reduction = 1) {
   std::vector<ImageTransform> to;
   for (const auto& options : transforms) to.emplace_back(options);
   const auto rows = std::ssize(images);
@@ -67,10 +70,13 @@ inline AugmentCase augment_case(std::string name, const std::vector<RgbImage>& i
     for (std::int64_t view = 0; view < views; ++view) {
       const RgbImage& image = images[static_cast<std::size_t>(row)];
       RandomStream random(7, static_cast<std::uint64_t>(view), static_cast<std::uint64_t>(row));
-      const auto drawn = to.front().draw(image.width(), image.height(), random);
-      packer.set_view(row, view, image, *drawn, work);
+      const ImageRegion region{.width = image.width() * reduction - (reduction - 1),
+                               .height = image.height() * reduction - reduction / 2,
+                               .reduction = reduction};
+      const auto drawn = to.front().draw(region.width, region.height, random);
+      packer.set_view(row, view, image, region, *drawn, work);
       for (std::size_t t = 0; t < to.size(); ++t) {
-        to[t].apply(image, drawn, work);
+        to[t].apply(image, region, drawn, work);
         const std::int64_t size = transforms[t].image_size;
         made.expected[static_cast<std::size_t>(view) * to.size() + t][row] =
             torch::from_blob(work.square.data(), {size, size, 3}, torch::kByte).permute({2, 0, 1});
@@ -122,6 +128,8 @@ inline std::vector<AugmentCase> augment_cases(int count) {
   colored.erasing.fill = ErasingFill::kColor;
   colored.erasing.probability = 1.0;
   cases.push_back(augment_case("boxes of one color", images, {colored}));
+  cases.push_back(
+      augment_case("reduced", images, {all_changes(29, kBicubic)}, 1, std::int64_t{1} << 20, 4));
   cases.push_back(augment_case("plain", images, {{.image_size = 40, .train = true}}));
   cases.push_back(augment_case("views and readings of other sizes, many pieces", images,
                                {all_changes(17, kBicubic), all_changes(48, kBilinear)}, 2, 1000));

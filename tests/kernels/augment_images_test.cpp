@@ -27,6 +27,27 @@ TEST_CASE("Images that are augmented from their pack have the bytes of the trans
     test::check_augment_case(AugmentOn{torch::kCPU}, given);
 }
 
+TEST_CASE("The cases of the tests have every change of an image", "[kernels][cpu]") {
+  using contrapunto::detail::RowColorChange;
+  std::array<int, 4> kinds{};
+  int flips = 0, grays = 0, solarized = 0, overlaps = 0, shifts = 0, pieces = 0;
+  for (const auto& given : test::augment_cases(60))
+    for (const auto& table : given.packed.tables) {
+      for (const auto& row : table.rows) {
+        for (int i = 0; i < row.change_count; ++i)
+          ++kinds.at(static_cast<std::size_t>(row.changes[i].kind));
+        flips += row.flip;
+        grays += row.grayscale;
+        solarized += row.solarize_from < 256;
+        overlaps += row.erased_count > 1;
+        shifts += row.left != 0 && row.top != 0;
+        pieces = std::max(pieces, row.piece);
+      }
+    }
+  for (const int kind : kinds) CHECK(kind > 100);
+  for (const int count : {flips, grays, solarized, overlaps, shifts, pieces}) CHECK(count > 20);
+}
+
 TEST_CASE("Large crops are resized before they are packed, and the bytes stay the same",
           "[kernels][cpu]") {
   const auto options = test::all_changes(8, Interpolation::kBicubic);

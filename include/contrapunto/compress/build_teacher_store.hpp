@@ -307,18 +307,18 @@ class TeacherStoreBuilder {
       tensors.images.push_back({view_name(view), transform_.options().image_size});
     BatchBuilder builder(begin, end - begin, tensors);
     ImageTransform::Workspace work;
-    std::shared_ptr<DecodedSample> scratch;
-    DataTimes times;  // Not shown.
+    ReadingWorkspace reading;
     for (std::int64_t place = begin; place < end; ++place) {
       auto& out = chunk.samples[static_cast<std::size_t>(place - begin)];
       try {
-        const auto sample = reader_.read(first + place, scratch, times);
+        const auto sample = reader_.read(first + place, reading);
         if (o_.texts && sample->captions.empty())
           throw DataError(sample->source + ": " + sample->key + ": no caption");
         out.image_hash = sample->encoded_checksum;
+        if (o_.replay.views > 0) reader_.decode(sample, sample->region.full_box(), 1, reading);
         for (std::int64_t view = 0; view < o_.replay.views; ++view) {
           RandomStream random = o_.replay.stream(shard, place, view);
-          transform_(sample->image, random, work);
+          transform_(sample->pixels, random, work);
           builder.set_image(place - begin, static_cast<std::size_t>(view), work.square);
         }
         for (const auto& caption : sample->captions) {

@@ -43,7 +43,11 @@
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
+#include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/bounding_box.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
+#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
@@ -233,8 +237,8 @@ class DataLoader {
   };
   struct Scratch {
     ImageTransform::Workspace work;
-    std::shared_ptr<detail::DecodedSample> sample;
-    DataTimes times;
+    detail::ReadingWorkspace reading;
+    std::vector<std::optional<Augmentation>> drawn;  // Of all views.
   };
 
   void check() const {
@@ -299,7 +303,7 @@ class DataLoader {
       }
       lock.lock();
       skips_.add_used(task.end - task.begin);
-      statistics_.times += std::exchange(scratch.times, {});
+      statistics_.times += std::exchange(scratch.reading.times, {});
       if (error) error_ = task.slot->error = error;
       if (complete && !error) task.slot->ready = true;
       if (--busy_ == 0) idle_.notify_all();
@@ -365,7 +369,8 @@ class DataLoader {
   void fill_with(detail::BatchBuilder& builder, std::int64_t row, std::int64_t index,
                  Scratch& scratch) {
     stored_.require_usable(index);
-    const auto sample = reader_.read(index, scratch.sample, scratch.times);
+    DataTimes& times = scratch.reading.times;
+    const auto sample = reader_.read(index, scratch.reading);
     const bool needs_caption = tokenize_ || stored_.has_texts();
     if (needs_caption && sample->captions.empty())
       throw DataError(sample->source + ": " + sample->key + ": no caption");
@@ -381,24 +386,49 @@ class DataLoader {
       for (const TextReading& reading : o_.text_readings)
         tokens.push_back(reading.tokenize(caption));
     }
-    timer.add_to(scratch.times.tokenize);
+    timer.add_to(times.tokenize);
     stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
+    draw_views(index, sample->region, random, scratch.drawn);
+    timer.add_to(times.transform);
+    decode_needed(sample, scratch);
+    timer.add_to(times.decode);
     std::size_t tensor = 0;
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      if (view > 0) random = stream(index, view);
-      const RgbImage& image = sample->image;
-      const auto drawn = transform_.draw(image.width(), image.height(), random);
+    for (std::size_t view = 0; view < scratch.drawn.size(); ++view) {
+      const auto& drawn = scratch.drawn[view];
       if (o_.augment_device) {
-        builder.pack_view(row, view, image, *drawn, scratch.work);
+        builder.pack_view(row, static_cast<std::int64_t>(view), sample->pixels, sample->region,
+                          *drawn, scratch.work);
         continue;
       }
       for (const ImageTransform& transform : transforms_) {
-        transform.apply(image, drawn, scratch.work);
+        transform.apply(sample->pixels, sample->region, drawn, scratch.work);
         builder.set_image(row, tensor++, scratch.work.square);
       }
     }
-    timer.add_to(scratch.times.transform);
+    timer.add_to(times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
+  }
+
+  /// Draws all views of a sample, of which the first uses `random`.
+  void draw_views(std::int64_t index, const ImageRegion& image, RandomStream random,
+                  std::vector<std::optional<Augmentation>>& drawn) const {
+    drawn.clear();
+    for (std::int64_t view = 0; view < o_.views; ++view) {
+      if (view > 0) random = stream(index, view);
+      drawn.push_back(transform_.draw(image.width, image.height, random));
+    }
+  }
+
+  /// Decodes the part of the image that the views need in all their readings.
+  void decode_needed(const std::shared_ptr<const detail::DecodedSample>& sample,
+                     Scratch& scratch) const {
+    const std::int64_t width = sample->region.width;
+    const std::int64_t height = sample->region.height;
+    PixelBox box;
+    for (const auto& drawn : scratch.drawn)
+      for (const ImageTransform& transform : transforms_)
+        box = bounding_box(box, transform.needed_box(width, height, drawn));
+    reader_.decode(sample, box, 1, scratch.reading);
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones

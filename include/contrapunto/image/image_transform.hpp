@@ -20,11 +20,14 @@
 #include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/color_change.hpp"
 #include "contrapunto/image/detail/augment_square.hpp"
+#include "contrapunto/image/detail/resample_taps.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform_options.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/resize.hpp"
 #include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 namespace contrapunto {
 
@@ -90,11 +93,48 @@ class ImageTransform {
   /// whole pixels of this size. Raises for an image without pixels.
   void apply(const RgbImage& image, const std::optional<Augmentation>& drawn,
              Workspace& work) const {
-    check_not_empty(image);
+    apply(image, ImageRegion::whole(image), drawn, work);
+  }
+
+  /// The same with a part of the image, which `region` describes and which must contain
+  /// needed_box(). The square has the same pixels as with the whole image if the part is not
+  /// reduced.
+  void apply(const RgbImage& pixels, const ImageRegion& region,
+             const std::optional<Augmentation>& drawn, Workspace& work) const {
+    check_not_empty(pixels);
     if (drawn)
-      make_training_square(image, *drawn, work);
+      make_training_square(pixels, region, *drawn, work);
     else
-      make_evaluation_square(image, work);
+      make_evaluation_square(pixels, region, work);
+  }
+
+  /// Returns the part of an image of `width` x `height` pixels that apply() reads.
+  [[nodiscard]] PixelBox needed_box(std::int64_t width, std::int64_t height,
+                                    const std::optional<Augmentation>& drawn) const {
+    if (drawn) return drawn->crop.value_or(whole(width, height));
+    if (o_.resize_mode != ResizeMode::kShortest) return whole(width, height);
+    const auto [w, h] = sides_of_shortest(width, height);
+    const PixelBox window = center_window(w, h);
+    const auto needed = [&](std::int64_t source, std::int64_t target, std::int64_t begin) {
+      const auto axis =
+          detail::resample_axis(o_.interpolation, 0.0, static_cast<double>(source), target);
+      return detail::TapRange{axis.range(begin).from, axis.range(begin + o_.image_size - 1).to};
+    };
+    const auto columns = needed(width, w, window.left);
+    const auto rows = needed(height, h, window.top);
+    return {columns.from, rows.from, columns.to - columns.from, rows.to - rows.from};
+  }
+
+  /// Returns how many times smaller the needed part of an image of `width` x `height` pixels
+  /// becomes on the side on which it shrinks less. Below 1 it grows.
+  [[nodiscard]] double shrinkage(std::int64_t width, std::int64_t height,
+                                 const std::optional<Augmentation>& drawn) const {
+    const auto size = static_cast<double>(o_.image_size);
+    const PixelBox box = drawn ? drawn->crop.value_or(whole(width, height)) : whole(width, height);
+    const bool is_longest = !drawn && o_.resize_mode == ResizeMode::kLongest;
+    const auto side =
+        is_longest ? std::max(box.width, box.height) : std::min(box.width, box.height);
+    return static_cast<double>(side) / size;
   }
 
   /// Calls draw() and apply().
@@ -153,55 +193,62 @@ class ImageTransform {
     return {0, 0, width, height};
   }
 
-  void make_evaluation_square(const RgbImage& image, Workspace& work) const {
+  /// Returns the square in the center of w x h pixels. As in torchvision, its place is rounded,
+  /// with ties to even.
+  [[nodiscard]] PixelBox center_window(std::int64_t w, std::int64_t h) const {
+    const auto middle = [&](std::int64_t side) {
+      return static_cast<std::int64_t>(
+          std::nearbyint(static_cast<double>(side - o_.image_size) / 2));
+    };
+    return {middle(w), middle(h), o_.image_size, o_.image_size};
+  }
+
+  void make_evaluation_square(const RgbImage& pixels, const ImageRegion& region,
+                              Workspace& work) const {
     const std::int64_t size = o_.image_size;
-    const std::int64_t width = image.width();
-    const std::int64_t height = image.height();
-    const PixelBox all = whole(width, height);
+    const PixelBox all = region.full_box();
     if (o_.resize_mode == ResizeMode::kSquash) {
-      work.resizer(image, all, size, size, whole(size, size), work.square, o_.interpolation);
-    } else if (o_.resize_mode == ResizeMode::kShortest) {
-      const auto [w, h] = sides_of_shortest(width, height);
-      // As in torchvision, the crop is rounded, with ties to even.
-      const auto middle = [](std::int64_t excess) {
-        return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(excess) / 2));
-      };
-      work.resizer(image, all, w, h, {middle(w - size), middle(h - size), size, size}, work.square,
+      work.resizer(pixels, region, all, size, size, whole(size, size), work.square,
                    o_.interpolation);
+    } else if (o_.resize_mode == ResizeMode::kShortest) {
+      const auto [w, h] = sides_of_shortest(region.width, region.height);
+      work.resizer(pixels, region, all, w, h, center_window(w, h), work.square, o_.interpolation);
     } else {
-      const double ratio = static_cast<double>(std::max(width, height)) / static_cast<double>(size);
+      const double ratio =
+          static_cast<double>(std::max(region.width, region.height)) / static_cast<double>(size);
       const auto scaled = [&](std::int64_t side) {
         return std::clamp<std::int64_t>(
             static_cast<std::int64_t>(std::nearbyint(static_cast<double>(side) / ratio)), 1, size);
       };
-      const std::int64_t w = scaled(width);
-      const std::int64_t h = scaled(height);
+      const std::int64_t w = scaled(region.width);
+      const std::int64_t h = scaled(region.height);
       RgbImage part;
-      work.resizer(image, all, w, h, whole(w, h), part, o_.interpolation);
+      work.resizer(pixels, region, all, w, h, whole(w, h), part, o_.interpolation);
       paste(part, (size - w) / 2, (size - h) / 2, o_.fill, work.square);
     }
   }
 
-  void make_training_square(const RgbImage& image, const Augmentation& drawn,
-                            Workspace& work) const {
+  void make_training_square(const RgbImage& pixels, const ImageRegion& region,
+                            const Augmentation& drawn, Workspace& work) const {
     const std::int64_t size = o_.image_size;
-    const auto pixels = [&](double shift) {
+    const auto rounded = [&](double shift) {
       return static_cast<std::int64_t>(std::nearbyint(shift * static_cast<double>(size)));
     };
-    const PixelBox box = drawn.crop.value_or(whole(image.width(), image.height()));
-    const std::int64_t left = pixels(drawn.shift_right);
-    const std::int64_t top = pixels(drawn.shift_down);
+    const PixelBox box = drawn.crop.value_or(region.full_box());
+    const std::int64_t left = rounded(drawn.shift_right);
+    const std::int64_t top = rounded(drawn.shift_down);
     if (drawn.simple_crop) {
-      const auto [w, h] = sides_of_shortest(image.width(), image.height());
+      const auto [w, h] = sides_of_shortest(region.width, region.height);
       RgbImage full;
-      work.resizer(image, box, w, h, whole(w, h), full, o_.interpolation);
-      cut_reflected(full, pixels((*drawn.simple_crop)[0]), pixels((*drawn.simple_crop)[1]),
+      work.resizer(pixels, region, box, w, h, whole(w, h), full, o_.interpolation);
+      cut_reflected(full, rounded((*drawn.simple_crop)[0]), rounded((*drawn.simple_crop)[1]),
                     work.square);
     } else if (left == 0 && top == 0) {
-      work.resizer(image, box, size, size, whole(size, size), work.square, o_.interpolation);
+      work.resizer(pixels, region, box, size, size, whole(size, size), work.square,
+                   o_.interpolation);
     } else {
       RgbImage full;
-      work.resizer(image, box, size, size, whole(size, size), full, o_.interpolation);
+      work.resizer(pixels, region, box, size, size, whole(size, size), full, o_.interpolation);
       paste(full, left, top, 0, work.square);
     }
     detail::augment_square(work.square, drawn, o_.interpolation);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "contrapunto/image/detail/resize_buffers.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/rgb_image.hpp"
@@ -23,7 +24,16 @@ class Resizer {
   void operator()(const RgbImage& source, PixelBox box, std::int64_t width, std::int64_t height,
                   PixelBox window, RgbImage& out,
                   Interpolation interpolation = Interpolation::kBicubic) {
-    buffers_.resize(source, box, width, height, window, out, interpolation, detail::has_avx2());
+    (*this)(source, ImageRegion::whole(source), box, width, height, window, out, interpolation);
+  }
+
+  /// The same with a part of the image, which `region` describes and which must contain the pixels
+  /// that are read. `box` is in pixels of the whole image.
+  void operator()(const RgbImage& pixels, const ImageRegion& region, PixelBox box,
+                  std::int64_t width, std::int64_t height, PixelBox window, RgbImage& out,
+                  Interpolation interpolation) {
+    buffers_.resize(pixels, region, box, width, height, window, out, interpolation,
+                    detail::best_simd());
   }
 
  private:

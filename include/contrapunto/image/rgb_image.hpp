@@ -17,7 +17,7 @@ class RgbImage {
  public:
   /// Bytes behind the last pixel that may be read but not written, so that vector loads of the last
   /// pixels need no special case.
-  static constexpr std::size_t kReadablePadding = 32;
+  static constexpr std::size_t kReadablePadding = 128;
 
   RgbImage() = default;
   RgbImage(std::int64_t width, std::int64_t height) { reshape(width, height); }

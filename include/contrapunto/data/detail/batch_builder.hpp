@@ -21,6 +21,8 @@
 #include "contrapunto/core/batch.hpp"
 #include "contrapunto/data/detail/image_packer.hpp"
 #include "contrapunto/image/augmentation.hpp"
+#include "contrapunto/image/detail/split_channels.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 #include "contrapunto/kernels/augment_images.hpp"
@@ -93,16 +95,14 @@ class BatchBuilder {
       std::memcpy(out, image.data(), image.bytes());
       return;
     }
-    const std::size_t pixels = image.bytes() / 3;
-    const std::uint8_t* in = image.data();
-    for (std::size_t c = 0; c < 3; ++c)
-      for (std::size_t i = 0; i < pixels; ++i) *out++ = in[i * 3 + c];
+    split_channels(image.data(), image.bytes() / 3, out);
   }
 
   /// For Options::packed: what all tensors of a view need of a row.
-  void pack_view(std::int64_t row, std::int64_t view, const RgbImage& image,
-                 const Augmentation& drawn, ImageTransform::Workspace& work) {
-    packer_->set_view(row, view, image, drawn, work);
+  void pack_view(std::int64_t row, std::int64_t view, const RgbImage& pixels,
+                 const ImageRegion& region, const Augmentation& drawn,
+                 ImageTransform::Workspace& work) {
+    packer_->set_view(row, view, pixels, region, drawn, work);
   }
 
   /// For Options::packed: makes the images on `device` and adds them to `batch`, the result of

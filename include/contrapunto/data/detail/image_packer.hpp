@@ -16,6 +16,7 @@
 
 #include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/detail/augment_rows.hpp"
+#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/pixel_box.hpp"
@@ -47,12 +48,16 @@ class ImagePacker {
     for (auto& table : entries_) table.resize(static_cast<std::size_t>(rows));
   }
 
-  /// Stores what the tensors of view `view` need of row `row`: the crop of `image`, and `drawn`. A
-  /// crop with more than kMostCropPerSquare times the pixels of a square, or of its side, is
-  /// resized here, which gives the same bytes and bounds the memory.
-  void set_view(std::int64_t row, std::int64_t view, const RgbImage& image,
-                const Augmentation& drawn, ImageTransform::Workspace& work) {
-    const PixelBox crop = drawn.crop.value_or(PixelBox{0, 0, image.width(), image.height()});
+  /// Stores what the tensors of view `view` need of row `row`: `drawn`, and the crop of the image,
+  /// of which `region` describes the pixels. A crop with more than kMostCropPerSquare times the
+  /// pixels of a square, or of its side, is resized here, which gives the same bytes and bounds the
+  /// memory.
+  void set_view(std::int64_t row, std::int64_t view, const RgbImage& pixels,
+                const ImageRegion& region, const Augmentation& drawn,
+                ImageTransform::Workspace& work) {
+    const PixelBox box = drawn.crop.value_or(region.full_box());
+    const Span columns(box.left, box.width, region.left, region.reduction);
+    const Span lines(box.top, box.height, region.top, region.reduction);
     std::optional<Stored> shared;
     for (std::size_t t = 0; t < o_.transforms.size(); ++t) {
       const ImageTransformOptions& to = o_.transforms[t].options();
@@ -60,14 +65,15 @@ class ImagePacker {
       Entry& entry = entries_[static_cast<std::size_t>(view) * o_.transforms.size() + t]
                              [static_cast<std::size_t>(row)];
       entry.row = augment_row(drawn, size, entry.erased);
-      if (crop.width * crop.height > kMostCropPerSquare * size * size ||
-          std::max(crop.width, crop.height) > kMostCropPerSquare * size) {
-        const PixelBox square{0, 0, size, size};
-        work.resizer(image, crop, size, size, square, work.square, to.interpolation);
-        place(entry.row, store(work.square, square));
+      if (columns.pixels * lines.pixels > kMostCropPerSquare * size * size ||
+          std::max(columns.pixels, lines.pixels) > kMostCropPerSquare * size) {
+        work.resizer(pixels, region, box, size, size, {0, 0, size, size}, work.square,
+                     to.interpolation);
+        const Span all(0, size, 0, 1);
+        place(entry.row, store(work.square, all, all), all, all);
       } else {
-        if (!shared) shared = store(image, crop);
-        place(entry.row, *shared);
+        if (!shared) shared = store(pixels, columns, lines);
+        place(entry.row, *shared, columns, lines);
       }
     }
   }
@@ -102,43 +108,57 @@ class ImagePacker {
     AugmentRow row;
     std::vector<RowErasedBox> erased;
   };
+  /// The pixels of one axis that the part `begin`, `length` of an image touches, if each stands for
+  /// `reduction` pixels of the image and the first one is number `start`.
+  struct Span {
+    Span(std::int64_t begin, std::int64_t length, std::int64_t start, std::int64_t reduction)
+        : first(begin / reduction - start),
+          offset(static_cast<double>(begin % reduction) / static_cast<double>(reduction)),
+          extent(static_cast<double>(length) / static_cast<double>(reduction)),
+          pixels((begin % reduction + length + reduction - 1) / reduction) {}
+    std::int64_t first;
+    double offset;  ///< Of the part in the first pixel.
+    double extent;
+    std::int64_t pixels;
+  };
   struct Stored {
     std::int32_t piece = 0;
     std::int64_t pixels = 0;
-    std::int64_t width = 0;
-    std::int64_t height = 0;
+    std::uint8_t* to = nullptr;
   };
 
-  static void place(AugmentRow& row, const Stored& stored) {
+  static void place(AugmentRow& row, const Stored& stored, const Span& columns, const Span& lines) {
     row.piece = stored.piece;
     row.pixels = stored.pixels;
-    row.width = static_cast<std::int32_t>(stored.width);
-    row.height = static_cast<std::int32_t>(stored.height);
-    row.crop_width = static_cast<double>(stored.width);
-    row.crop_height = static_cast<double>(stored.height);
+    row.width = static_cast<std::int32_t>(columns.pixels);
+    row.height = static_cast<std::int32_t>(lines.pixels);
+    row.crop_left = columns.offset;
+    row.crop_top = lines.offset;
+    row.crop_width = columns.extent;
+    row.crop_height = lines.extent;
   }
 
-  /// Copies the pixels of `box` to a piece.
-  [[nodiscard]] Stored store(const RgbImage& image, const PixelBox& box) {
-    const std::int64_t row_bytes = box.width * 3;
-    const auto [stored, begin] = reserve(box, row_bytes * box.height);
-    std::uint8_t* to = begin;
-    for (std::int64_t y = box.top; y < box.top + box.height; ++y, to += row_bytes)
-      std::memcpy(to, image.row(y) + box.left * 3, static_cast<std::size_t>(row_bytes));
+  /// Copies pixels to a piece.
+  [[nodiscard]] Stored store(const RgbImage& image, const Span& columns, const Span& lines) {
+    const std::int64_t row_bytes = columns.pixels * 3;
+    const Stored stored = reserve(row_bytes * lines.pixels);
+    for (std::int64_t y = 0; y < lines.pixels; ++y)
+      std::memcpy(stored.to + y * row_bytes, image.row(lines.first + y) + columns.first * 3,
+                  static_cast<std::size_t>(row_bytes));
     return stored;
   }
 
-  [[nodiscard]] std::pair<Stored, std::uint8_t*> reserve(const PixelBox& box, std::int64_t bytes) {
+  [[nodiscard]] Stored reserve(std::int64_t bytes) {
     const std::lock_guard lock(mutex_);
     if (pieces_.empty() || used_.back() + bytes > pieces_.back().numel()) {
       pieces_.push_back(at::empty({std::max(bytes, o_.piece_bytes)},
                                   at::TensorOptions(at::kByte).pinned_memory(o_.pinned)));
       used_.push_back(0);
     }
-    const Stored stored{static_cast<std::int32_t>(pieces_.size() - 1), used_.back(), box.width,
-                        box.height};
+    const std::int64_t begin = used_.back();
     used_.back() += bytes;
-    return {stored, pieces_.back().mutable_data_ptr<std::uint8_t>() + stored.pixels};
+    return {static_cast<std::int32_t>(pieces_.size() - 1), begin,
+            pieces_.back().mutable_data_ptr<std::uint8_t>() + begin};
   }
 
   Options o_;

@@ -15,8 +15,11 @@
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
+#include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
-#include "contrapunto/image/decode_image.hpp"
+#include "contrapunto/image/image_decoder.hpp"
+#include "contrapunto/image/image_region.hpp"
+#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/rgb_image.hpp"
 #include "contrapunto/log/data_times.hpp"
 
@@ -30,13 +33,23 @@ struct DecodedSample {
   std::vector<double> caption_weights;  // As in EncodedSample.
   std::optional<std::int64_t> label;
   std::uint64_t encoded_checksum = 0;  // Of the encoded image; see ImageWork.
-  RgbImage image;
+  RgbImage pixels;
+  ImageRegion region;     // What the pixels show. Until they are decoded only its size is set.
+  bool is_whole = false;  // The pixels are those of the whole image.
 };
 
 /// What a SampleReader does with an encoded image.
 struct ImageWork {
   bool decode = true;
   bool checksum = false;
+};
+
+/// What one thread needs to read samples.
+struct ReadingWorkspace {
+  std::shared_ptr<DecodedSample> sample;
+  EncodedSample encoded;
+  ImageDecoder decoder;
+  DataTimes times;
 };
 
 /// Reads and decodes samples, and optionally caches them up to a limit. Any number of threads may
@@ -51,40 +64,70 @@ class SampleReader {
     if (cache_bytes > 0) kept_.resize(static_cast<std::size_t>(source_->size()));
   }
 
-  /// Returns sample `index`, which is stored in `scratch` unless it is cached, and adds the time to
-  /// `times`. Raises DataError with the source and the key if it cannot be used.
+  /// Returns sample `index`, which is stored in `work` until the next call unless it is cached, and
+  /// adds the time to the times of `work`. The size of the image is known, and decode() supplies
+  /// pixels. Raises DataError with the source and the key if the sample cannot be used.
   [[nodiscard]] std::shared_ptr<const DecodedSample> read(std::int64_t index,
-                                                          std::shared_ptr<DecodedSample>& scratch,
-                                                          DataTimes& times) {
+                                                          ReadingWorkspace& work) {
     if (auto kept = find(index)) return kept;
     LapTimer timer;
-    EncodedSample encoded = source_->read(index);
-    timer.add_to(times.read);
-    if (!scratch) scratch = std::make_shared<DecodedSample>();
-    try {
-      if (work_.decode) decode_image(encoded.image, scratch->image, max_pixels_);
-      timer.add_to(times.decode);
-    } catch (const DataError& error) {
-      throw DataError(encoded.source + ": " + encoded.key + ": " + error.what());
+    EncodedSample& encoded = work.encoded;
+    encoded = source_->read(index);
+    timer.add_to(work.times.read);
+    if (!work.sample) work.sample = std::make_shared<DecodedSample>();
+    DecodedSample& sample = *work.sample;
+    sample.key = std::move(encoded.key);
+    sample.source = std::move(encoded.source);
+    sample.label = encoded.label;
+    sample.is_whole = false;
+    if (work_.decode) {
+      name_errors(sample, [&] { work.decoder.open(encoded.image, max_pixels_); });
+      sample.region = {.width = work.decoder.width(), .height = work.decoder.height()};
     }
+    if (work_.decode && !kept_.empty()) {
+      decode(sample, sample.region.full_box(), 1, work);
+      sample.is_whole = true;
+    }
+    timer.add_to(work.times.decode);
     const bool weighted = !encoded.caption_weights.empty();
-    scratch->captions.clear();
-    scratch->caption_weights.clear();
+    sample.captions.clear();
+    sample.caption_weights.clear();
     for (std::size_t i = 0; i < encoded.captions.size(); ++i) {
       if (encoded.captions[i].find_first_not_of(" \t\n\v\f\r") == std::string::npos) continue;
-      scratch->captions.push_back(std::move(encoded.captions[i]));
-      if (weighted) scratch->caption_weights.push_back(encoded.caption_weights.at(i));
+      sample.captions.push_back(std::move(encoded.captions[i]));
+      if (weighted) sample.caption_weights.push_back(encoded.caption_weights.at(i));
     }
-    scratch->key = std::move(encoded.key);
-    scratch->source = std::move(encoded.source);
-    scratch->label = encoded.label;
-    if (work_.checksum) scratch->encoded_checksum = checksum_of(as_text(encoded.image));
-    return keep(index, scratch) ? std::exchange(scratch, nullptr) : scratch;
+    if (work_.checksum) sample.encoded_checksum = checksum_of(as_text(encoded.image));
+    return keep(index, work.sample) ? std::exchange(work.sample, nullptr) : work.sample;
+  }
+
+  /// Decodes at least `box` of `sample`, which is the result of the latest read() with `work`. A
+  /// reduction of 2, 4 or 8 is allowed for a JPEG; see ImageDecoder. Does nothing if the whole
+  /// image was decoded for the cache. Raises DataError as read() does.
+  void decode(const std::shared_ptr<const DecodedSample>& sample, const PixelBox& box,
+              std::int64_t reduction, ReadingWorkspace& work) const {
+    if (!sample->is_whole) decode(*work.sample, box, reduction, work);
   }
 
  private:
   [[nodiscard]] static std::string_view as_text(const std::vector<std::uint8_t>& bytes) {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
+  /// Calls `read`, and adds the name of the sample to a DataError.
+  template <class Read>
+  static void name_errors(const DecodedSample& sample, Read read) {
+    try {
+      read();
+    } catch (const DataError& error) {
+      throw DataError(sample.source + ": " + sample.key + ": " + error.what());
+    }
+  }
+
+  static void decode(DecodedSample& sample, const PixelBox& box, std::int64_t reduction,
+                     ReadingWorkspace& work) {
+    name_errors(sample,
+                [&] { sample.region = work.decoder.decode(box, sample.pixels, reduction); });
   }
 
   [[nodiscard]] std::shared_ptr<const DecodedSample> find(std::int64_t index) const {
@@ -95,7 +138,7 @@ class SampleReader {
 
   [[nodiscard]] bool keep(std::int64_t index, const std::shared_ptr<DecodedSample>& sample) {
     if (kept_.empty()) return false;
-    const auto bytes = static_cast<std::int64_t>(sample->image.bytes());
+    const auto bytes = static_cast<std::int64_t>(sample->pixels.bytes());
     const std::lock_guard lock(mutex_);
     if (bytes > bytes_left_) return false;
     bytes_left_ -= bytes;
