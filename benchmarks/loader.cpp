@@ -142,6 +142,7 @@ int main(int argc, char** argv) {
   at::set_num_threads(1);
   const auto source = cp::open_data_source(s.data);
   nlohmann::json result = s.decode_only ? decode_only(s, *source) : load(s, source);
-  result["version"] = std::string("contrapunto ") + cp::kVersion + ", LibTorch " + TORCH_VERSION;
+  result["version"] =
+      std::string("contrapunto ") + std::string(cp::kVersion) + ", LibTorch " + TORCH_VERSION;
   std::cout << result.dump() << std::endl;
 }

@@ -136,6 +136,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .pad_text_to = trims ? 0 : config.text.context_length,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
+                            .scaled_decode = s.scaled_decode,
                             .augment_device = cp::augment_device(s, device),
                             .pin_memory = device.is_cuda(),
                             .channels_last = true,
@@ -306,11 +307,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record = run.record(progress);  // the host waits for the device only here
-      record.add(terms)
-          .add("lr", lr)
-          .add("scale", model->scale().item<double>())
-          .add("gradient_norm", norm.item<double>())
-          .add(window);
+      record.add(terms).add("lr", lr).add("scale", model->scale().item<double>());
+      record.add("gradient_norm", norm.item<double>()).add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }

@@ -134,6 +134,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .views = 2,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
+                            .scaled_decode = s.scaled_decode,
                             .augment_device = cp::augment_device(s, device),
                             .pin_memory = device.is_cuda(),
                             .channels_last = true,

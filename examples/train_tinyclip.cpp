@@ -151,6 +151,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
                             .pad_text_to = trims ? 0 : config.text.context_length,
                             .ranks = ranks,
                             .cache_decoded = s.cache_decoded,
+                            .scaled_decode = s.scaled_decode,
                             .augment_device = cp::augment_device(s, device),
                             .pin_memory = device.is_cuda(),
                             .channels_last = true,

@@ -62,6 +62,35 @@ class TestSource : public SampleSource {
   bool labeled_;
 };
 
+/// JPEG images of about 200 x 200 pixels with details at all scales.
+class PhotoSource : public SampleSource {
+ public:
+  explicit PhotoSource(std::int64_t size) : size_(size) {}
+  [[nodiscard]] std::int64_t size() const override { return size_; }
+  [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+    const std::int64_t width = 196 + index * 3, height = 201 - index % 5;
+    RgbImage image(width, height);
+    for (std::int64_t y = 0; y < height; ++y)
+      for (std::int64_t x = 0; x < width; ++x)
+        for (std::int64_t c = 0; c < 3; ++c) {
+          const auto place = static_cast<double>(x * (c + 1) + y * (4 - c) + 10 * index);
+          image.row(y)[x * 3 + c] =
+              static_cast<std::uint8_t>(128 + 60 * std::sin(place / 40) + 30 * std::sin(place / 9) +
+                                        20 * std::sin(place / 3));
+        }
+    EncodedSample sample;
+    sample.key = std::to_string(index);
+    sample.source = "test";
+    sample.image = test::encode_jpeg(image.data(), static_cast<int>(width),
+                                     static_cast<int>(height), test::JpegFormat{.quality = 85});
+    return sample;
+  }
+  [[nodiscard]] std::vector<std::int64_t> shard_sizes() const override { return {size_}; }
+
+ private:
+  std::int64_t size_;
+};
+
 std::vector<std::int64_t> letters(std::string_view text) {
   std::vector<std::int64_t> tokens = {1};
   tokens.insert(tokens.end(), text.begin(), text.end());
@@ -677,6 +706,83 @@ TEST_CASE("Cached images are read once and give the same batches", "[data][cpu]"
   for (const std::int64_t number : {0, 1})
     require_equal(epoch(limited, number), epoch(plain, number));
   CHECK(half->reads == 48 + 24);
+}
+
+TEST_CASE("A loader that decodes parts of images gives the batches of whole images",
+          "[data][cpu]") {
+  const auto source = std::make_shared<PhotoSource>(12);
+  ImageTransformOptions options{.image_size = 40,
+                                .train = true,
+                                .crop_scale = {0.08, 1.0},
+                                .horizontal_flip = true,
+                                .color_jitter = {0.4, 0.4, 0.4, 0.1},
+                                .color_jitter_probability = 0.8};
+  LoaderOptions loading{.batch_size = 4, .threads = 2};
+  SECTION("one view") {}
+  SECTION("two views") {
+    loading.views = 2;
+  }
+  SECTION("a further reading") {
+    loading.image_readings = {
+        {.name = "teacher_image", .image_size = 64, .interpolation = Interpolation::kBilinear}};
+  }
+  SECTION("the simple crop") {
+    options.simple_crop_padding = 4;
+  }
+  SECTION("a shift") {
+    options.shift_padding = 4;
+  }
+  SECTION("replayed views") {
+    loading.replay = {.views = 3, .seed = 5};
+  }
+  SECTION("evaluation") {
+    options.train = loading.train = false;
+    options.resize_mode =
+        GENERATE(ResizeMode::kShortest, ResizeMode::kLongest, ResizeMode::kSquash);
+  }
+  DataLoader parts(source, ImageTransform(options), nullptr, loading);
+  loading.cache_decoded = true;  // The cache holds whole images.
+  DataLoader whole(source, ImageTransform(options), nullptr, loading);
+  const auto batches = epoch(parts, 1), expected = epoch(whole, 1);
+  REQUIRE(batches.size() == 3);
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    REQUIRE(batches[i].keys == expected[i].keys);
+    for (const auto& [name, tensor] : expected[i].tensors) {
+      CAPTURE(name);
+      CHECK(batches[i].at(name).equal(tensor));
+    }
+  }
+}
+
+TEST_CASE("A scaled decode changes only images that shrink four times, and only a little",
+          "[data][cpu]") {
+  const auto source = std::make_shared<PhotoSource>(12);
+  const auto batch_of = [&](std::int64_t size, LoaderOptions loading) {
+    loading.batch_size = 12;
+    const ImageTransform transform(
+        {.image_size = size, .train = true, .crop_scale = {0.9, 1.0}, .horizontal_flip = true});
+    DataLoader loader(source, transform, nullptr, loading);
+    return epoch(loader, 1).at(0).at("image").to(at::kFloat);
+  };
+  const auto difference = [&](std::int64_t size, const LoaderOptions& loading) {
+    return (batch_of(size, loading) - batch_of(size, {})).abs();
+  };
+  for (const std::int64_t size : {20, 40}) {  // decoded at 1/4 and at 1/2
+    const auto change = difference(size, {.scaled_decode = true});
+    CHECK(change.max().item<float>() > 0.0F);
+    CHECK(change.mean().item<float>() < 1.0F);
+    CHECK(change.gt(8).to(at::kFloat).mean().item<float>() < 0.01F);
+    CHECK(batch_of(size, {.scaled_decode = true})
+              .equal(batch_of(size, {.threads = 3, .scaled_decode = true})));
+  }
+  CHECK(difference(64, {.scaled_decode = true}).max().item<float>() == 0.0F);
+  // A larger reading of the same image keeps it at its full size.
+  const LoaderOptions with_reading{.image_readings = {{.name = "teacher_image", .image_size = 64}},
+                                   .scaled_decode = true};
+  CHECK(difference(20, with_reading).max().item<float>() == 0.0F);
+  CHECK_FALSE(with_reading.for_evaluation().scaled_decode);
+  CHECK_THROWS_WITH(batch_of(20, {.cache_decoded = true, .scaled_decode = true}),
+                    Contains("scaled_decode and cache_decoded exclude each other"));
 }
 
 TEST_CASE("Images in channels-last format have the same pixels", "[data][cpu]") {

@@ -9,13 +9,13 @@
 using namespace contrapunto;
 
 TEST_CASE("Interleaved pixels become three planes", "[image][cpu]") {
-  using detail::Simd;
-  for (const Simd simd : {Simd::kNone, detail::best_simd()})
+  using contrapunto::detail::Simd;
+  for (const Simd simd : {Simd::kNone, contrapunto::detail::best_simd()})
     for (const std::int64_t width : {1, 15, 16, 17, 100}) {
       const RgbImage image = test::noise_image(width, 3);
       const auto pixels = static_cast<std::size_t>(width * 3);
       std::vector<std::uint8_t> planes(pixels * 3 + 1, 99);
-      detail::split_channels(image.data(), pixels, planes.data(), simd);
+      contrapunto::detail::split_channels(image.data(), pixels, planes.data(), simd);
       for (std::size_t i = 0; i < pixels; ++i)
         for (std::size_t c = 0; c < 3; ++c)
           REQUIRE(planes[c * pixels + i] == image.data()[i * 3 + c]);

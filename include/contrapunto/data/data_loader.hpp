@@ -37,17 +37,14 @@
 #include "contrapunto/data/detail/skip_counter.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
+#include "contrapunto/data/detail/view_maker.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
-#include "contrapunto/image/augmentation.hpp"
-#include "contrapunto/image/bounding_box.hpp"
-#include "contrapunto/image/image_region.hpp"
 #include "contrapunto/image/image_transform.hpp"
-#include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/log/data_times.hpp"
 
 namespace contrapunto {
@@ -91,8 +88,9 @@ class DataLoader {
         stored_((check(), o_), *source_, transform_.options()),
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
-        transforms_(detail::loader_transforms(transform_, o_)),
-        tensors_(detail::loader_tensors(transforms_, o_, tokenize_ != nullptr, stored_.tensors())),
+        views_(transform_, o_),
+        tensors_(detail::loader_tensors(views_.transforms(), o_, tokenize_ != nullptr,
+                                        stored_.tensors())),
         skips_(source_->size(), o_.max_unusable_fraction) {
     try {
       for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
@@ -236,9 +234,8 @@ class DataLoader {
     std::int64_t end = 0;
   };
   struct Scratch {
-    ImageTransform::Workspace work;
     detail::ReadingWorkspace reading;
-    std::vector<std::optional<Augmentation>> drawn;  // Of all views.
+    detail::ViewMaker::Workspace views;
   };
 
   void check() const {
@@ -255,6 +252,9 @@ class DataLoader {
     detail::check_augment_device(o_, transform_.options());
     TORCH_CHECK(o_.max_queued_batches > 0, "DataLoader: max_queued_batches (",
                 o_.max_queued_batches, ") must be positive");
+    TORCH_CHECK(!o_.scaled_decode || !o_.cache_decoded,
+                "DataLoader: scaled_decode and cache_decoded exclude each other, because the cache "
+                "keeps whole images at their size; set one of them to false");
     TORCH_CHECK(0.0 <= o_.max_unusable_fraction && o_.max_unusable_fraction <= 1.0,
                 "DataLoader: max_unusable_fraction (", o_.max_unusable_fraction,
                 ") must be from 0 to 1");
@@ -388,47 +388,15 @@ class DataLoader {
     }
     timer.add_to(times.tokenize);
     stored_.set_features(builder, row, epoch_, index, *sample, chosen, random);
-    draw_views(index, sample->region, random, scratch.drawn);
+    const auto stream_of = [&](std::int64_t view) { return stream(index, view); };
+    views_.draw(sample->region, random, stream_of, scratch.views);
     timer.add_to(times.transform);
-    decode_needed(sample, scratch);
+    const auto needed = views_.needed(sample->region, scratch.views);
+    reader_.decode(sample, needed.box, needed.reduction, scratch.reading);
     timer.add_to(times.decode);
-    std::size_t tensor = 0;
-    for (std::size_t view = 0; view < scratch.drawn.size(); ++view) {
-      const auto& drawn = scratch.drawn[view];
-      if (o_.augment_device) {
-        builder.pack_view(row, static_cast<std::int64_t>(view), sample->pixels, sample->region,
-                          *drawn, scratch.work);
-        continue;
-      }
-      for (const ImageTransform& transform : transforms_) {
-        transform.apply(sample->pixels, sample->region, drawn, scratch.work);
-        builder.set_image(row, tensor++, scratch.work.square);
-      }
-    }
+    views_.apply(*sample, builder, row, scratch.views);
     timer.add_to(times.transform);
     builder.set_row(row, std::move(tokens), sample->label, sample->key);
-  }
-
-  /// Draws all views of a sample, of which the first uses `random`.
-  void draw_views(std::int64_t index, const ImageRegion& image, RandomStream random,
-                  std::vector<std::optional<Augmentation>>& drawn) const {
-    drawn.clear();
-    for (std::int64_t view = 0; view < o_.views; ++view) {
-      if (view > 0) random = stream(index, view);
-      drawn.push_back(transform_.draw(image.width, image.height, random));
-    }
-  }
-
-  /// Decodes the part of the image that the views need in all their readings.
-  void decode_needed(const std::shared_ptr<const detail::DecodedSample>& sample,
-                     Scratch& scratch) const {
-    const std::int64_t width = sample->region.width;
-    const std::int64_t height = sample->region.height;
-    PixelBox box;
-    for (const auto& drawn : scratch.drawn)
-      for (const ImageTransform& transform : transforms_)
-        box = bounding_box(box, transform.needed_box(width, height, drawn));
-    reader_.decode(sample, box, 1, scratch.reading);
   }
 
   /// Random numbers of one view of a sample in this epoch. The first view draws the same ones
@@ -464,7 +432,7 @@ class DataLoader {
   LoaderOptions o_;
   detail::StoredViews stored_;
   detail::SampleReader reader_;
-  std::vector<ImageTransform> transforms_;  // transform_ and those of the further readings.
+  detail::ViewMaker views_;
   detail::BatchBuilder::Options tensors_;
 
   // Guards the following members. order_ and epoch_ change only while busy_ == 0.

@@ -28,6 +28,7 @@ struct DataSettings {
   std::string index_folder = {};                  ///< See ShardIndexOptions::folder.
   std::int64_t threads = 2;
   bool cache_decoded = false;
+  bool scaled_decode = false;  ///< See LoaderOptions::scaled_decode.
   double max_unusable = 0.01;  ///< See LoaderOptions::max_unusable_fraction.
 };
 
@@ -51,6 +52,8 @@ inline void add_data_settings(SettingsTable& table, DataSettings& data) {
       .may_change();
   table.add("threads", data.threads, "decoding threads per rank").check(at_least(1)).may_change();
   table.add("cache-decoded", data.cache_decoded, "keep decoded images in memory").may_change();
+  table.add("scaled-decode", data.scaled_decode,
+            "decode JPEGs that shrink four times or more at a part of their size");
   table
       .add("max-unusable", data.max_unusable,
            "largest fraction of samples that may be damaged or incomplete")

@@ -60,6 +60,12 @@ struct LoaderOptions {
   bool cache_decoded = false;            ///< Cache decoded images for the next epochs.
   std::int64_t cache_bytes = 4LL << 30;  ///< Size of the cache; further images are decoded each
                                          ///< time.
+  /// Decode a JPEG at half or a quarter of its width and height if it shrinks at least four or
+  /// eight times on both sides for all views and readings of it, which takes less time. The pixels
+  /// then depend on the views and readings and differ a little: on photographs, 99.9 % of the
+  /// values of a batch are within 8 of 255 levels of those without this, and the mean difference is
+  /// 0.4 to 0.5 levels. Cannot be combined with `cache_decoded`.
+  bool scaled_decode = false;
   /// If set, the threads only decode, and next() makes the images on this device, with the same
   /// bytes, from the crops that it copies there; see augment_images(). For training with a CUDA
   /// device, or for tests the CPU. A blur, a simple crop and an automatic augmentation are refused.
@@ -74,7 +80,8 @@ struct LoaderOptions {
   /// Called once for each sample that cannot be used, on the thread that calls next().
   std::function<void(const SkippedSample&)> on_skip = {};
 
-  /// Returns the same options for evaluation: one view, no further readings and no teachers.
+  /// Returns the same options for evaluation: one view, no further readings, no teachers, and exact
+  /// pixels.
   [[nodiscard]] LoaderOptions for_evaluation() const {
     LoaderOptions options = *this;
     options.train = false;
@@ -83,6 +90,7 @@ struct LoaderOptions {
     options.text_readings.clear();
     options.replay = {};
     options.teacher_stores.clear();
+    options.scaled_decode = false;
     options.augment_device.reset();
     return options;
   }

@@ -60,17 +60,18 @@ class ImageDecoder {
 
   /// Decodes at least `box`, which must lie in the image, and returns what `pixels` then show. With
   /// a reduction of 1, the pixels of `box` are those of decode_image(), bit for bit; pixels outside
-  /// of it are unspecified. A reduction of 2, 4 or 8 applies to JPEG only: it computes an image
-  /// with as many times fewer pixels on each side, rounded up, from the low frequencies of the
-  /// blocks. Call it once after open(). Raises DataError for corrupt or truncated data.
+  /// of it are unspecified. A reduction of 2 or 4 applies to JPEG only: it computes an image with
+  /// as many times fewer pixels on each side, rounded up, from the low frequencies of the blocks.
+  /// The codec has fast code for these two. Call it once after open(). Raises DataError for corrupt
+  /// or truncated data.
   [[nodiscard]] ImageRegion decode(const PixelBox& box, RgbImage& pixels,
                                    std::int64_t reduction = 1) {
     TORCH_CHECK(box.left >= 0 && box.top >= 0 && box.width > 0 && box.height > 0 &&
                     box.left + box.width <= width() && box.top + box.height <= height(),
                 "ImageDecoder: the box of ", box.width, " x ", box.height, " pixels at (", box.left,
                 ", ", box.top, ") is not inside an image of ", width(), " x ", height());
-    TORCH_CHECK(reduction == 1 || reduction == 2 || reduction == 4 || reduction == 8,
-                "ImageDecoder: reduction (", reduction, ") must be 1, 2, 4 or 8");
+    TORCH_CHECK(reduction == 1 || reduction == 2 || reduction == 4, "ImageDecoder: reduction (",
+                reduction, ") must be 1, 2 or 4");
     if (jpeg_) return jpeg_->decode(box, reduction, pixels);
     std::swap(whole_, pixels);
     return ImageRegion::whole(pixels);

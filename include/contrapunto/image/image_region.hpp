@@ -11,12 +11,11 @@ namespace contrapunto {
 
 /// What decoded pixels show: a part of an image, which may be reduced.
 struct ImageRegion {
-  std::int64_t width = 0;   ///< Of the whole image, in pixels.
-  std::int64_t height = 0;  ///< Of the whole image, in pixels.
-  std::int64_t left = 0;    ///< Column of the first pixel, in pixels of the reduced image.
-  std::int64_t top = 0;     ///< Row of the first pixel, in pixels of the reduced image.
-  std::int64_t reduction =
-      1;  ///< Each pixel stands for reduction x reduction pixels: 1, 2, 4 or 8.
+  std::int64_t width = 0;      ///< Of the whole image, in pixels.
+  std::int64_t height = 0;     ///< Of the whole image, in pixels.
+  std::int64_t left = 0;       ///< Column of the first pixel, in pixels of the reduced image.
+  std::int64_t top = 0;        ///< Row of the first pixel, in pixels of the reduced image.
+  std::int64_t reduction = 1;  ///< Pixels of the image for each pixel, on each side: 1, 2 or 4.
 
   /// The region of pixels that are a whole image.
   [[nodiscard]] static ImageRegion whole(const RgbImage& image) {

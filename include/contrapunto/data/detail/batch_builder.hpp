@@ -98,6 +98,9 @@ class BatchBuilder {
     split_channels(image.data(), image.bytes() / 3, out);
   }
 
+  /// Whether images are packed, so that pack_view() takes the place of set_image().
+  [[nodiscard]] bool packs() const { return packer_.has_value(); }
+
   /// For Options::packed: what all tensors of a view need of a row.
   void pack_view(std::int64_t row, std::int64_t view, const RgbImage& pixels,
                  const ImageRegion& region, const Augmentation& drawn,

@@ -21,19 +21,7 @@
 
 namespace contrapunto::detail {
 
-/// `transform` and those of the further readings of the images.
-[[nodiscard]] inline std::vector<ImageTransform> loader_transforms(const ImageTransform& transform,
-                                                                   const LoaderOptions& options) {
-  std::vector<ImageTransform> transforms = {transform};
-  for (const ImageReading& reading : options.image_readings)
-    transforms.emplace_back(ImageTransformOptions{.image_size = reading.image_size,
-                                                  .interpolation = reading.interpolation,
-                                                  .resize_mode = reading.resize_mode,
-                                                  .fill = transform.options().fill});
-  return transforms;
-}
-
-/// The tensors of a batch of a DataLoader, in the order in which it makes them: all of
+/// The tensors of a batch of a DataLoader, in the order in which ViewMaker makes them: all of its
 /// `transforms` for each view. Raises if two of them have the same name.
 [[nodiscard]] inline BatchBuilder::Options loader_tensors(
     const std::vector<ImageTransform>& transforms, const LoaderOptions& options, bool has_text,

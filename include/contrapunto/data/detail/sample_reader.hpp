@@ -102,7 +102,7 @@ class SampleReader {
   }
 
   /// Decodes at least `box` of `sample`, which is the result of the latest read() with `work`. A
-  /// reduction of 2, 4 or 8 is allowed for a JPEG; see ImageDecoder. Does nothing if the whole
+  /// reduction of 2 or 4 applies to a JPEG; see ImageDecoder. Does nothing if the whole
   /// image was decoded for the cache. Raises DataError as read() does.
   void decode(const std::shared_ptr<const DecodedSample>& sample, const PixelBox& box,
               std::int64_t reduction, ReadingWorkspace& work) const {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -68,38 +67,6 @@ struct WordTaps {
     for (std::size_t i = 0; i < taps.weights.size(); ++i) {
       high[i] = static_cast<std::int16_t>(taps.weights[i] >> kLowBits);
       low[i] = static_cast<std::int16_t>(taps.weights[i] & ((1 << kLowBits) - 1));
-    }
-  }
-};
-
-/// The weights as digits[2] * 2^16 + digits[1] * 2^8 + digits[0] with digits from -128 to 127, for
-/// the exact sums of products of bytes. Four neighboring taps are packed into 32 bits.
-struct ByteTaps {
-  /// Output pixels behind the last that may be read; their digits are zero.
-  static constexpr std::size_t kPadding = 16;
-
-  std::size_t steps = 0;                             // Groups of four taps.
-  std::size_t pitch = 0;                             // Output pixels with the padding.
-  std::array<std::vector<std::uint32_t>, 3> digits;  // Each [steps, pitch].
-
-  void assign(const ResampleTaps& taps) {
-    steps = taps.stride / 4;
-    pitch = taps.first.size() + kPadding;
-    for (auto& digit : digits) digit.resize(steps * pitch);
-    for (std::size_t step = 0; step < steps; ++step) {
-      for (auto& digit : digits)
-        std::fill_n(&digit[step * pitch + taps.first.size()], kPadding, 0U);
-      for (std::size_t i = 0; i < taps.first.size(); ++i) {
-        std::uint32_t packed[3] = {};
-        for (std::size_t k = 0; k < 4; ++k) {
-          // With 2^7 added to each digit, the digits are the plain bytes of the sum.
-          const auto bytes =
-              static_cast<std::uint32_t>(taps.weights[i * taps.stride + step * 4 + k]) + 0x808080;
-          for (std::size_t d = 0; d < 3; ++d)
-            packed[d] |= (((bytes >> (8 * d)) & 0xFF) ^ 0x80) << (8 * k);
-        }
-        for (std::size_t d = 0; d < 3; ++d) digits[d][step * pitch + i] = packed[d];
-      }
     }
   }
 };

@@ -51,6 +51,7 @@ struct RowGroup {
   std::int64_t pixel = 0;                             // The output pixel of the first byte.
   std::int64_t byte = 0;                              // Its first source byte.
   std::int64_t steps = 0;                             // Groups of four taps.
+  bool is_wide = false;                               // Some of `bytes` are above 63.
   alignas(64) std::array<std::uint8_t, 64> bytes{};   // Of the first four taps, from `byte` on.
   alignas(64) std::array<std::int32_t, 16> pixels{};  // Output pixels, from `pixel` on.
 };
@@ -73,6 +74,7 @@ inline std::vector<RowGroup> row_groups(const ResampleTaps& taps) {
       const std::int64_t from =
           taps.first[pixel] * 3 - group.byte + static_cast<std::int64_t>(byte % 3);
       if (from + 9 >= 128) return {};
+      group.is_wide |= from + 9 >= 64;
       for (std::size_t k = 0; k < 4; ++k)
         group.bytes[lane * 4 + k] =
             static_cast<std::uint8_t>(from + static_cast<std::int64_t>(k) * 3);
@@ -203,6 +205,39 @@ __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
   return x;
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own intrinsics.
+#endif
+/// The weights as digits[2] * 2^16 + digits[1] * 2^8 + digits[0] with digits from -128 to 127, for
+/// exact sums of products of bytes. Four neighboring taps are packed into 32 bits.
+struct ByteTaps {
+  /// Output pixels behind the last that may be read. What they hold has no influence.
+  static constexpr std::size_t kPadding = 16;
+
+  std::size_t pitch = 0;                             // Output pixels with the padding.
+  std::array<std::vector<std::uint32_t>, 3> digits;  // Each [groups of four taps, pitch].
+
+  __attribute__((target("avx2"))) void assign(const ResampleTaps& taps) {
+    const std::size_t pixels = taps.first.size();
+    pitch = pixels + kPadding;
+    for (auto& digit : digits) digit.resize(taps.stride / 4 * pitch);
+    // With 2^7 added to each digit, the digits are the plain bytes of the sum.
+    const __m128i half = _mm_set1_epi32(0x808080);
+    const __m128i by_digit = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const std::int32_t* weights = taps.weights.data();
+    for (std::size_t i = 0; i < pixels; ++i)
+      for (std::size_t at = i; at < digits[0].size(); at += pitch, weights += 4) {
+        const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights));
+        const __m128i bytes = _mm_xor_si128(_mm_add_epi32(four, half), half);
+        const __m128i packed = _mm_shuffle_epi8(bytes, by_digit);
+        digits[0][at] = static_cast<std::uint32_t>(_mm_extract_epi32(packed, 0));
+        digits[1][at] = static_cast<std::uint32_t>(_mm_extract_epi32(packed, 1));
+        digits[2][at] = static_cast<std::uint32_t>(_mm_extract_epi32(packed, 2));
+      }
+  }
+};
+
 /// The sums of one digit of the weights each; see ByteTaps.
 struct DigitSums {
   __m512i sum[3];
@@ -225,6 +260,36 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline __m512i round_p
                            kWeightBits);
 }
 
+/// The sums of 16 neighboring output bytes in each of four rows. kWide: the source bytes of four
+/// taps are up to 127 bytes apart, otherwise 63.
+template <bool kWide>
+__attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline std::array<DigitSums, 4> sum_group(
+    const std::array<const std::uint8_t*, 4>& rows, const ByteTaps& taps, const RowGroup& group) {
+  const __m512i places = _mm512_load_si512(group.bytes.data());
+  const __m512i pixels = _mm512_load_si512(group.pixels.data());
+  std::array<DigitSums, 4> sums = {};
+  std::size_t weights = static_cast<std::size_t>(group.pixel);
+  for (std::int64_t byte = group.byte; byte < group.byte + group.steps * 12;
+       byte += 12, weights += taps.pitch) {
+    const __m512i digit0 =
+        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[0][weights]));
+    const __m512i digit1 =
+        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[1][weights]));
+    const __m512i digit2 =
+        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[2][weights]));
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < 4; ++r) {
+      __m512i four = _mm512_loadu_si512(rows[r] + byte);
+      if constexpr (kWide)
+        four = _mm512_permutex2var_epi8(four, places, _mm512_loadu_si512(rows[r] + byte + 64));
+      else
+        four = _mm512_permutexvar_epi8(places, four);
+      add_products(sums[r], four, digit0, digit1, digit2);
+    }
+  }
+  return sums;
+}
+
 /// resample_row for four rows at once, which share the weights. If there are fewer rows, pass the
 /// same row again. It reads up to 127 bytes behind the last tap and writes up to 15 bytes behind
 /// each output row.
@@ -233,29 +298,8 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_r
     const std::vector<RowGroup>& groups, const std::array<std::uint8_t*, 4>& out) {
   std::size_t at = 0;
   for (const RowGroup& group : groups) {
-    const __m512i places = _mm512_load_si512(group.bytes.data());
-    const __m512i pixels = _mm512_load_si512(group.pixels.data());
-    const bool is_wide = _mm512_cmpge_epu8_mask(places, _mm512_set1_epi8(64)) != 0;
-    DigitSums sums[4] = {};
-    for (std::int64_t step = 0; step < group.steps; ++step) {
-      const std::size_t weights =
-          static_cast<std::size_t>(step) * taps.pitch + static_cast<std::size_t>(group.pixel);
-      const __m512i digit0 =
-          _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[0][weights]));
-      const __m512i digit1 =
-          _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[1][weights]));
-      const __m512i digit2 =
-          _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[2][weights]));
-      const std::int64_t byte = group.byte + step * 12;
-#pragma GCC unroll 4
-      for (std::size_t r = 0; r < 4; ++r) {
-        __m512i four = _mm512_loadu_si512(rows[r] + byte);
-        four = is_wide
-                   ? _mm512_permutex2var_epi8(four, places, _mm512_loadu_si512(rows[r] + byte + 64))
-                   : _mm512_permutexvar_epi8(places, four);
-        add_products(sums[r], four, digit0, digit1, digit2);
-      }
-    }
+    const auto sums =
+        group.is_wide ? sum_group<true>(rows, taps, group) : sum_group<false>(rows, taps, group);
 #pragma GCC unroll 4
     for (std::size_t r = 0; r < 4; ++r) {
       const __m512i rounded = _mm512_max_epi32(round_pixels(sums[r]), _mm512_setzero_si512());
@@ -300,6 +344,9 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_c
     _mm512_mask_storeu_epi8(out + x, inside, _mm512_packus_epi16(lower, upper));
   }
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #else
 inline Simd best_simd() {
   return Simd::kNone;
