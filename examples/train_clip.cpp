@@ -57,7 +57,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
-  cp::add_augmentation_settings(t, s);
+  cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
   t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
@@ -122,6 +122,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                               .seed = s.seed,
                               .pad_text_to = trims ? 0 : config.text.context_length,
                               .ranks = ranks,
+                              .augment_device = cp::augment_device(s, device),
                               .pin_memory = device.is_cuda(),
                               .channels_last = true},
                              s, *train_source);
@@ -290,11 +291,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     if (progress.step % s.log_every == 0 || saves || last) {
       const auto window = meter.next_window(loader.statistics().times);
       cp::StepRecord record = run.record(progress);  // the host waits for the device only here
-      record.add(terms)
-          .add("lr", lr)
-          .add("scale", model->scale().item<double>())
-          .add("gradient_norm", norm.item<double>())
-          .add(window);
+      record.add(terms).add("lr", lr).add("scale", model->scale().item<double>());
+      record.add("gradient_norm", norm.item<double>()).add(window);
       cp::notify(record, line, log);
       cp::check_loss_is_finite(record, scaler.enabled());
     }

@@ -56,7 +56,7 @@ cp::SettingsTable describe(Settings& s) {
   t.section("Data");
   cp::add_data_settings(t, s);
   cp::add_order_settings(t, s);
-  cp::add_augmentation_settings(t, s);
+  cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
   t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
@@ -125,6 +125,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                               .seed = s.seed,
                               .views = 2,
                               .ranks = ranks,
+                              .augment_device = cp::augment_device(s, device),
                               .pin_memory = device.is_cuda(),
                               .channels_last = true},
                              s, *images);

@@ -60,7 +60,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("class-names", s.class_names, "file with a name on each line; empty: as eval-data says");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.add("templates", s.templates, "zero-shot prompts; {} becomes the name of the class");
-  cp::add_augmentation_settings(t, s);
+  cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "the model to compress: a name or a .json file in OpenCLIP's format");
   t.add("weights", s.weights, "its OpenCLIP weights");
@@ -137,6 +137,7 @@ void train(Settings s, const cp::SettingsTable& settings, const cp::Ranks& ranks
                               .seed = s.seed,
                               .pad_text_to = trims ? 0 : config.text.context_length,
                               .ranks = ranks,
+                              .augment_device = cp::augment_device(s, device),
                               .pin_memory = device.is_cuda(),
                               .channels_last = true},
                              s, *train_source);

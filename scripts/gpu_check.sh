@@ -160,8 +160,9 @@ fi
 
 if (($(left) > 60)) && step configure_benchmarks cmake "$build" -DCONTRAPUNTO_BUILD_BENCHMARKS=ON &&
   step build_benchmarks cmake --build "$build" --parallel "$JOBS" \
-    --target bench_normalize_images bench_training_step bench_contrastive_loss; then
+    --target bench_augment_images bench_normalize_images bench_training_step bench_contrastive_loss; then
   step bench_normalize_images "$build/benchmarks/bench_normalize_images"
+  step bench_augment_images "$build/benchmarks/bench_augment_images"
   for precision in bf16 tf32; do
     step "bench_training_step_$precision" "$build/benchmarks/bench_training_step" --device cuda --model ViT-B-32 \
       --precision "$precision" --batch 512 --text-tokens 32 --steps 20

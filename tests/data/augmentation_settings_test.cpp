@@ -68,3 +68,13 @@ TEST_CASE("A setting of an unknown augmentation raises with its part", "[data][c
   CHECK_THROWS_WITH(described({.blur = 1.5}), test::contains("blur"));
   CHECK_THROWS_WITH(described({.erasing = -0.5}), test::contains("erasing"));
 }
+
+TEST_CASE("Images are augmented on a GPU if the settings say so, and never on the CPU",
+          "[data][cpu]") {
+  AugmentationSettings settings;
+  CHECK_FALSE(augment_device(settings, torch::kCUDA));
+  settings.augment_on_device = true;
+  CHECK(augment_device(settings, torch::Device(torch::kCUDA, 1)) == torch::Device(torch::kCUDA, 1));
+  CHECK_THROWS_WITH(augment_device(settings, torch::kCPU),
+                    test::contains("augment-on-device needs a GPU, and this run is on cpu"));
+}

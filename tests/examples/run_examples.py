@@ -614,6 +614,7 @@ def mistakes(build, work):
         (["--model", model, "--weights", work / "none.safetensors"], ["none.safetensors"]),
         (["--model", model, "--resume", "latest", "--output", work / "empty"], ["empty", "resume"]),
         (["--model", model, "--vocabulary", work / "none.txt"], ["none.txt"]),
+        (["--model", model, "--device", "cpu", "--augment-on-device"], ["augment-on-device", "GPU", "leave"]),
     ]:
         said = run(train, *arguments, expect=1)
         for word in words:

@@ -4,9 +4,9 @@
 
 #include <array>
 #include <bit>
-#include <cmath>
 #include <cstdint>
-#include <numbers>
+
+#include "contrapunto/core/detail/random_words.hpp"
 
 namespace contrapunto {
 
@@ -15,16 +15,9 @@ namespace contrapunto {
 /// Reference: Salmon et al. 2011, https://doi.org/10.1145/2063384.2063405
 [[nodiscard]] constexpr std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter,
                                                             std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];
-    const std::uint64_t b = std::uint64_t{0xCD9E8D57} * counter[2];
-    counter = {
-        static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-        static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
-  }
-  return counter;
+  const auto words =
+      detail::philox_words({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]);
+  return {words.at[0], words.at[1], words.at[2], words.at[3]};
 }
 
 /// Random numbers for one item (such as a sample) in one epoch. They are a pure function of the
@@ -50,8 +43,8 @@ class RandomStream {
 
   /// Uniform in [0, 1), with 53 random bits.
   double uniform() {
-    const std::uint64_t high = next();
-    return static_cast<double>(((high << 32) | next()) >> 11) * 0x1p-53;
+    const std::uint32_t high = next();
+    return detail::uniform_of_words(high, next());
   }
 
   /// Uniform in [low, high).
@@ -60,9 +53,8 @@ class RandomStream {
   /// Normal with mean 0 and standard deviation 1. It draws two uniform numbers each time, and is
   /// within 8.6 of 0.
   double normal() {
-    // Box and Muller 1958. The first number is in (0, 1], where the logarithm is finite.
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
-    return radius * std::cos(2.0 * std::numbers::pi * uniform());
+    const double first = uniform();
+    return detail::normal_of_uniforms(first, uniform());
   }
 
   /// Uniform in {0, ..., n - 1}, without bias. n >= 1.

@@ -2,8 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/core/Device.h>
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "contrapunto/image/augment_policy.hpp"
@@ -23,7 +27,8 @@ struct AugmentationSettings {
   double blur = 0.0;
   double solarize = 0.0;
   double erasing = 0.0;
-  std::string augment = {};  ///< See AugmentPolicy; empty: none.
+  std::string augment = {};        ///< See AugmentPolicy; empty: none.
+  bool augment_on_device = false;  ///< See augment_device().
 };
 
 /// Adds `augmentation`, which must outlive the table, to the current section of `table`.
@@ -43,6 +48,26 @@ inline void add_augmentation_settings(SettingsTable& table, AugmentationSettings
       .readable_by([](const std::string& name) {
         if (!name.empty()) static_cast<void>(AugmentPolicy(name));
       });
+}
+
+/// Adds the same and the choice of the device, for programs that train.
+inline void add_training_augmentation_settings(SettingsTable& table,
+                                               AugmentationSettings& augmentation) {
+  add_augmentation_settings(table, augmentation);
+  table
+      .add("augment-on-device", augmentation.augment_on_device,
+           "make the crops and changes of images on the GPU, with the same result")
+      .may_change();
+}
+
+/// Returns the value of LoaderOptions::augment_device for a run on `device`. Raises if the images
+/// are to be augmented on the device and it is no GPU.
+[[nodiscard]] inline std::optional<c10::Device> augment_device(const AugmentationSettings& settings,
+                                                               c10::Device device) {
+  if (!settings.augment_on_device) return std::nullopt;
+  TORCH_CHECK(device.is_cuda(), "augment-on-device needs a GPU, and this run is on ", device,
+              "; leave the setting out, which gives the same images");
+  return device;
 }
 
 /// Returns `options` with the augmentations of `settings`.

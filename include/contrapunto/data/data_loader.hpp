@@ -30,11 +30,11 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
-#include "contrapunto/data/detail/batch_tensors.hpp"
 #include "contrapunto/data/detail/check_loader.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/group_reader.hpp"
 #include "contrapunto/data/detail/lap_timer.hpp"
+#include "contrapunto/data/detail/loader_tensors.hpp"
 #include "contrapunto/data/detail/printable.hpp"
 #include "contrapunto/data/detail/reading_clock.hpp"
 #include "contrapunto/data/detail/report_stall.hpp"
@@ -46,13 +46,11 @@
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/detail/view_maker.hpp"
 #include "contrapunto/data/epoch_order.hpp"
-#include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"
 #include "contrapunto/data/teacher_store.hpp"
 #include "contrapunto/data/text_reading.hpp"
-#include "contrapunto/data/view_name.hpp"
 #include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/log/data_times.hpp"
 
@@ -63,7 +61,8 @@ namespace contrapunto {
 /// A batch holds "image" uint8 [B, 3, S, S], and with several views "image2" and so on; "text"
 /// int64 [B, L], padded with 0, if there is a tokenize function; "label" int64 [B], with -1 for a
 /// sample without one, if any sample has one; the tensors of further readings and of teacher
-/// stores, if any; and the keys. An epoch is a sequence of samples, which is a pure function of the
+/// stores, if any; and the keys. The images are on the host unless LoaderOptions::augment_device
+/// says otherwise. An epoch is a sequence of samples, which is a pure function of the
 /// source, the seed and the epoch. Batches are consecutive parts of it, and the rows of a batch are
 /// divided among the ranks. By default an epoch visits every sample once; see LoaderOptions and
 /// SampleSource::parts() for other mixtures. The content of a batch therefore depends neither on
@@ -99,8 +98,8 @@ class DataLoader {
         reader_(source_, o_.max_pixels, o_.cache_decoded ? o_.cache_bytes : 0,
                 {.checksum = !stored_.stores().empty()}),
         views_(transform_, o_),
-        tensors_(detail::batch_tensors(o_, transform_.options().image_size,
-                                       static_cast<bool>(tokenize_), stored_.tensors())),
+        tensors_(detail::loader_tensors(views_.transforms(), o_, tokenize_ != nullptr,
+                                        stored_.tensors())),
         skips_(source_->size(), o_.max_unusable_fraction) {
     TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", samples_per_epoch(),
                 " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
@@ -226,12 +225,14 @@ class DataLoader {
     timer.add_to(statistics_.times.wait);
     const bool is_ready = !queue_.empty() && queue_.front()->ready;
     std::optional<Batch> batch;
+    std::shared_ptr<Slot> slot;
     if (is_ready) {
-      batch = std::move(queue_.front()->batch);
+      slot = std::move(queue_.front());
+      batch = std::move(slot->batch);
       queue_.pop_front();
       ++next_to_give_;
       ++statistics_.batches;
-      statistics_.samples += batch->size();
+      statistics_.samples += std::ssize(batch->keys);
     }
     const auto skipped = std::exchange(skipped_, {});
     const std::exception_ptr error = is_ready         ? nullptr
@@ -242,6 +243,7 @@ class DataLoader {
     if (o_.on_skip)
       for (const SkippedSample& sample : skipped) o_.on_skip(sample);
     if (error) std::rethrow_exception(error);
+    if (slot && o_.augment_device) slot->builder.add_augmented_images(*batch, *o_.augment_device);
     return batch;
   }
 
@@ -445,8 +447,8 @@ class DataLoader {
 
   [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
     Batch batch = builder.finish();
-    TORCH_CHECK(batch.size() > 0 || builder.rows() == 0, "DataLoader: none of the ", builder.rows(),
-                " samples of a batch could be used; see statistics()");
+    TORCH_CHECK(!batch.keys.empty() || builder.rows() == 0, "DataLoader: none of the ",
+                builder.rows(), " samples of a batch could be used; see statistics()");
     return batch;
   }
 

@@ -2,8 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,8 +28,9 @@ struct SkippedSample {
 /// Memory: at most `max_queued_batches` batches are in preparation or ready, each with batch_size *
 /// (3 * views * image_size^2 + 8 * (context + 1)) bytes, and with batch_size * 3 * views *
 /// image_size^2 and batch_size * 8 * context bytes more for each further reading of the images and
-/// the texts. Each thread holds one decoded image of at most 3 * max_pixels bytes and its encoded
-/// bytes.
+/// the texts. With `augment_device`, a batch instead holds the crops, of at most 8 times the pixels
+/// of the squares that are made of them. Each thread holds one decoded image of at most 3 *
+/// max_pixels bytes and its encoded bytes.
 struct LoaderOptions {
   std::int64_t batch_size = 256;  ///< Pairs in a batch of this rank.
   std::int64_t threads = 2;       ///< Threads that read, decode, transform and tokenize.
@@ -69,6 +73,10 @@ struct LoaderOptions {
   /// values of a batch are within 8 of 255 levels of those without this, and the mean difference is
   /// 0.4 to 0.5 levels. Cannot be combined with `cache_decoded`.
   bool scaled_decode = false;
+  /// If set, the threads only decode, and next() makes the images on this device, with the same
+  /// bytes, from the crops that it copies there; see augment_images(). For training with a CUDA
+  /// device, or for tests the CPU. A blur, a simple crop and an automatic augmentation are refused.
+  std::optional<c10::Device> augment_device = std::nullopt;
   bool pin_memory = false;     ///< Use page-locked memory; ignored without CUDA.
   bool channels_last = false;  ///< Memory format of the images; the shape stays [B,3,H,W].
   std::int64_t max_pixels = kDefaultMaxPixels;  ///< Larger images are skipped; 0: no limit.
@@ -98,6 +106,7 @@ struct LoaderOptions {
     options.with_replacement = false;
     options.read_ahead = {};
     options.scaled_decode = false;
+    options.augment_device.reset();
     return options;
   }
 };

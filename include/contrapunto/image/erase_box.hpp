@@ -12,6 +12,7 @@
 #include "contrapunto/image/erased_box.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/kernels/detail/color_pixels.hpp"
 
 namespace contrapunto {
 
@@ -43,10 +44,8 @@ inline void erase_box(RgbImage& square, const ErasedBox& box) {
   for (std::int64_t y = pixels.top; y < pixels.top + pixels.height; ++y) {
     std::uint8_t* out = square.row(y) + pixels.left * 3;
     for (std::int64_t x = 0; x < pixels.width; ++x)
-      for (std::size_t c = 0; c < 3; ++c, ++out) {
-        const double level = box.color[c] + (is_noisy ? box.noise[c] * random.normal() : 0.0);
-        *out = static_cast<std::uint8_t>(std::nearbyint(std::clamp(level, 0.0, 255.0)));
-      }
+      for (std::size_t c = 0; c < 3; ++c, ++out)
+        *out = detail::noisy_level(box.color[c], box.noise[c], is_noisy ? random.normal() : 0.0);
   }
 }
 

@@ -27,6 +27,7 @@
 #include "contrapunto/image/resize.hpp"
 #include "contrapunto/image/resize_mode.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 namespace contrapunto {
 
@@ -115,7 +116,8 @@ class ImageTransform {
     const auto [w, h] = sides_of_shortest(width, height);
     const PixelBox window = center_window(w, h);
     const auto needed = [&](std::int64_t source, std::int64_t target, std::int64_t begin) {
-      const detail::ResampleAxis axis(o_.interpolation, 0.0, static_cast<double>(source), target);
+      const auto axis =
+          detail::resample_axis(o_.interpolation, 0.0, static_cast<double>(source), target);
       return detail::TapRange{axis.range(begin).from, axis.range(begin + o_.image_size - 1).to};
     };
     const auto columns = needed(width, w, window.left);

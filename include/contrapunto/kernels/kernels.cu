@@ -3,10 +3,25 @@
 
 // The only CUDA file of the library. CMake's contrapunto::cuda adds it to every target that links
 // it.
+#include "contrapunto/kernels/augment_images.cuh"
 #include "contrapunto/kernels/normalize_images.cuh"
 #include "contrapunto/kernels/pair_tiles.cuh"
 
 namespace contrapunto::detail {
+
+cudaError_t launch_augment_images(const AugmentImagesArguments& arguments, cudaStream_t stream) {
+  switch (arguments.element) {
+    case AugmentedElement::kUInt8:
+      return launch_augment_images_to<std::uint8_t>(arguments, stream);
+    case AugmentedElement::kFloat32:
+      return launch_augment_images_to<float>(arguments, stream);
+    case AugmentedElement::kBFloat16:
+      return launch_augment_images_to<__nv_bfloat16>(arguments, stream);
+    case AugmentedElement::kFloat16:
+      return launch_augment_images_to<__half>(arguments, stream);
+  }
+  return cudaErrorInvalidValue;
+}
 
 cudaError_t launch_normalize_images(const NormalizeImagesArguments& arguments,
                                     cudaStream_t stream) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "contrapunto/kernels/detail/from_float.cuh"
 #include "contrapunto/kernels/detail/normalize_images_launch.hpp"
 
 namespace contrapunto::detail {
@@ -28,21 +29,6 @@ struct ChannelAffine {
     return fmaf(static_cast<float>(pixel), a, b);
   }
 };
-
-template <class Element>
-__device__ Element from_float(float value);
-template <>
-__device__ inline float from_float<float>(float value) {
-  return value;
-}
-template <>
-__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
-  return __float2bfloat16_rn(value);
-}
-template <>
-__device__ inline __half from_float<__half>(float value) {
-  return __float2half_rn(value);
-}
 
 // A segment is the range of one blockIdx.x: a plane, whose channel is fixed, or with channels last
 // a whole image, whose channel repeats every three elements.

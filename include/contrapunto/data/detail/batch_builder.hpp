@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <c10/core/Device.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -18,8 +19,13 @@
 #include <vector>
 
 #include "contrapunto/core/batch.hpp"
+#include "contrapunto/data/detail/image_packer.hpp"
+#include "contrapunto/image/augmentation.hpp"
 #include "contrapunto/image/detail/split_channels.hpp"
+#include "contrapunto/image/image_region.hpp"
+#include "contrapunto/image/image_transform.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/kernels/augment_images.hpp"
 
 namespace contrapunto::detail {
 
@@ -48,6 +54,9 @@ class BatchBuilder {
     std::vector<Features> features = {};
     bool pinned = false;
     bool channels_last = false;
+    /// If not empty, the images are packed and augmented later. These are the transforms of one
+    /// view; `images` has an element for each of them and each view.
+    std::vector<ImageTransform> packed = {};
   };
 
   BatchBuilder(std::int64_t first_place, std::int64_t rows, Options options)
@@ -55,11 +64,16 @@ class BatchBuilder {
         rows_(rows),
         o_(std::move(options)),
         content_(static_cast<std::size_t>(rows)) {
-    const auto format =
-        o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-    for (const Images& images : o_.images)
-      images_.push_back(
-          at::empty({rows, 3, images.size, images.size}, tensor_options(at::kByte), format));
+    if (o_.packed.empty()) {
+      for (const Images& images : o_.images)
+        images_.push_back(
+            at::empty({rows, 3, images.size, images.size}, tensor_options(at::kByte), format()));
+    } else {
+      packer_.emplace(rows,
+                      ImagePacker::Options{.transforms = o_.packed,
+                                           .views = std::ssize(o_.images) / std::ssize(o_.packed),
+                                           .pinned = o_.pinned});
+    }
     for (const Features& features : o_.features)
       features_.push_back(at::empty({rows, features.width}, tensor_options(features.type)));
   }
@@ -82,6 +96,24 @@ class BatchBuilder {
       return;
     }
     split_channels(image.data(), image.bytes() / 3, out);
+  }
+
+  /// Whether images are packed, so that pack_view() takes the place of set_image().
+  [[nodiscard]] bool packs() const { return packer_.has_value(); }
+
+  /// For Options::packed: what all tensors of a view need of a row.
+  void pack_view(std::int64_t row, std::int64_t view, const RgbImage& pixels,
+                 const ImageRegion& region, const Augmentation& drawn,
+                 ImageTransform::Workspace& work) {
+    packer_->set_view(row, view, pixels, region, drawn, work);
+  }
+
+  /// For Options::packed: makes the images on `device` and adds them to `batch`, the result of
+  /// finish(). All rows must be set.
+  void add_augmented_images(Batch& batch, c10::Device device) {
+    const auto images = augment_images(packer_->finish(), device, {.format = format()});
+    for (std::size_t which = 0; which < images.size(); ++which)
+      batch.tensors.emplace(o_.images[which].name, images[which]);
   }
 
   /// The bytes of a row for the element `which` of Options::features.
@@ -145,6 +177,9 @@ class BatchBuilder {
     std::string key;
   };
 
+  [[nodiscard]] at::MemoryFormat format() const {
+    return o_.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  }
   [[nodiscard]] at::TensorOptions tensor_options(at::ScalarType type) const {
     return at::TensorOptions().dtype(type).pinned_memory(o_.pinned);
   }
@@ -192,6 +227,7 @@ class BatchBuilder {
   std::int64_t rows_;
   Options o_;
   std::vector<at::Tensor> images_;
+  std::optional<ImagePacker> packer_;
   std::vector<at::Tensor> features_;
   std::vector<Row> content_;
   std::atomic<std::int64_t> done_{0};

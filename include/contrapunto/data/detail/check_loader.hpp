@@ -4,6 +4,7 @@
 
 #include <c10/util/Exception.h>
 
+#include "contrapunto/data/detail/check_augment_device.hpp"
 #include "contrapunto/data/detail/sample_order.hpp"
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
@@ -26,6 +27,10 @@ inline void check_loader(const LoaderOptions& o, const SampleSource* source,
   TORCH_CHECK(o.views == 1 || transform.train, "DataLoader: the ", o.views,
               " views of an image would be equal, because the transform is not random; set "
               "ImageTransformOptions::train");
+  check_augment_device(o, transform);
+  TORCH_CHECK(!o.scaled_decode || !o.cache_decoded,
+              "DataLoader: scaled_decode and cache_decoded exclude each other, because the cache "
+              "keeps whole images at their size; set one of them to false");
   TORCH_CHECK(o.max_queued_batches > 0, "DataLoader: max_queued_batches (", o.max_queued_batches,
               ") must be positive");
   TORCH_CHECK(0.0 <= o.max_unusable_fraction && o.max_unusable_fraction <= 1.0,

@@ -45,6 +45,9 @@ class ViewMaker {
                                                      .fill = transform.options().fill});
   }
 
+  /// The transform of the loader, and those of the further readings.
+  [[nodiscard]] const std::vector<ImageTransform>& transforms() const { return transforms_; }
+
   /// Draws all views of an image. The first uses `random`, and the others `stream_of(view)`.
   template <class StreamOf>
   void draw(const ImageRegion& image, RandomStream random, StreamOf stream_of,
@@ -71,15 +74,22 @@ class ViewMaker {
     return needed;
   }
 
-  /// Writes the images to a row of `builder`.
+  /// Writes the images to a row of `builder`, or what it needs to make them later.
   void apply(const DecodedSample& sample, BatchBuilder& builder, std::int64_t row,
              Workspace& work) const {
     std::size_t tensor = 0;
-    for (const auto& drawn : work.drawn)
+    for (std::size_t view = 0; view < work.drawn.size(); ++view) {
+      const std::optional<Augmentation>& drawn = work.drawn[view];
+      if (builder.packs()) {
+        builder.pack_view(row, static_cast<std::int64_t>(view), sample.pixels, sample.region,
+                          drawn.value(), work.transform);
+        continue;
+      }
       for (const ImageTransform& transform : transforms_) {
         transform.apply(sample.pixels, sample.region, drawn, work.transform);
         builder.set_image(row, tensor++, work.transform.square);
       }
+    }
   }
 
  private:

@@ -3,70 +3,20 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "contrapunto/image/interpolation.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 namespace contrapunto::detail {
 
-/// Fractional bits of a weight: 8 bits of pixel and 2 of overshoot still fit into 32 bits.
-constexpr int kWeightBits = 22;
-
-inline double filter_radius(Interpolation mode) {
-  return mode == Interpolation::kBicubic ? 2.0 : 1.0;
+/// The geometry of one axis for a filter; see ResampleAxis.
+inline ResampleAxis resample_axis(Interpolation mode, double offset, double extent,
+                                  std::int64_t target) {
+  return {mode == Interpolation::kBicubic, offset, extent, target};
 }
-
-/// Returns the weight of a source pixel at distance `x`. The cubic is Keys' with a = -1/2, as in
-/// PIL.
-inline double filter_weight(Interpolation mode, double x) {
-  x = std::abs(x);
-  if (mode == Interpolation::kBilinear) return std::max(0.0, 1.0 - x);
-  constexpr double a = -0.5;
-  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
-  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
-  return 0.0;
-}
-
-/// Source pixels from `from` to `to` - 1.
-struct TapRange {
-  std::int64_t from = 0;
-  std::int64_t to = 0;
-};
-
-/// The geometry of one axis: `extent` pixels that begin `offset` pixels, less than one, behind the
-/// start of the source become `target` pixels. When an image shrinks, the filter widens with the
-/// scale, which is the antialiasing.
-struct ResampleAxis {
-  ResampleAxis(Interpolation mode, double offset, double extent, std::int64_t target)
-      : offset_(offset),
-        source_(static_cast<std::int64_t>(std::ceil(offset + extent))),
-        scale_(extent / static_cast<double>(target)),
-        widening(std::max(scale_, 1.0)),
-        support(filter_radius(mode) * widening) {}
-
-  /// Center of output pixel `i` in the source.
-  [[nodiscard]] double center(std::int64_t i) const {
-    return offset_ + (static_cast<double>(i) + 0.5) * scale_;
-  }
-
-  /// Source pixels that output pixel `i` depends on.
-  [[nodiscard]] TapRange range(std::int64_t i) const {
-    return {std::max<std::int64_t>(static_cast<std::int64_t>(center(i) - support + 0.5), 0),
-            std::min(static_cast<std::int64_t>(center(i) + support + 0.5), source_)};
-  }
-
- private:
-  double offset_;
-  std::int64_t source_;
-  double scale_;
-
- public:
-  double widening;
-  double support;
-};
 
 /// For each output pixel of one axis: the first source pixel, the number of source pixels, and
 /// their weights in fixed point.
@@ -79,30 +29,25 @@ struct ResampleTaps {
 
   /// Computes the taps of output pixels begin ... begin + length - 1. `shift` is added to the
   /// places of all source pixels.
-  void assign(Interpolation mode, const ResampleAxis& axis, std::int64_t begin, std::int64_t length,
+  void assign(const ResampleAxis& axis, std::int64_t begin, std::int64_t length,
               std::int64_t shift) {
-    const auto most = static_cast<std::size_t>(std::ceil(axis.support)) * 2 + 1;
+    const auto most = static_cast<std::size_t>(axis.most_taps());
     stride = (most + 3) / 4 * 4;
     const auto n = static_cast<std::size_t>(length);
     first.resize(n);
     count.resize(n);
     weights.assign(n * stride, 0);
     exact_.resize(most);
-    const double narrowing = 1.0 / axis.widening;
     for (std::size_t i = 0; i < n; ++i) {
-      const double center = axis.center(begin + static_cast<std::int64_t>(i));
-      const auto [from, to] = axis.range(begin + static_cast<std::int64_t>(i));
+      const std::int64_t pixel = begin + static_cast<std::int64_t>(i);
+      const auto [from, to] = axis.range(pixel);
       double sum = 0.0;
-      for (std::int64_t x = from; x < to; ++x) {
-        const double distance = (static_cast<double>(x) - center + 0.5) * narrowing;
-        sum += exact_[static_cast<std::size_t>(x - from)] = filter_weight(mode, distance);
-      }
+      for (std::int64_t x = from; x < to; ++x)
+        sum += exact_[static_cast<std::size_t>(x - from)] = axis.weight(pixel, x);
       first[i] = from + shift;
       count[i] = to - from;
-      for (std::size_t k = 0; k < static_cast<std::size_t>(to - from); ++k) {
-        const double scaled = exact_[k] / sum * (1 << kWeightBits);
-        weights[i * stride + k] = static_cast<std::int32_t>(scaled + (scaled < 0.0 ? -0.5 : 0.5));
-      }
+      for (std::size_t k = 0; k < static_cast<std::size_t>(to - from); ++k)
+        weights[i * stride + k] = ResampleAxis::fixed(exact_[k], sum);
     }
   }
 

@@ -14,6 +14,7 @@
 #include "contrapunto/image/interpolation.hpp"
 #include "contrapunto/image/pixel_box.hpp"
 #include "contrapunto/image/rgb_image.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 namespace contrapunto::detail {
 
@@ -64,9 +65,10 @@ class ResizeBuffers {
                      std::int64_t target, std::int64_t window, std::int64_t window_length) {
     const auto part = static_cast<double>(reduction);
     const std::int64_t first = begin / reduction;
-    const ResampleAxis axis(interpolation, static_cast<double>(begin % reduction) / part,
-                            static_cast<double>(length) / part, target);
-    taps.assign(interpolation, axis, window, window_length, first - start);
+    const ResampleAxis axis =
+        resample_axis(interpolation, static_cast<double>(begin % reduction) / part,
+                      static_cast<double>(length) / part, target);
+    taps.assign(axis, window, window_length, first - start);
   }
 
   /// Brings the weights into the form that the instructions need.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "contrapunto/image/detail/resample_taps.hpp"
+#include "contrapunto/kernels/detail/resample_weights.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -21,11 +22,6 @@ namespace contrapunto::detail {
 
 /// Vector instructions that a resize may use.
 enum class Simd { kNone, kAvx2, kAvx512 };
-
-inline std::uint8_t round_pixel(std::int32_t sum) {
-  return static_cast<std::uint8_t>(
-      std::clamp((sum + (1 << (kWeightBits - 1))) >> kWeightBits, 0, 255));
-}
 
 /// Computes one row: out[i] = sum over k of weight(i, k) * row[first(i) + k], for three channels.
 inline void resample_row(const std::uint8_t* row, const ResampleTaps& taps, std::uint8_t* out) {

@@ -5,6 +5,7 @@
 #include <ATen/Context.h>
 #include <c10/util/Exception.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -16,16 +17,17 @@
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
+#include "contrapunto/image/image_transform.hpp"
 
 namespace contrapunto::detail {
 
-/// Returns the tensors of a batch of a DataLoader, in the order in which it makes them. Raises if
-/// two of them have the same name.
-[[nodiscard]] inline BatchBuilder::Options batch_tensors(
-    const LoaderOptions& o, std::int64_t image_size, bool tokenizes,
+/// The tensors of a batch of a DataLoader, in the order in which ViewMaker makes them: all of its
+/// `transforms` for each view. Raises if two of them have the same name.
+[[nodiscard]] inline BatchBuilder::Options loader_tensors(
+    const std::vector<ImageTransform>& transforms, const LoaderOptions& options, bool has_text,
     std::vector<BatchBuilder::Features> features) {
-  BatchBuilder::Options tensors{.pinned = o.pin_memory && at::hasCUDA(),
-                                .channels_last = o.channels_last};
+  BatchBuilder::Options tensors{.pinned = options.pin_memory && at::hasCUDA(),
+                                .channels_last = options.channels_last};
   std::set<std::string> names = {"label"};
   const auto unused = [&](const std::string& name) {
     TORCH_CHECK(!name.empty(), "DataLoader: a further reading of the samples has no name");
@@ -33,19 +35,20 @@ namespace contrapunto::detail {
                 name, "'; give the further readings of the samples other names");
     return name;
   };
-  for (std::int64_t view = 0; view < o.views; ++view) {
-    tensors.images.push_back({unused(view_name(view)), image_size});
-    for (const ImageReading& reading : o.image_readings)
+  for (std::int64_t view = 0; view < options.views; ++view) {
+    tensors.images.push_back({unused(view_name(view)), transforms.front().options().image_size});
+    for (const ImageReading& reading : options.image_readings)
       tensors.images.push_back({unused(view_name(view, reading.name)), reading.image_size});
   }
-  if (tokenizes) tensors.texts.push_back({unused("text"), o.pad_text_to});
-  for (const TextReading& reading : o.text_readings) {
-    TORCH_CHECK(tokenizes && reading.tokenize, "DataLoader: the texts '", reading.name,
+  if (options.augment_device) tensors.packed = transforms;
+  if (has_text) tensors.texts.push_back({unused("text"), options.pad_text_to});
+  for (const TextReading& reading : options.text_readings) {
+    TORCH_CHECK(has_text && reading.tokenize, "DataLoader: the texts '", reading.name,
                 "' need a tokenize function of their own and one of the loader");
     tensors.texts.push_back({unused(reading.name), reading.pad_to});
   }
   tensors.features = std::move(features);
-  for (const auto& feature : tensors.features) unused(feature.name);
+  for (const auto& of_teacher : tensors.features) unused(of_teacher.name);
   return tensors;
 }
 
