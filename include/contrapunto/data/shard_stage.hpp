@@ -130,6 +130,8 @@ class ShardStage {
     std::int64_t bytes = 0;
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(o_.folder, ignored)) {
+      const auto extension = entry.path().extension();
+      if (extension == ".lock" || extension == ".index") continue;
       const auto size = entry.file_size(ignored);
       if (!ignored) bytes += static_cast<std::int64_t>(size);
     }
