@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 // What the order of an epoch costs and gives. "quality" prints how many samples of a batch come
-// from the same shard, "slow" reads shards from a disk that this program makes slow.
+// from the same shard, "slow" reads shards from a disk that this program makes slow, and "size"
+// starts on 414 million samples.
 #include <dlfcn.h>
 #include <torch/torch.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <chrono>
 #include <contrapunto/contrapunto.hpp>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <map>
 #include <mutex>
@@ -83,56 +86,63 @@ void quality() {
 }
 
 // ==== Speed ======================================================================================
-std::shared_ptr<const cp::ShardSource> make_shards(const std::string& folder) {
-  std::filesystem::create_directories(folder);
-  cp::RgbImage image(140, 140);  // 59 KB; a PPM costs nothing to decode.
+// Appends a member to a tar archive.
+void add_member(cp::AtomicFile& file, const std::string& name, std::string_view content) {
+  std::string block(512, '\0');
+  const auto put = [&](std::size_t at, const std::string& text) {
+    block.replace(at, text.size(), text);
+  };
+  char text[16];
+  std::snprintf(text, sizeof text, "%011zo", content.size());
+  put(0, name);
+  put(124, text);
+  put(148, "        ");
+  put(156, "0");
+  unsigned sum = 0;
+  for (const char c : block) sum += static_cast<unsigned char>(c);
+  std::snprintf(text, sizeof text, "%06o", sum);
+  put(148, std::string(text, 7));
+  file.write(block);
+  file.write(content);
+  file.write(std::string((512 - content.size() % 512) % 512, '\0'));
+}
+
+// Writes a shard unless it exists. The images have `side` pixels on each side, as PPM, which costs
+// nothing to decode.
+void make_shard(const std::string& path, int samples, std::int64_t side) {
+  if (std::filesystem::exists(path)) return;
+  cp::RgbImage image(side, side);
   std::fill_n(image.data(), image.bytes(), std::uint8_t{127});
   const auto ppm = cp::encode_ppm(image);
-  const auto header = [](const std::string& name, std::size_t bytes) {
-    std::string block(512, '\0');
-    const auto put = [&](std::size_t at, const std::string& text) {
-      block.replace(at, text.size(), text);
-    };
-    char size[16];
-    std::snprintf(size, sizeof size, "%011zo", bytes);
-    put(0, name);
-    put(124, size);
-    put(148, "        ");
-    put(156, "0");
-    unsigned sum = 0;
-    for (const char c : block) sum += static_cast<unsigned char>(c);
-    std::snprintf(size, sizeof size, "%06o", sum);
-    put(148, std::string(size, 7));
-    return block;
-  };
-  const auto padded = [](std::string content) {
-    content.resize((content.size() + 511) / 512 * 512, '\0');
-    return content;
-  };
+  cp::AtomicFile file(path);
+  for (int i = 0; i < samples; ++i) {
+    char key[16];
+    std::snprintf(key, sizeof key, "%09d", i);
+    add_member(file, std::string(key) + ".ppm",
+               {reinterpret_cast<const char*>(ppm.data()), ppm.size()});
+    add_member(file, std::string(key) + ".txt", "a photo");
+  }
+  file.write(std::string(1024, '\0'));
+  file.commit();
+}
+
+std::shared_ptr<const cp::ShardSource> make_shards(const std::string& folder) {
+  std::filesystem::create_directories(folder);
   std::vector<std::string> shards;
   for (int shard = 0; shard < 8; ++shard) {
     shards.push_back(folder + "/" + std::to_string(shard) + ".tar");
-    if (std::filesystem::exists(shards.back())) continue;
-    cp::AtomicFile file(shards.back());
-    for (int i = 0; i < 500; ++i) {
-      const std::string key = std::to_string(shard) + "-" + std::to_string(i);
-      file.write(header(key + ".ppm", ppm.size()));
-      file.write(padded({ppm.begin(), ppm.end()}));
-      file.write(header(key + ".txt", 7));
-      file.write(padded("a photo"));
-    }
-    file.write(std::string(1024, '\0'));
-    file.commit();
+    make_shard(shards.back(), 500, 140);  // 59 KB each.
   }
   return std::make_shared<const cp::ShardSource>(shards);
+}
+
+std::vector<std::int64_t> bytes_of(std::string_view text) {
+  return {text.begin(), text.end()};
 }
 
 // Reads half an epoch from disks of several kinds, one by one and in pieces.
 void slow(const std::string& folder) {
   const auto source = make_shards(folder);
-  const auto tokenize = [](std::string_view text) {
-    return std::vector<std::int64_t>(text.begin(), text.end());
-  };
   std::cout
       << "disk,piece_samples,samples_per_second,reads_per_sample,seeks_per_sample,bytes_per_sample,"
          "fraction_of_bandwidth\n";
@@ -145,7 +155,7 @@ void slow(const std::string& folder) {
     for (const std::int64_t piece : {0, 16, 64, 128}) {
       cp::LoaderOptions options{.batch_size = 100, .threads = 4, .stall_seconds = 0};
       options.read_ahead = {.piece_samples = piece, .pieces_together = 2, .lanes = 2};
-      cp::DataLoader loader(source, cp::ImageTransform({.image_size = 32, .train = true}), tokenize,
+      cp::DataLoader loader(source, cp::ImageTransform({.image_size = 32, .train = true}), bytes_of,
                             options);
       disk.reads = disk.bytes = disk.seeks = 0;
       disk.seek_seconds = seek;
@@ -167,6 +177,55 @@ void slow(const std::string& folder) {
     }
 }
 
+// ==== Size =======================================================================================
+double resident_mb() {
+  std::ifstream file("/proc/self/statm");
+  double pages = 0.0, resident = 0.0;
+  file >> pages >> resident;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / 1e6;
+}
+
+// Starts a loader on the names and indexes of 41,455 shards of 10,000 samples, as LAION-400M has.
+void size(const std::string& folder) {
+  constexpr int kShards = 41'455, kSamples = 10'000;
+  std::filesystem::create_directories(folder);
+  const std::string first = folder + "/first.tar";
+  make_shard(first, kSamples, 2);
+  std::vector<std::string> shards;
+  for (int i = 0; i < kShards; ++i)
+    shards.push_back(folder + "/" + std::to_string(100'000 + i) + ".tar");
+  if (!std::filesystem::exists(shards.back())) {
+    // The index of a file that is younger than two seconds is not stored.
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    static_cast<void>(cp::index_shards({first}));
+    for (const auto& shard : shards) {
+      std::filesystem::create_hard_link(first, shard);
+      std::filesystem::create_hard_link(first + ".index", shard + ".index");
+    }
+  }
+  std::cout << "order,start_seconds,memory_mb,epoch_seconds,first_batch_seconds\n";
+  for (const std::int64_t piece : {0, 256}) {
+    const double before = resident_mb();
+    auto begin = std::chrono::steady_clock::now();
+    const auto lap = [&] {
+      const auto now = std::chrono::steady_clock::now();
+      return std::chrono::duration<double>(now - std::exchange(begin, now)).count();
+    };
+    const auto source = std::make_shared<const cp::ShardSource>(shards);
+    cp::LoaderOptions options{.batch_size = 256};
+    options.read_ahead.piece_samples = piece;
+    cp::DataLoader loader(source, cp::ImageTransform({.image_size = 1, .train = true}), bytes_of,
+                          options);
+    const double start = lap();
+    loader.start_epoch(1, 300'000'000);
+    const double epoch = lap();
+    static_cast<void>(loader.next());
+    const double batch = lap();
+    std::cout << (piece ? "pieces" : "samples") << "," << start << "," << resident_mb() - before
+              << "," << epoch << "," << batch << std::endl;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -175,8 +234,10 @@ int main(int argc, char** argv) {
     quality();
   } else if (what == "slow" && argc > 2) {
     slow(argv[2]);
+  } else if (what == "size" && argc > 2) {
+    size(argv[2]);
   } else {
-    std::cerr << "usage: bench_data_order quality | slow FOLDER\n";
+    std::cerr << "usage: bench_data_order quality | slow FOLDER | size FOLDER\n";
     return 2;
   }
 }

@@ -9,6 +9,7 @@
 
 #include "contrapunto/data/data_loader.hpp"
 #include "contrapunto/data/shard_source.hpp"
+#include "contrapunto/data/source_mixture.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
 #include "data/image_encode.hpp"
 #include "data/tar_writer.hpp"
@@ -157,6 +158,65 @@ TEST_CASE("Ranks that read ahead have the batches of one process together, also 
         CHECK_FALSE(loader.next());
       }
       CHECK(together == expected);
+    }
+  }
+}
+
+TEST_CASE("A mixture that is read ahead resumes at any sample, with any ranks and threads",
+          "[data][cpu]") {
+  const Shards first, second;
+  const auto source = std::make_shared<const SourceMixture>(std::vector<SourceMixture::Member>{
+      {first.open(), "first", 0.7}, {second.open(), "second", 0.3}});
+  const auto options = [](std::int64_t batch, std::int64_t threads, Ranks ranks = {}) {
+    auto all = ahead(batch, 7, 4, std::move(ranks));
+    all.threads = threads;
+    all.epoch_samples = 96;
+    return all;
+  };
+  // The rows of an epoch in the order of their positions: consecutive rows of a batch of one
+  // process.
+  const auto rows_of = [&](std::int64_t epoch, std::int64_t start, std::int64_t batch,
+                           std::int64_t threads) {
+    DataLoader loader(source, kTrain, letters, options(batch, threads));
+    loader.start_epoch(epoch, start);
+    std::vector<std::string> rows;
+    while (const auto one = loader.next())
+      for (std::int64_t row = 0; row < one->size(); ++row) {
+        const auto image = one->at("image")[row].contiguous();
+        rows.push_back(
+            one->keys[static_cast<std::size_t>(row)] +
+            std::string(static_cast<const char*>(image.const_data_ptr()), image.nbytes()));
+      }
+    return rows;
+  };
+  for (const std::int64_t epoch : {0, 5}) {
+    const auto expected = rows_of(epoch, 0, 4, 1);
+    REQUIRE(expected.size() == 96);
+    CHECK(rows_of(epoch, 0, 12, 3) == expected);
+    for (const std::int64_t start : {1, 7, 30, 61, 92}) {
+      const auto rows = rows_of(epoch, start, 4, 2);
+      const auto count = static_cast<std::ptrdiff_t>(rows.size());
+      CHECK(rows ==
+            std::vector<std::string>(expected.begin() + start, expected.begin() + start + count));
+      CHECK(count == (96 - start) / 4 * 4);
+      for (const std::int64_t ranks : {2, 4}) {
+        // Rank r has every ranks-th position.
+        std::vector<std::string> together(rows.size());
+        for (std::int64_t rank = 0; rank < ranks; ++rank) {
+          DataLoader loader(source, kTrain, letters,
+                            options(4 / ranks, 1, Ranks(test::SomeRank(rank, ranks))));
+          loader.start_epoch(epoch, start);
+          std::int64_t position = rank;
+          while (const auto batch = loader.next())
+            for (std::int64_t row = 0; row < batch->size(); ++row, position += ranks) {
+              const auto image = batch->at("image")[row].contiguous();
+              together.at(static_cast<std::size_t>(position)) =
+                  batch->keys[static_cast<std::size_t>(row)] +
+                  std::string(static_cast<const char*>(image.const_data_ptr()), image.nbytes());
+            }
+        }
+        CHECK(together == rows);
+      }
     }
   }
 }
