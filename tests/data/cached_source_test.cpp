@@ -310,6 +310,22 @@ TEST_CASE("What an epoch makes is kept, and a thread makes the rest", "[data][cp
   CHECK(cached.progress().images == 8);
 }
 
+TEST_CASE("A build beside reads and the thread ends when every file is finished", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto source = some_shards(folder, 6, 4);
+  for (int round = 0; round < 10; ++round) {
+    auto options = small(folder / ("cache-" + std::to_string(round)));
+    options.in_background = true;
+    const CachedSource cached(source, options);
+    std::vector<std::thread> readers;
+    for (int reader = 0; reader < 3; ++reader)
+      readers.emplace_back([&] { static_cast<void>(images_of(cached)); });
+    CHECK(cached.build(2).finished_shards == 6);
+    for (auto& reader : readers) reader.join();
+    CHECK(all_whole(options.folder, source));
+  }
+}
+
 TEST_CASE("An image that cannot be decoded has the same error with the cache", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const auto source = some_shards(folder, 1, 4, {2});

@@ -438,8 +438,8 @@ class CachedSource : public SampleSource {
 
   [[nodiscard]] bool must_stop() const { return stopping_ || writing_ended_; }
 
-  /// Makes the images of the shard that are missing. Returns false if another process is making
-  /// them.
+  /// Makes the images of the shard that are missing. Returns false if the file is not finished,
+  /// because others are making it.
   [[nodiscard]] bool build(Shard& shard, const std::function<void()>& report) const {
     if (is_open(shard) || shard.state == State::kDropped) return true;
     std::shared_ptr<Writing> writing;
@@ -457,7 +457,7 @@ class CachedSource : public SampleSource {
       guard_writing([&] { add(shard, *writing, place, image, source_image); });
       if (place % 100 == 99) report();
     }
-    return true;
+    return shard.state != State::kMissing;  // read() may be adding the last image.
   }
 
   std::shared_ptr<const SampleSource> source_;
