@@ -441,6 +441,7 @@ class CachedSource : public SampleSource {
   /// Makes the images of the shard that are missing. Returns false if the file is not finished,
   /// because others are making it.
   [[nodiscard]] bool build(Shard& shard, const std::function<void()>& report) const {
+    if (must_stop()) return false;
     if (is_open(shard) || shard.state == State::kDropped) return true;
     std::shared_ptr<Writing> writing;
     guard_writing([&] { writing = begin(shard, std::ssize(shards_) + 1); });
