@@ -329,6 +329,48 @@ TEST_CASE("What an epoch makes is kept, and a thread makes the rest", "[data][cp
   CHECK(cached.progress().images == 8);
 }
 
+TEST_CASE("A build beside reads and the thread ends when every file is finished", "[data][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto source = some_shards(folder, 6, 4);
+  for (int round = 0; round < 10; ++round) {
+    auto options = small(folder / ("cache-" + std::to_string(round)));
+    options.in_background = true;
+    const CachedSource cached(source, options);
+    std::vector<std::thread> readers;
+    for (int reader = 0; reader < 3; ++reader)
+      readers.emplace_back([&] { static_cast<void>(images_of(cached)); });
+    CHECK(cached.build(2).finished_shards == 6);
+    for (auto& reader : readers) reader.join();
+    CHECK(all_whole(options.folder, source));
+  }
+}
+
+TEST_CASE("A run that ends early does not begin further files", "[data][cpu]") {
+  class SlowSource : public SampleSource {
+   public:
+    [[nodiscard]] std::int64_t size() const override { return 100; }
+    [[nodiscard]] EncodedSample read(std::int64_t index) const override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      return {.key = std::to_string(index), .image = encode_ppm(test::picture(4, 4))};
+    }
+    [[nodiscard]] std::vector<DataShard> shards() const override {
+      std::vector<DataShard> shards;
+      for (int i = 0; i < 100; ++i) shards.push_back({"s" + std::to_string(i), 1, 7});
+      return shards;
+    }
+  };
+  const test::TemporaryFolder folder;
+  auto options = small(folder / "cache");
+  options.in_background = true;
+  {
+    const CachedSource cached(std::make_shared<const SlowSource>(), options);
+    static_cast<void>(cached.read(99));
+  }
+  CHECK(names_in(folder / "cache/locks").size() < 90);
+  for (const auto& name : names_in(folder / "cache"))
+    CHECK(name.find(".tmp-") == std::string::npos);
+}
+
 TEST_CASE("An image that cannot be decoded has the same error with the cache", "[data][cpu]") {
   const test::TemporaryFolder folder;
   const auto source = some_shards(folder, 1, 4, {2});

@@ -448,9 +448,10 @@ class CachedSource : public detail::ForwardingSource {
 
   [[nodiscard]] bool must_stop() const { return stopping_ || writing_ended_; }
 
-  /// Makes the images of the shard that are missing. Returns false if another process is making
-  /// them.
+  /// Makes the images of the shard that are missing. Returns false if the file is not finished,
+  /// because others are making it.
   [[nodiscard]] bool build(Shard& shard, const std::function<void()>& report) const {
+    if (must_stop()) return false;
     if (is_open(shard) || shard.state == State::kDropped) return true;
     std::shared_ptr<Writing> writing;
     guard_writing([&] { writing = begin(shard, std::ssize(shards_) + 1); });
@@ -467,7 +468,7 @@ class CachedSource : public detail::ForwardingSource {
       guard_writing([&] { add(shard, *writing, place, image, source_image); });
       if (place % 100 == 99) report();
     }
-    return true;
+    return shard.state != State::kMissing;  // read() may be adding the last image.
   }
 
   CachedSourceOptions o_;
