@@ -24,8 +24,8 @@ struct SkippedSample {
 /// Memory: at most `max_queued_batches` batches are in preparation or ready, each with batch_size *
 /// (3 * views * image_size^2 + 8 * (context + 1)) bytes, and with batch_size * 3 * views *
 /// image_size^2 and batch_size * 8 * context bytes more for each further reading of the images and
-/// the texts. Each thread holds one decoded image of at most 3 * max_pixels bytes and its encoded
-/// bytes.
+/// the texts. Each thread holds up to two decoded images of at most 3 * max_pixels bytes and
+/// encoded bytes of one.
 struct LoaderOptions {
   std::int64_t batch_size = 256;  ///< Pairs in a batch of this rank.
   std::int64_t threads = 2;       ///< Threads that read, decode, transform and tokenize.
