@@ -29,8 +29,8 @@ struct SkippedSample {
 /// (3 * views * image_size^2 + 8 * (context + 1)) bytes, and with batch_size * 3 * views *
 /// image_size^2 and batch_size * 8 * context bytes more for each further reading of the images and
 /// the texts. With `augment_device`, a batch instead holds the crops, of at most 8 times the pixels
-/// of the squares that are made of them. Each thread holds one decoded image of at most 3 *
-/// max_pixels bytes and its encoded bytes.
+/// of the squares that are made of them. Each thread holds up to two decoded images of at most 3 *
+/// max_pixels bytes and encoded bytes of one.
 struct LoaderOptions {
   std::int64_t batch_size = 256;  ///< Pairs in a batch of this rank.
   std::int64_t threads = 2;       ///< Threads that read, decode, transform and tokenize.
