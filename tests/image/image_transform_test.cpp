@@ -321,6 +321,52 @@ TEST_CASE("Options for evaluation keep size and resizing, and nothing is random"
   CHECK(transform(image, RandomStream(1)).equal(transform(image, RandomStream(2))));
 }
 
+TEST_CASE("A transform reads no pixels outside of the part that it needs", "[image][cpu]") {
+  const bool train = GENERATE(false, true);
+  const auto mode = GENERATE(ResizeMode::kShortest, ResizeMode::kLongest, ResizeMode::kSquash);
+  const auto interpolation = GENERATE(Interpolation::kBicubic, Interpolation::kBilinear);
+  const auto [width, height] =
+      GENERATE(std::pair{90, 40}, std::pair{31, 77}, std::pair{12, 50}, std::pair{20, 20});
+  const ImageTransform transform({.image_size = 20,
+                                  .train = train,
+                                  .interpolation = interpolation,
+                                  .resize_mode = mode,
+                                  .crop_scale = {0.2, 1.0}});
+  ImageTransform::Workspace work;
+  const auto square_of = [&](const RgbImage& image, const auto& drawn) {
+    transform.apply(image, drawn, work);
+    return std::vector<std::uint8_t>(work.square.data(), work.square.data() + work.square.bytes());
+  };
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    RandomStream random(seed);
+    RgbImage image = picture(width, height);
+    const auto drawn = transform.draw(width, height, random);
+    const auto expected = square_of(image, drawn);
+    const PixelBox box = transform.needed_box(width, height, drawn);
+    REQUIRE((box.left >= 0 && box.top >= 0 && box.width > 0 && box.height > 0));
+    REQUIRE((box.left + box.width <= width && box.top + box.height <= height));
+    if (!train && mode == ResizeMode::kShortest && width != height)
+      CHECK(box.width * box.height < width * height);
+    for (std::int64_t y = 0; y < height; ++y)
+      for (std::int64_t x = 0; x < width; ++x)
+        if (x < box.left || x >= box.left + box.width || y < box.top || y >= box.top + box.height)
+          std::fill_n(image.row(y) + x * 3, 3, std::uint8_t{255});
+    REQUIRE(square_of(image, drawn) == expected);
+  }
+}
+
+TEST_CASE("The shrinkage is that of the side that shrinks less", "[image][cpu]") {
+  const auto shrinkage = [](ResizeMode mode) {
+    return ImageTransform({.image_size = 20, .resize_mode = mode}).shrinkage(60, 40, std::nullopt);
+  };
+  CHECK(shrinkage(ResizeMode::kSquash) == 2.0);
+  CHECK(shrinkage(ResizeMode::kShortest) == 2.0);
+  CHECK(shrinkage(ResizeMode::kLongest) == 3.0);
+  const ImageTransform transform({.image_size = 20, .train = true});
+  CHECK(transform.shrinkage(60, 40, Augmentation{.crop = PixelBox{0, 0, 10, 30}}) == 0.5);
+  CHECK(transform.shrinkage(60, 40, Augmentation{}) == 2.0);
+}
+
 TEST_CASE("Invalid options raise with their values", "[data][cpu]") {
   CHECK_THROWS_WITH(ImageTransform({.image_size = 0}),
                     test::contains("image_size (0) must be positive"));

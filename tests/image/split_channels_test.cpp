@@ -9,8 +9,9 @@
 using namespace contrapunto;
 
 TEST_CASE("Interleaved pixels become three planes", "[image][cpu]") {
+  using contrapunto::detail::best_simd;
   using contrapunto::detail::Simd;
-  for (const Simd simd : {Simd::kNone, contrapunto::detail::best_simd()})
+  for (const Simd simd : {Simd::kNone, best_simd()})
     for (const std::int64_t width : {1, 15, 16, 17, 100}) {
       const RgbImage image = test::noise_image(width, 3);
       const auto pixels = static_cast<std::size_t>(width * 3);

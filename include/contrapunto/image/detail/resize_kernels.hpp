@@ -250,14 +250,18 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void add_produc
   sums.sum[2] = _mm512_dpbusd_epi32(sums.sum[2], pixels, digit2);
 }
 
-/// Converts sums to integer pixels, rounded but not clipped.
+/// Returns sums that begin with one half of a pixel, which rounds them.
+__attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline DigitSums one_half() {
+  return {
+      {_mm512_set1_epi32(1 << (kWeightBits - 1)), _mm512_setzero_si512(), _mm512_setzero_si512()}};
+}
+
+/// Converts sums that began with one_half() to integer pixels, not clipped.
 __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline __m512i round_pixels(
     const DigitSums& sums) {
   const __m512i upper =
       _mm512_add_epi32(_mm512_slli_epi32(sums.sum[2], 16), _mm512_slli_epi32(sums.sum[1], 8));
-  const __m512i half = _mm512_set1_epi32(1 << (kWeightBits - 1));
-  return _mm512_srai_epi32(_mm512_add_epi32(_mm512_add_epi32(upper, sums.sum[0]), half),
-                           kWeightBits);
+  return _mm512_srai_epi32(_mm512_add_epi32(upper, sums.sum[0]), kWeightBits);
 }
 
 /// The sums of 16 neighboring output bytes in each of four rows. kWide: the source bytes of four
@@ -267,7 +271,7 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline std::array<Digi
     const std::array<const std::uint8_t*, 4>& rows, const ByteTaps& taps, const RowGroup& group) {
   const __m512i places = _mm512_load_si512(group.bytes.data());
   const __m512i pixels = _mm512_load_si512(group.pixels.data());
-  std::array<DigitSums, 4> sums = {};
+  std::array<DigitSums, 4> sums = {one_half(), one_half(), one_half(), one_half()};
   std::size_t weights = static_cast<std::size_t>(group.pixel);
   for (std::int64_t byte = group.byte; byte < group.byte + group.steps * 12;
        byte += 12, weights += taps.pitch) {
@@ -296,15 +300,19 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline std::array<Digi
 __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_rows_avx512(
     const std::array<const std::uint8_t*, 4>& rows, const ByteTaps& taps,
     const std::vector<RowGroup>& groups, const std::array<std::uint8_t*, 4>& out) {
+  const __m512i by_row = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   std::size_t at = 0;
   for (const RowGroup& group : groups) {
     const auto sums =
         group.is_wide ? sum_group<true>(rows, taps, group) : sum_group<false>(rows, taps, group);
-#pragma GCC unroll 4
-    for (std::size_t r = 0; r < 4; ++r) {
-      const __m512i rounded = _mm512_max_epi32(round_pixels(sums[r]), _mm512_setzero_si512());
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out[r] + at), _mm512_cvtusepi32_epi8(rounded));
-    }
+    // Each quarter then holds four bytes of each row, and `by_row` puts the rows one after another.
+    const __m512i first = _mm512_packs_epi32(round_pixels(sums[0]), round_pixels(sums[1]));
+    const __m512i second = _mm512_packs_epi32(round_pixels(sums[2]), round_pixels(sums[3]));
+    const __m512i bytes = _mm512_permutexvar_epi32(by_row, _mm512_packus_epi16(first, second));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[0] + at), _mm512_castsi512_si128(bytes));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[1] + at), _mm512_extracti32x4_epi32(bytes, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[2] + at), _mm512_extracti32x4_epi32(bytes, 2));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[3] + at), _mm512_extracti32x4_epi32(bytes, 3));
     at += 16;
   }
 }
@@ -315,7 +323,7 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_c
     std::size_t i, std::uint8_t* out, std::size_t bytes) {
   const auto count = static_cast<std::size_t>(taps.count[i]);
   for (std::size_t x = 0; x < bytes; x += 64) {
-    DigitSums sums[4] = {};
+    DigitSums sums[4] = {one_half(), one_half(), one_half(), one_half()};
     for (std::size_t k = 0; k < count; k += 4) {
       // Taps beyond the last have weight zero, so any row will do.
       const std::uint8_t* row = rows + k * stride + x;
