@@ -25,8 +25,7 @@ namespace {
 
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
-/// threads. TeacherSettings: teacher, distillation.
-/// StageSettings: models or sparsity, epochs and learning rate of each stage.
+/// threads. TeacherSettings: teacher, distillation. StageSettings: models or sparsity, epochs.
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::AugmentationSettings,

@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "contrapunto/kernels/augment_images.hpp"
 
+#ifdef CONTRAPUNTO_HAS_IMAGE
+#include "contrapunto/data/data_loader.hpp"
+#include "contrapunto/data/synthetic_shapes.hpp"
+#endif
 #include "data/contains.hpp"
 #include "kernels/augment_images_checks.hpp"
 #include "support/catch.hpp"
@@ -94,3 +98,29 @@ TEST_CASE("The CUDA kernel gives the bytes of the transform", "[kernels][gpu]") 
   for (const auto& given : test::augment_cases(60))
     test::check_augment_case(AugmentOn{torch::kCUDA}, given);
 }
+
+#ifdef CONTRAPUNTO_HAS_IMAGE
+TEST_CASE("A loader that augments on a GPU gives the batches of the host", "[kernels][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  const auto source = std::make_shared<SyntheticShapes>(SyntheticShapesOptions{.samples = 200});
+  const ImageTransform transform(test::all_changes(64, Interpolation::kBicubic));
+  LoaderOptions options{.batch_size = 32, .views = 2, .pin_memory = true, .channels_last = true};
+  DataLoader host(source, transform, nullptr, options);
+  options.augment_device = torch::kCUDA;
+  DataLoader device(source, transform, nullptr, options);
+  host.start_epoch(1);
+  device.start_epoch(1);
+  while (const auto expected = host.next()) {
+    const auto batch = device.next();
+    REQUIRE(batch);
+    for (const char* name : {"image", "image2"}) {
+      REQUIRE(batch->at(name).is_cuda());
+      REQUIRE(batch->at(name).cpu().equal(expected->at(name)));
+    }
+  }
+  REQUIRE_FALSE(device.next());
+}
+#endif

@@ -64,6 +64,7 @@ class ImagePacker {
       const std::int64_t size = to.image_size;
       Entry& entry = entries_[static_cast<std::size_t>(view) * o_.transforms.size() + t]
                              [static_cast<std::size_t>(row)];
+      entry.erased.clear();
       entry.row = augment_row(drawn, size, entry.erased);
       if (columns.pixels * lines.pixels > kMostCropPerSquare * size * size ||
           std::max(columns.pixels, lines.pixels) > kMostCropPerSquare * size) {
@@ -100,7 +101,7 @@ class ImagePacker {
     return packed;
   }
 
-  /// More would be slower to copy to the device than to resize.
+  /// At 224 pixels, images of up to 730 x 550 pixels are packed whole.
   static constexpr std::int64_t kMostCropPerSquare = 8;
 
  private:
