@@ -75,7 +75,8 @@ struct LoaderOptions {
   bool scaled_decode = false;
   /// If set, the threads only decode, and next() makes the images on this device, with the same
   /// bytes, from the crops that it copies there; see augment_images(). For training with a CUDA
-  /// device, or for tests the CPU. A blur, a simple crop and an automatic augmentation are refused.
+  /// device, or for tests the CPU. It saves time if colors change or boxes are erased. A blur, a
+  /// simple crop and an automatic augmentation are refused.
   std::optional<c10::Device> augment_device = std::nullopt;
   bool pin_memory = false;     ///< Use page-locked memory; ignored without CUDA.
   bool channels_last = false;  ///< Memory format of the images; the shape stays [B,3,H,W].
