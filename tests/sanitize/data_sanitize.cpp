@@ -3,6 +3,7 @@
 
 // Feeds tar, CSV and image readers every truncation of small files and thousands of bit flips. They
 // may refuse a file, but only by DataError; the sanitizers detect everything else.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -12,6 +13,7 @@
 #include "contrapunto/data/tar_reader.hpp"
 #include "contrapunto/image/decode_image.hpp"
 #include "contrapunto/image/encode_ppm.hpp"
+#include "contrapunto/image/image_decoder.hpp"
 #include "contrapunto/image/resize.hpp"
 #include "data/image_encode.hpp"
 #include "data/tar_writer.hpp"
@@ -41,7 +43,15 @@ void read_image(const std::string& bytes) {
   // A buffer of exactly the right size: std::string keeps a zero behind its text.
   const std::vector<std::uint8_t> exact(bytes.begin(), bytes.end());
   const RgbImage image = decode_image(exact, 1 << 20);
-  RgbImage small;
+  RgbImage small, part;
+  for (const std::int64_t reduction : {1, 2}) {
+    ImageDecoder decoder;
+    decoder.open(exact, 1 << 20);
+    const std::int64_t width = decoder.width(), height = decoder.height();
+    static_cast<void>(decoder.decode({width / 3, height / 3, std::max<std::int64_t>(width / 2, 1),
+                                      std::max<std::int64_t>(height / 2, 1)},
+                                     part, reduction));
+  }
   Resizer()(image, {0, 0, image.width(), image.height()}, 9, 7, {0, 0, 9, 7}, small);
 }
 

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <c10/util/Exception.h>
-
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -63,15 +63,21 @@ class ImageDecoder {
   /// of it are unspecified. A reduction of 2 or 4 applies to JPEG only: it computes an image with
   /// as many times fewer pixels on each side, rounded up, from the low frequencies of the blocks.
   /// The codec has fast code for these two. Call it once after open(). Raises DataError for corrupt
-  /// or truncated data.
+  /// or truncated data, and std::invalid_argument for a box outside of the image or another
+  /// reduction.
   [[nodiscard]] ImageRegion decode(const PixelBox& box, RgbImage& pixels,
                                    std::int64_t reduction = 1) {
-    TORCH_CHECK(box.left >= 0 && box.top >= 0 && box.width > 0 && box.height > 0 &&
-                    box.left + box.width <= width() && box.top + box.height <= height(),
-                "ImageDecoder: the box of ", box.width, " x ", box.height, " pixels at (", box.left,
-                ", ", box.top, ") is not inside an image of ", width(), " x ", height());
-    TORCH_CHECK(reduction == 1 || reduction == 2 || reduction == 4, "ImageDecoder: reduction (",
-                reduction, ") must be 1, 2 or 4");
+    // No TORCH_CHECK: decoding needs no LibTorch.
+    if (box.left < 0 || box.top < 0 || box.width <= 0 || box.height <= 0 ||
+        box.left + box.width > width() || box.top + box.height > height())
+      throw std::invalid_argument("ImageDecoder: the box of " + std::to_string(box.width) + " x " +
+                                  std::to_string(box.height) + " pixels at (" +
+                                  std::to_string(box.left) + ", " + std::to_string(box.top) +
+                                  ") is not inside an image of " + std::to_string(width()) + " x " +
+                                  std::to_string(height()));
+    if (reduction != 1 && reduction != 2 && reduction != 4)
+      throw std::invalid_argument("ImageDecoder: reduction (" + std::to_string(reduction) +
+                                  ") must be 1, 2 or 4");
     if (jpeg_) return jpeg_->decode(box, reduction, pixels);
     std::swap(whole_, pixels);
     return ImageRegion::whole(pixels);
