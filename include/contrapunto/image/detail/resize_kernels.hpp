@@ -205,10 +205,6 @@ __attribute__((target("avx2"))) inline std::size_t resample_column_avx2(
   return x;
 }
 
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own intrinsics.
-#endif
 /// The weights as digits[2] * 2^16 + digits[1] * 2^8 + digits[0] with digits from -128 to 127, for
 /// exact sums of products of bytes. Four neighboring taps are packed into 32 bits.
 struct ByteTaps {
@@ -238,6 +234,12 @@ struct ByteTaps {
   }
 };
 
+// GCC 12 warns of an uninitialized value in the forms of these intrinsics without a mask. Compilers
+// remove a mask of ones.
+constexpr __mmask8 kFourWords = 0xF;
+constexpr __mmask16 kEveryWord = 0xFFFF;
+constexpr __mmask64 kEveryByte = ~std::uint64_t{0};
+
 /// The sums of one digit of the weights each; see ByteTaps.
 struct DigitSums {
   __m512i sum[3];
@@ -259,9 +261,9 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline DigitSums one_h
 /// Converts sums that began with one_half() to integer pixels, not clipped.
 __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline __m512i round_pixels(
     const DigitSums& sums) {
-  const __m512i upper =
-      _mm512_add_epi32(_mm512_slli_epi32(sums.sum[2], 16), _mm512_slli_epi32(sums.sum[1], 8));
-  return _mm512_srai_epi32(_mm512_add_epi32(upper, sums.sum[0]), kWeightBits);
+  const __m512i upper = _mm512_add_epi32(_mm512_maskz_slli_epi32(kEveryWord, sums.sum[2], 16),
+                                         _mm512_maskz_slli_epi32(kEveryWord, sums.sum[1], 8));
+  return _mm512_maskz_srai_epi32(kEveryWord, _mm512_add_epi32(upper, sums.sum[0]), kWeightBits);
 }
 
 /// The sums of 16 neighboring output bytes in each of four rows. kWide: the source bytes of four
@@ -275,19 +277,19 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline std::array<Digi
   std::size_t weights = static_cast<std::size_t>(group.pixel);
   for (std::int64_t byte = group.byte; byte < group.byte + group.steps * 12;
        byte += 12, weights += taps.pitch) {
-    const __m512i digit0 =
-        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[0][weights]));
-    const __m512i digit1 =
-        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[1][weights]));
-    const __m512i digit2 =
-        _mm512_permutexvar_epi32(pixels, _mm512_loadu_si512(&taps.digits[2][weights]));
+    const __m512i digit0 = _mm512_maskz_permutexvar_epi32(
+        kEveryWord, pixels, _mm512_loadu_si512(&taps.digits[0][weights]));
+    const __m512i digit1 = _mm512_maskz_permutexvar_epi32(
+        kEveryWord, pixels, _mm512_loadu_si512(&taps.digits[1][weights]));
+    const __m512i digit2 = _mm512_maskz_permutexvar_epi32(
+        kEveryWord, pixels, _mm512_loadu_si512(&taps.digits[2][weights]));
 #pragma GCC unroll 4
     for (std::size_t r = 0; r < 4; ++r) {
       __m512i four = _mm512_loadu_si512(rows[r] + byte);
       if constexpr (kWide)
         four = _mm512_permutex2var_epi8(four, places, _mm512_loadu_si512(rows[r] + byte + 64));
       else
-        four = _mm512_permutexvar_epi8(places, four);
+        four = _mm512_maskz_permutexvar_epi8(kEveryByte, places, four);
       add_products(sums[r], four, digit0, digit1, digit2);
     }
   }
@@ -308,11 +310,16 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_r
     // Each quarter then holds four bytes of each row, and `by_row` puts the rows one after another.
     const __m512i first = _mm512_packs_epi32(round_pixels(sums[0]), round_pixels(sums[1]));
     const __m512i second = _mm512_packs_epi32(round_pixels(sums[2]), round_pixels(sums[3]));
-    const __m512i bytes = _mm512_permutexvar_epi32(by_row, _mm512_packus_epi16(first, second));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[0] + at), _mm512_castsi512_si128(bytes));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[1] + at), _mm512_extracti32x4_epi32(bytes, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[2] + at), _mm512_extracti32x4_epi32(bytes, 2));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[3] + at), _mm512_extracti32x4_epi32(bytes, 3));
+    const __m512i bytes =
+        _mm512_maskz_permutexvar_epi32(kEveryWord, by_row, _mm512_packus_epi16(first, second));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[0] + at),
+                     _mm512_maskz_extracti32x4_epi32(kFourWords, bytes, 0));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[1] + at),
+                     _mm512_maskz_extracti32x4_epi32(kFourWords, bytes, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[2] + at),
+                     _mm512_maskz_extracti32x4_epi32(kFourWords, bytes, 2));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out[3] + at),
+                     _mm512_maskz_extracti32x4_epi32(kFourWords, bytes, 3));
     at += 16;
   }
 }
@@ -352,9 +359,6 @@ __attribute__((target("avx512bw,avx512vbmi,avx512vnni"))) inline void resample_c
     _mm512_mask_storeu_epi8(out + x, inside, _mm512_packus_epi16(lower, upper));
   }
 }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 #else
 inline Simd best_simd() {
   return Simd::kNone;
