@@ -466,6 +466,36 @@ def image_cache(build, work):
     check("not the one whose embedding is stored" in said and "the image cache" in said, said)
 
 
+def mixtures(build, work):
+    """Shards, commands and a class folder with shares, read in pieces, are resumed at any step."""
+    train, index = build / "train_clip", build / "index_shards"
+    for shard in range(4):
+        write_shard(work / f"a-{shard}.tar", shard_samples(40, 40 * shard))
+        write_shard(work / f"b-{shard}.tar", shard_samples(20, 1000 + 20 * shard))
+    for name in ("red", "green"):
+        (work / "classes" / name).mkdir(parents=True)
+        for i in range(10):
+            (work / "classes" / name / f"{i}.jpg").write_bytes(jpeg(name))
+    stage, command = work / "stage", f"pipe:echo >> {work}/runs; cat {work}/b-{{0..3}}.tar"
+    said = run(index, "--data", command, "--stage-folder", stage)
+    check("4 shards, 4 of them indexed now, 80 samples" in said, said)
+    common = ["--model", tiny_model(work), "--batch-size", 16, "--train-data", f"{work}/a-{{0..3}}.tar::{command}::{work}/classes",
+              "--data-shares", 0.5, 0.3, 0.2, "--epoch-samples", 160, "--epochs", 2, "--stage-folder", stage, "--read-piece", 8,
+              "--read-pieces", 2, "--read-lanes", 4, "--shuffle-window", 2, "--save-every", 4, "--log-every", 1,
+              "--caption-templates", "a picture of a {}"]
+    said = run(train, *common, "--output", work / "whole")
+    for line in ("50 % of an epoch, which visits each of 160 samples 0.5 times",
+                 "20 % of an epoch, which visits each of 20 samples 1.6 times"):
+        check(line in said, f"'{line}' is not in\n{said}")
+    check("160 samples in 10 steps of 16 per epoch" in said, said)
+    run(train, *common, "--output", work / "cut", "--stop-after", 8)
+    run(train, *common, "--output", work / "cut", "--resume", "latest")
+    check(losses(work / "cut") == losses(work / "whole"), "a run that was interrupted goes on with the same samples")
+    check(len((work / "runs").read_text().splitlines()) == 4, "each command runs once")
+    ranks = run(train, *common, "--output", work / "threads", "--threads", 4)
+    check("wrote" in ranks and losses(work / "threads") == losses(work / "whole"), "the order does not depend on threads")
+
+
 def folders(build, work):
     """A folder has one run: another run, a second process, other settings and faulty evaluation data are refused."""
     train = build / "train_clip"
@@ -633,7 +663,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
-                                         "distillation", "stored_teachers", "image_cache", "tinyclip", "images", "mistakes",
+                                         "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "mistakes",
                                          "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
