@@ -106,6 +106,16 @@ TEST_CASE("A mixture has the samples of its sources after each other", "[data][c
   CHECK(same->label(3) == a->label(3));
 }
 
+TEST_CASE("Shards without shares are one source, with the class names of the first folder",
+          "[data][cpu]") {
+  const Sets sets;
+  const auto source = open_data_source(sets.a() + "::" + sets.b());
+  CHECK(source->size() == 80);
+  CHECK(source->class_names() == std::vector<std::string>{"cat", "dog"});
+  CHECK(source->label(61) == 1);
+  CHECK(source->notes().empty());
+}
+
 TEST_CASE("A loader draws from the sources in proportion to their shares", "[data][cpu]") {
   const Sets sets;
   DataSettings settings;

@@ -45,7 +45,6 @@
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/detail/view_maker.hpp"
-#include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
 #include "contrapunto/data/sample_source.hpp"

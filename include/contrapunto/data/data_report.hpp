@@ -25,6 +25,12 @@ struct DataReport {
     ++skipped;
     if (first.size() < kNamed) first.push_back(detail::printable(line));
   }
+
+  /// Adds everything that `other` has counted.
+  void add(const DataReport& other) {
+    for (const auto& line : other.first) add(line);
+    skipped += other.skipped - static_cast<std::int64_t>(other.first.size());
+  }
 };
 
 }  // namespace contrapunto

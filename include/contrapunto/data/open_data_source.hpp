@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,6 +15,8 @@
 
 #include "contrapunto/data/label_captions.hpp"
 #include "contrapunto/data/sample_source.hpp"
+#include "contrapunto/data/shard_list.hpp"
+#include "contrapunto/data/shard_stage.hpp"
 #include "contrapunto/data/source_mixture.hpp"
 #include "contrapunto/data/source_options.hpp"
 
@@ -21,47 +24,50 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Splits data at each `::`. Raises for an empty part.
-[[nodiscard]] inline std::vector<std::string> data_parts(const std::string& spec) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= spec.size();) {
-    const std::size_t end = std::min(spec.find("::", begin), spec.size());
-    parts.push_back(spec.substr(begin, end - begin));
-    TORCH_CHECK(!parts.back().empty(), "the data '", spec, "' has an empty part next to '::'");
-    begin = end + 2;
-  }
-  return parts;
-}
+enum class DataKind { kSynthetic, kTable, kClassFolders, kShards };
 
-/// Opens one part of the data; see open_data_source().
-[[nodiscard]] inline std::shared_ptr<const SampleSource> open_part(const std::string& spec,
-                                                                   const SourceOptions& options) {
+/// Returns what one part of the data is; see open_data_source().
+[[nodiscard]] inline DataKind data_kind(const std::string& spec) {
   namespace fs = std::filesystem;
-  if (spec == "synthetic") return std::make_shared<const SyntheticShapes>(options.synthetic);
+  if (spec == "synthetic") return DataKind::kSynthetic;
+  if (is_command(spec)) return DataKind::kShards;
   const std::string extension = fs::path(spec).extension().string();
-  if (extension == ".csv" || extension == ".tsv")
-    return std::make_shared<const CsvSource>(spec, options.list);
+  if (extension == ".csv" || extension == ".tsv") return DataKind::kTable;
   if (fs::is_directory(spec)) {
     for (const auto& entry : fs::directory_iterator(spec))
-      if (entry.path().extension() == ".tar")
-        return std::make_shared<const ShardSource>(spec, options.shards);
-    return std::make_shared<const FolderSource>(spec, options.folder);
+      if (entry.path().extension() == ".tar") return DataKind::kShards;
+    return DataKind::kClassFolders;
   }
   TORCH_CHECK(
       extension == ".tar" || extension == ".txt" || spec.find_first_of("*{:") != std::string::npos,
       "open_data_source: cannot tell what '", spec,
-      "' is; expected 'synthetic', a *.csv or *.tsv list, a directory of class folders or of"
-      " *.tar shards, a pattern of *.tar shards, or a *.txt file of such patterns");
+      "' is; expected 'synthetic', a *.csv or *.tsv list, a directory of class folders or "
+      "of *.tar shards, a pattern of *.tar shards, or a *.txt file of such patterns");
+  return DataKind::kShards;
+}
+
+/// Opens one part of the data, or several parts that are all shards.
+[[nodiscard]] inline std::shared_ptr<const SampleSource> open_part(const std::string& spec,
+                                                                   DataKind kind,
+                                                                   const SourceOptions& options) {
+  switch (kind) {
+    case DataKind::kSynthetic:
+      return std::make_shared<const SyntheticShapes>(options.synthetic);
+    case DataKind::kTable:
+      return std::make_shared<const CsvSource>(spec, options.list);
+    case DataKind::kClassFolders:
+      return std::make_shared<const FolderSource>(spec, options.folder);
+    case DataKind::kShards:
+      break;
+  }
   return std::make_shared<const ShardSource>(spec, options.shards);
 }
 
 /// The same, with captions from the templates, if there are any.
 [[nodiscard]] inline std::shared_ptr<const SampleSource> open_captioned_part(
-    const std::string& spec, SourceOptions options) {
-  if (options.caption_templates.empty()) return open_part(spec, options);
-  options.folder.caption_templates = options.caption_templates;
-  auto source = open_part(spec, options);
-  if (source->class_names().empty()) return source;
+    const std::string& spec, DataKind kind, const SourceOptions& options) {
+  auto source = open_part(spec, kind, options);
+  if (options.caption_templates.empty() || source->class_names().empty()) return source;
   return std::make_shared<const LabelCaptions>(std::move(source), options.caption_templates);
 }
 
@@ -80,9 +86,13 @@ namespace detail {
   }
   TORCH_CHECK(!options.caption_fields.empty() || options.caption_weights.empty(),
               "open_data_source: there are caption weights, but no caption fields are named");
-  const auto parts = detail::data_parts(spec);
-  if (parts.size() == 1 && options.shares.empty())
-    return detail::open_captioned_part(spec, options);
+  const auto parts = detail::split_parts(spec);
+  std::vector<detail::DataKind> kinds;
+  for (const auto& part : parts) kinds.push_back(detail::data_kind(part));
+  const bool all_shards =
+      std::count(kinds.begin(), kinds.end(), detail::DataKind::kShards) == std::ssize(kinds);
+  if (options.shares.empty() && (parts.size() == 1 || all_shards))
+    return detail::open_captioned_part(spec, kinds.front(), options);
   TORCH_CHECK(options.shares.empty() || options.shares.size() == parts.size(),
               "open_data_source: there are ", options.shares.size(), " shares for ", parts.size(),
               " parts of the data, '", spec, "'; give one for each part");
@@ -91,7 +101,7 @@ namespace detail {
     const double share = options.shares.empty() ? 0.0 : options.shares[i];
     TORCH_CHECK(options.shares.empty() || share > 0.0, "open_data_source: the share of '", parts[i],
                 "' (", share, ") must be positive; leave the part out instead");
-    members.push_back({detail::open_captioned_part(parts[i], options), parts[i], share});
+    members.push_back({detail::open_captioned_part(parts[i], kinds[i], options), parts[i], share});
   }
   return std::make_shared<const SourceMixture>(std::move(members));
 }

@@ -77,6 +77,23 @@ namespace contrapunto {
   return expanded;
 }
 
+namespace detail {
+
+/// Splits a list of data at each `::`. Raises for an empty part.
+[[nodiscard]] inline std::vector<std::string> split_parts(const std::string& spec) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= spec.size();) {
+    const std::size_t end = std::min(spec.find("::", begin), spec.size());
+    parts.push_back(spec.substr(begin, end - begin));
+    TORCH_CHECK(!parts.back().empty(), "data list '", spec,
+                "': there is an empty part next to '::'");
+    begin = end + 2;
+  }
+  return parts;
+}
+
+}  // namespace detail
+
 /// Lists the tar files that `spec` describes, in order. `spec` consists of patterns joined by `::`.
 /// Each pattern may contain braces and the wildcards * ? [..], or may be a directory, which stands
 /// for the *.tar files in it, or a *.txt file with such a pattern on each line, relative to its own
@@ -86,11 +103,7 @@ namespace contrapunto {
   namespace fs = std::filesystem;
   TORCH_CHECK(!spec.empty(), "no shards given: the list is empty");
   std::vector<std::string> shards;
-  for (std::size_t begin = 0; begin <= spec.size();) {
-    const std::size_t end = std::min(spec.find("::", begin), spec.size());
-    const std::string part = spec.substr(begin, end - begin);
-    begin = end + 2;
-    TORCH_CHECK(!part.empty(), "shard list '", spec, "': there is an empty part next to '::'");
+  for (const std::string& part : detail::split_parts(spec)) {
     if (part.starts_with("pipe:")) {
       for (auto& command : expand_braces(part)) shards.push_back(std::move(command));
       continue;

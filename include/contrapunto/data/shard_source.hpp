@@ -112,8 +112,7 @@ class ShardSource : public SampleSource {
       index_paths_[i] = std::move(indexed.index_paths[next++]);
       const auto& problems = index.problems();
       if (index.size() == 0) refuse_empty(paths_[i], problems);
-      for (const auto& line : problems.first) report_.add(line);
-      report_.skipped += problems.skipped - static_cast<std::int64_t>(problems.first.size());
+      report_.add(problems);
       ends_.push_back(end += index.size());
     }
     if (indexed.unwritten > 0)

@@ -279,7 +279,8 @@ class ShardStage {
       if (error) continue;
       used += size;
       if (is_command(shards_[shard])) needed = std::max(needed, size);
-      if (i != shard && turn_of(i) <= removable) others.emplace_back(turn_of(i), i, size);
+      const Turn turn = turn_of(i);
+      if (i != shard && turn <= removable) others.emplace_back(turn, i, size);
     }
     std::sort(others.begin(), others.end());
     for (const auto& [turn, other, size] : others) {

@@ -57,8 +57,7 @@ class SourceMixture : public SampleSource {
       shard_sizes_.insert(shard_sizes_.end(), sizes.begin(), sizes.end());
       if (has_shares)
         parts_.push_back({member.name, static_cast<std::int64_t>(sizes.size()), member.share});
-      for (const auto& line : source.report().first) report_.add(line);
-      report_.skipped += source.report().skipped - std::ssize(source.report().first);
+      report_.add(source.report());
       for (const auto& note : source.notes()) notes_.push_back(member.name + ": " + note);
       same_classes &= source.class_names() == members_.front().source->class_names();
     }

@@ -111,7 +111,6 @@ class GroupReader {
       for (auto at = place; at.at < place.group_size; ++at.at)
         job.samples.emplace_back(order_->visit(at).index,
                                  static_cast<std::size_t>(at.at - place.at));
-      group.samples.resize(job.samples.size());
       groups_.emplace(place.group, std::move(group));
       queue_.push_back(std::move(job));
     }
