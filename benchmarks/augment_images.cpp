@@ -12,27 +12,16 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "median_seconds.hpp"
+
 namespace cp = contrapunto;
 
 namespace {
 
 constexpr std::int64_t kImages = 256;
 
-// Median seconds of a call, after two warm-up calls.
-template <class Call>
-double median_seconds(const torch::Device& device, const Call& call) {
-  const int runs = device.is_cuda() ? 50 : 5;
-  std::vector<double> times;
-  for (int run = 0; run < runs + 2; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
-    call();
-    if (device.is_cuda()) torch::cuda::synchronize();
-    times.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  times.erase(times.begin(), times.begin() + 2);
-  std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
-  return times[static_cast<std::size_t>(runs / 2)];
+int runs_on(const torch::Device& device) {
+  return device.is_cuda() ? 50 : 5;
 }
 
 void print(const char* changes, const char* what, const torch::Device& device, double seconds) {
@@ -69,11 +58,11 @@ int main() {
         make(i, transform.draw(image.width(), image.height(), random));
       }
     };
-    print(changes, "transform", cpu, median_seconds(cpu, [&] {
+    print(changes, "transform", cpu, median_seconds(cpu, runs_on(cpu), [&] {
             each([&](std::int64_t, const auto& drawn) { transform.apply(image, drawn, work); });
           }));
     cp::PackedImages packed;
-    print(changes, "pack", cpu, median_seconds(cpu, [&] {
+    print(changes, "pack", cpu, median_seconds(cpu, runs_on(cpu), [&] {
             cp::detail::ImagePacker packer(
                 kImages, {.transforms = {transform}, .pinned = torch::cuda::is_available()});
             each([&](std::int64_t i, const auto& drawn) {
@@ -81,7 +70,8 @@ int main() {
             });
             packed = packer.finish();
           }));
-    print(changes, "copy and augment", device,
-          median_seconds(device, [&] { static_cast<void>(cp::augment_images(packed, device)); }));
+    print(changes, "copy and augment", device, median_seconds(device, runs_on(device), [&] {
+            static_cast<void>(cp::augment_images(packed, device));
+          }));
   }
 }

@@ -12,6 +12,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "median_seconds.hpp"
+
 namespace cp = contrapunto;
 
 namespace {
@@ -27,22 +29,6 @@ struct Settings {
   int steps = 5;
   int threads = 2;
 };
-
-// Median seconds of a call, after two warm-up calls.
-template <class Call>
-double median_seconds(const torch::Device& device, int runs, const Call& call) {
-  std::vector<double> times;
-  for (int run = 0; run < runs + 2; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
-    call();
-    if (device.is_cuda()) torch::cuda::synchronize();
-    times.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  times.erase(times.begin(), times.begin() + 2);
-  std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
-  return times[static_cast<std::size_t>(runs / 2)];
-}
 
 // A line of /proc/self/status in bytes.
 double process_bytes(const std::string& key) {

@@ -18,6 +18,8 @@
 #include <mutex>
 #include <thread>
 
+#include "../tests/data/tar_writer.hpp"
+
 namespace cp = contrapunto;
 
 namespace {
@@ -86,27 +88,6 @@ void quality() {
 }
 
 // ==== Speed ======================================================================================
-// Appends a member to a tar archive.
-void add_member(cp::AtomicFile& file, const std::string& name, std::string_view content) {
-  std::string block(512, '\0');
-  const auto put = [&](std::size_t at, const std::string& text) {
-    block.replace(at, text.size(), text);
-  };
-  char text[16];
-  std::snprintf(text, sizeof text, "%011zo", content.size());
-  put(0, name);
-  put(124, text);
-  put(148, "        ");
-  put(156, "0");
-  unsigned sum = 0;
-  for (const char c : block) sum += static_cast<unsigned char>(c);
-  std::snprintf(text, sizeof text, "%06o", sum);
-  put(148, std::string(text, 7));
-  file.write(block);
-  file.write(content);
-  file.write(std::string((512 - content.size() % 512) % 512, '\0'));
-}
-
 // Writes a shard unless it exists. The images have `side` pixels on each side, as PPM, which costs
 // nothing to decode.
 void make_shard(const std::string& path, int samples, std::int64_t side) {
@@ -118,9 +99,8 @@ void make_shard(const std::string& path, int samples, std::int64_t side) {
   for (int i = 0; i < samples; ++i) {
     char key[16];
     std::snprintf(key, sizeof key, "%09d", i);
-    add_member(file, std::string(key) + ".ppm",
-               {reinterpret_cast<const char*>(ppm.data()), ppm.size()});
-    add_member(file, std::string(key) + ".txt", "a photo");
+    file.write(cp::test::tar_member(std::string(key) + ".ppm", {ppm.begin(), ppm.end()}));
+    file.write(cp::test::tar_member(std::string(key) + ".txt", "a photo"));
   }
   file.write(std::string(1024, '\0'));
   file.commit();

@@ -10,40 +10,25 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "median_seconds.hpp"
+
 namespace cp = contrapunto;
 
-namespace {
-
-// Median seconds of a call, after two warm-up calls.
-template <class Call>
-double median_seconds(const torch::Device& device, const Call& call) {
-  const int runs = device.is_cuda() ? 50 : 7;
-  std::vector<double> times;
-  for (int run = 0; run < runs + 2; ++run) {
-    const auto begin = std::chrono::steady_clock::now();
-    call();
-    if (device.is_cuda()) torch::cuda::synchronize();
-    times.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  times.erase(times.begin(), times.begin() + 2);
-  std::nth_element(times.begin(), times.begin() + runs / 2, times.end());
-  return times[static_cast<std::size_t>(runs / 2)];
-}
-
-}  // namespace
+namespace {}  // namespace
 
 int main() {
   const torch::Device device(torch::cuda::is_available() ? torch::kCUDA : torch::kCPU);
+  const int runs = device.is_cuda() ? 50 : 7;
   const std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};
   const std::array<double, 3> deviation{0.26862954, 0.26130258, 0.27577711};
   for (const auto format : {torch::MemoryFormat::Contiguous, torch::MemoryFormat::ChannelsLast}) {
     const auto pixels =
         torch::randint(256, {256, 3, 224, 224}, torch::kUInt8).to(device).contiguous(format);
     for (const auto dtype : {torch::kFloat, torch::kBFloat16}) {
-      const double ours = median_seconds(
-          device, [&] { return cp::normalize_images(pixels, mean, deviation, dtype, format); });
-      const double aten = median_seconds(device, [&] {
+      const double ours = median_seconds(device, runs, [&] {
+        return cp::normalize_images(pixels, mean, deviation, dtype, format);
+      });
+      const double aten = median_seconds(device, runs, [&] {
         return cp::detail::normalize_images_reference(pixels, mean, deviation, dtype, format);
       });
       const auto bytes = static_cast<double>(pixels.numel()) *
