@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times open_clip's own data pipeline (webdataset, PIL, torchvision): a peer of loader.cpp, started by run_loader.py."""
 
-import argparse
 import glob
-import json
-import time
 import types
 
+import loader_peer
 import open_clip
 import torch
 import webdataset
@@ -17,14 +15,7 @@ from torchvision.transforms import InterpolationMode
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--interpolation", choices=["bicubic", "bilinear"], default="bicubic")
-    parser.add_argument("--crop", type=float, default=0.9)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--images", type=int, default=500)
-    a = parser.parse_args()
+    a = loader_peer.arguments()
     torch.set_num_threads(1)
 
     transform = image_transform(a.size, is_train=True, aug_cfg=AugmentationCfg(scale=(a.crop, 1.0)))
@@ -38,12 +29,8 @@ def main():
     loader = get_wds_dataset(args, transform, is_train=True, tokenizer=tokenizer).dataloader
     batches = iter(loader)
     next(batches)  # fills the buffer that shuffles
-    images, start, cpu = 0, time.perf_counter(), time.process_time()
-    for pixels, texts in batches:
-        images += len(texts)
-    print(json.dumps({
-        "images": images, "wall_seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu,
-        "version": f"open_clip {open_clip.__version__}, webdataset {webdataset.__version__}, torch {torch.__version__}"}))
+    loader_peer.report(
+        batches, f"open_clip {open_clip.__version__}, webdataset {webdataset.__version__}, torch {torch.__version__}")
 
 
 if __name__ == "__main__":

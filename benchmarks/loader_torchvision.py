@@ -5,12 +5,10 @@
 Like ours, it returns uint8 images and token ids. The encoded samples lie in memory, so nothing is read.
 """
 
-import argparse
 import glob
-import json
 import tarfile
-import time
 
+import loader_peer
 import open_clip
 import torch
 import torchvision
@@ -41,14 +39,7 @@ class Pairs(torch.utils.data.Dataset):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--interpolation", choices=["bicubic", "bilinear"], default="bicubic")
-    parser.add_argument("--crop", type=float, default=0.9)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--images", type=int, default=500)
-    a = parser.parse_args()
+    a = loader_peer.arguments()
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
@@ -56,13 +47,10 @@ def main():
     pairs = Pairs(a.data, transform, open_clip.get_tokenizer("ViT-B-32"), a.images)
     loader = torch.utils.data.DataLoader(pairs, batch_size=a.batch, shuffle=True, drop_last=True)
     next(iter(loader))
-    images, start, cpu = 0, time.perf_counter(), time.process_time()
-    while images < a.images:
-        for pixels, texts in loader:
-            images += len(texts)
-    print(json.dumps({
-        "images": images, "wall_seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu,
-        "version": f"torchvision {torchvision.__version__}, torch {torch.__version__}"}))
+    # Whole passes, until there are enough images.
+    passes = -(-a.images // (len(loader) * a.batch))
+    loader_peer.report((batch for _ in range(passes) for batch in loader),
+                       f"torchvision {torchvision.__version__}, torch {torch.__version__}")
 
 
 if __name__ == "__main__":
