@@ -20,10 +20,12 @@ struct LinearOptions {
   /// Standard deviation of a normal distribution; unset: uniform as in torch.nn.Linear.
   std::optional<double> weight_std = std::nullopt;
   bool zero_bias = false;  ///< If false, uniform as in torch.nn.Linear.
+  bool with_bias = true;   ///< If false, y = x W^T.
 };
 
-/// y = x W^T + b with the parameters `weight` [out, in] and `bias` [out]. Unlike torch::nn::Linear
-/// it can be created on any device, including the meta device, and it initializes its weights once.
+/// y = x W^T + b with the parameters `weight` [out, in] and, unless it is switched off, `bias`
+/// [out]. Unlike torch::nn::Linear it can be created on any device, including the meta device, and
+/// it initializes its weights once.
 class LinearImpl : public ParametrizedModule {
  public:
   explicit LinearImpl(LinearOptions options, const at::TensorOptions& tensor_options = {}) {
@@ -33,6 +35,7 @@ class LinearImpl : public ParametrizedModule {
                              options.weight_std
                                  ? detail::normal_tensor(shape, *options.weight_std, tensor_options)
                                  : detail::uniform_tensor(shape, bound, tensor_options));
+    if (!options.with_bias) return;
     bias = register_parameter(
         "bias", options.zero_bias
                     ? at::zeros({options.out_features}, tensor_options)
@@ -45,7 +48,7 @@ class LinearImpl : public ParametrizedModule {
   }
 
   at::Tensor weight;  ///< [out, in]
-  at::Tensor bias;    ///< [out]
+  at::Tensor bias;    ///< [out]; undefined without a bias.
 };
 TORCH_MODULE(Linear);
 
