@@ -82,7 +82,7 @@ TransformerUnits units_of(const std::string& prefix, const Options& o, SizeMeasu
               "without an attention pool; leave the image tower out");
   const auto patches = vit->grid() * vit->grid();
   const auto pixels = static_cast<double>(3 * vit->patch_size * vit->patch_size);
-  return detail::units_of("visual.", *vit, measure, patches + (vit->class_token ? 1 : 0),
+  return detail::units_of("visual.", *vit, measure, patches + vit->prefix(),
                           static_cast<double>(patches) * pixels +
                               (vit->projection ? static_cast<double>(vit->output_dim) : 0.0));
 }

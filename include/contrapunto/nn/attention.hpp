@@ -230,6 +230,14 @@ class AttentionImpl : public ParametrizedModule {
     return {numbers * (4.0 * width + 2.0 * products_per_number(grid)), 4.0 * numbers};
   }
 
+  /// Fits the relative bias, if there is one, to another plane; see RelativeBias::resize.
+  void resize_plane(std::int64_t rows, std::int64_t columns) {
+    if (!relative_bias) return;
+    const bool windows = o_.kind.pattern == AttentionPattern::kWindow;
+    relative_bias->resize(windows ? std::min(rows, o_.kind.window) : rows,
+                          windows ? std::min(columns, o_.kind.window) : columns);
+  }
+
   [[nodiscard]] const AttentionOptions& options() const { return o_; }
 
   at::Tensor in_proj_weight;  ///< [3 inner, width]: rows of queries, keys, values.

@@ -15,6 +15,11 @@
 
 namespace contrapunto {
 
+enum class MlpKind {
+  kPlain,  ///< Mlp: two layers with an activation between them.
+  kSwiGlu  ///< SwiGluMlp: the first layer is gated.
+};
+
 struct MlpOptions {
   std::int64_t width = 512;
   std::int64_t hidden = 2048;
@@ -24,6 +29,9 @@ struct MlpOptions {
   std::optional<double> c_proj_std = std::nullopt;  ///< Standard deviation of a normal; unset: as
                                                     ///< in torch.nn.Linear.
   bool zero_bias = false;                           ///< If false, uniform as in torch.nn.Linear.
+  /// What a block builds from these options; Mlp itself ignores it.
+  MlpKind kind = MlpKind::kPlain;
+  bool inner_norm = false;  ///< kSwiGlu only: see SwiGluMlpOptions.
 };
 
 /// Two linear layers, `c_fc` and `c_proj`, with an activation between them. It maps [N, width] to

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_upsample_bicubic2d_aa.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/upsample_linear1d.h>
 #include <c10/util/Exception.h>
@@ -32,6 +34,24 @@ namespace contrapunto {
                            .t()
                            .to(positions.scalar_type());
   return at::cat({positions.narrow(0, 0, prefix), resized}, 0);
+}
+
+/// Returns fixed positions of a plane of `rows` x `columns` tokens, [rows * columns, width]: the
+/// sines and cosines of the column, then those of the row, at width / 4 rates from 1 down to 1 /
+/// `temperature`. Raises unless `width` is a multiple of 4 and at least 8.
+/// Reference: Beyer et al. 2022, https://arxiv.org/abs/2205.01580
+[[nodiscard]] inline at::Tensor sincos_positions(std::int64_t rows, std::int64_t columns,
+                                                 std::int64_t width,
+                                                 const at::TensorOptions& options = {},
+                                                 double temperature = 10'000.0) {
+  TORCH_CHECK(width % 4 == 0 && width >= 8, "sincos_positions: width (", width,
+              ") must be a multiple of 4 and at least 8");
+  const auto exponent = at::arange(width / 4, options) / static_cast<double>(width / 4 - 1);
+  const auto rates = (exponent * -std::log(temperature)).exp();
+  const auto cell = at::arange(rows * columns, options.dtype(at::kLong));
+  const auto row = cell.div(columns, "floor").to(rates.dtype()).unsqueeze(1) * rates;
+  const auto column = cell.remainder(columns).to(rates.dtype()).unsqueeze(1) * rates;
+  return at::cat({column.sin(), column.cos(), row.sin(), row.cos()}, 1);
 }
 
 /// Resizes text position embeddings [old, D] to `length` tokens by linear interpolation.

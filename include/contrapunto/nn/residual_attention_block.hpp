@@ -2,16 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "contrapunto/nn/any_attention.hpp"
 #include "contrapunto/nn/any_mlp.hpp"
 #include "contrapunto/nn/attention.hpp"
+#include "contrapunto/nn/drop_path.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
+#include "contrapunto/nn/layer_scale.hpp"
 #include "contrapunto/nn/mlp.hpp"
+#include "contrapunto/nn/swiglu_mlp.hpp"
 
 namespace contrapunto {
 
@@ -24,64 +31,146 @@ inline at::Tensor add_residual(const at::Tensor& x, const at::Tensor& branch) {
   return x.scalar_type() == branch.scalar_type() ? branch.add_(x) : x + branch;
 }
 
+/// Returns x + keep * gamma * branch for `x` and `branch` [batch * L, width], where `gamma` [width]
+/// and `keep` [batch] are float32 and may be undefined, which stands for 1. The products have the
+/// dtype of the branch.
+inline at::Tensor add_scaled_residual(const at::Tensor& x, at::Tensor branch,
+                                      const at::Tensor& gamma, const at::Tensor& keep) {
+  if (gamma.defined()) branch = branch * gamma.to(branch.scalar_type());
+  if (keep.defined())
+    branch = (branch.view({keep.size(0), -1, branch.size(1)}) *
+              keep.to(branch.scalar_type()).view({-1, 1, 1}))
+                 .view(branch.sizes());
+  return add_residual(x, branch);
+}
+
 }  // namespace detail
+
+/// How a block combines its attention and its MLP.
+enum class BlockOrder {
+  kSequential,   ///< y = x + attn(ln_1 x), then y + mlp(ln_2 y).
+  kParallel,     ///< x + attn(ln_1 x) + mlp(ln_1 x), as in ViT-22B; there is no `ln_2`.
+  kNormedStream  ///< y = ln_2(x + attn(ln_1 x)), then y + mlp(y), as in compact transformers.
+};
 
 struct ResidualAttentionBlockOptions {
   AttentionOptions attention = {};  ///< 0 heads: the block has neither an attention nor `ln_1`.
   MlpOptions mlp = {};
   double layer_norm_eps = 1e-5;
+  BlockOrder order = BlockOrder::kSequential;
+  /// Initial factors of both branches, which are then learned; unset: there are none.
+  std::optional<double> layer_scale = std::nullopt;
+  double drop_path = 0.0;  ///< Probability that a branch is left out for a sample, in training.
 };
 
-/// Pre-norm transformer block: x + attn(ln_1 x), then y + mlp(ln_2 y). The attention and the MLP
-/// are those that the caller passes, or the default ones. A block whose heads were all removed has
-/// no attention, and y is x. A block whose hidden units were all removed keeps its MLP, which then
-/// adds its output bias: TinyCLIP's extraction also drops the attention but keeps the MLP, so that
-/// its weights load, and the bias still matters.
+/// Pre-norm transformer block: x + attn(ln_1 x), then y + mlp(ln_2 y), or another order. Each
+/// branch may be multiplied by learned factors and be left out at random (drop path). The attention
+/// and the MLP are those that the caller passes, or the default ones. A block whose heads were all
+/// removed has no attention, and y is x. A block whose hidden units were all removed keeps its MLP,
+/// which then adds its output bias: TinyCLIP's extraction also drops the attention but keeps the
+/// MLP, so that its weights load, and the bias still matters.
 class ResidualAttentionBlockImpl : public torch::nn::Module {
  public:
-  /// An empty part is created from `options`.
+  /// An empty part is created from `options`. Raises for a drop_path outside of [0, 1) and for a
+  /// block without an attention whose order is not sequential.
   explicit ResidualAttentionBlockImpl(const ResidualAttentionBlockOptions& options,
                                       const at::TensorOptions& tensor_options = {},
-                                      AnyAttention attention = {}, AnyMlp mlp_part = {}) {
+                                      AnyAttention attention = {}, AnyMlp mlp_part = {})
+      : order_(options.order), drop_path_(options.drop_path) {
     const auto width = options.attention.width;
+    TORCH_CHECK(drop_path_ >= 0.0 && drop_path_ < 1.0, "ResidualAttentionBlock: drop_path (",
+                drop_path_, ") must be in [0, 1)");
+    const auto scale = [&](const char* name) {
+      return register_module(name, LayerScale(width, *options.layer_scale, tensor_options));
+    };
     if (attention || options.attention.heads != 0) {
       ln_1 = register_module("ln_1", LayerNorm(width, options.layer_norm_eps, tensor_options));
       attn = attention ? std::move(attention) : Attention(options.attention, tensor_options);
       register_module("attn", attn.ptr());
+      if (options.layer_scale) ls_1 = scale("ls_1");
     }
-    ln_2 = register_module("ln_2", LayerNorm(width, options.layer_norm_eps, tensor_options));
-    mlp = mlp_part ? std::move(mlp_part) : Mlp(options.mlp, tensor_options);
+    TORCH_CHECK(attn || order_ == BlockOrder::kSequential,
+                "ResidualAttentionBlock: a block without heads must be sequential");
+    if (order_ != BlockOrder::kParallel)
+      ln_2 = register_module("ln_2", LayerNorm(width, options.layer_norm_eps, tensor_options));
+    mlp = mlp_part ? std::move(mlp_part) : make_mlp(options, tensor_options);
     register_module("mlp", mlp.ptr());
+    if (options.layer_scale) ls_2 = scale("ls_2");
   }
 
   /// Maps `x` [batch * L, width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
-    const auto y = attn ? detail::add_residual(x, attn(ln_1(x), grid)) : x;
-    return detail::add_residual(y, mlp(ln_2(y)));
+    if (!attn) return add_mlp(x, ln_2(x), grid.batch);
+    const auto normed = ln_1(x);
+    const auto y = add(x, attn(normed, grid), ls_1, grid.batch);
+    return order_ == BlockOrder::kParallel ? add_mlp(y, normed, grid.batch) : after(y, grid.batch);
   }
 
   /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
   /// width], without computing the other rows. The last block uses it if a single token is pooled.
   [[nodiscard]] at::Tensor forward_once(const at::Tensor& x, const TokenGrid& grid,
                                         const at::Tensor& rows) {
-    auto y = x.index_select(0, rows);
-    if (attn) y = detail::add_residual(y, attn.forward_once(ln_1(x), grid, rows));
-    return detail::add_residual(y, mlp(ln_2(y)));
+    const auto y = x.index_select(0, rows);
+    if (!attn) return add_mlp(y, ln_2(y), grid.batch);
+    const auto normed = ln_1(x);
+    const auto z = add(y, attn.forward_once(normed, grid, rows), ls_1, grid.batch);
+    return order_ == BlockOrder::kParallel ? add_mlp(z, normed.index_select(0, rows), grid.batch)
+                                           : after(z, grid.batch);
   }
 
   /// The cost of the parts, plus the inputs and results of their norms, which are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     auto cost = mlp.cost(grid);
     if (attn) cost += attn.cost(grid);
-    const auto numbers = grid.batch * grid.length() * ln_2->weight.numel();
-    cost.kept_elements += (attn ? 4.0 : 2.0) * static_cast<double>(numbers);
+    const auto& norm = ln_2 ? ln_2 : ln_1;
+    const auto numbers = grid.batch * grid.length() * norm->weight.numel();
+    cost.kept_elements += (attn && ln_2 ? 4.0 : 2.0) * static_cast<double>(numbers);
+    // The result of each branch is kept for the gradient of its factors.
+    if (ls_2) cost.kept_elements += (attn ? 2.0 : 1.0) * static_cast<double>(numbers);
     return cost;
   }
 
-  LayerNorm ln_1 = nullptr;  ///< Empty without an attention.
-  AnyAttention attn;         ///< Empty in a block without heads.
-  LayerNorm ln_2 = nullptr;
+  LayerNorm ln_1 = nullptr;   ///< Empty without an attention.
+  AnyAttention attn;          ///< Empty in a block without heads.
+  LayerScale ls_1 = nullptr;  ///< Empty without factors.
+  LayerNorm ln_2 = nullptr;   ///< Empty in a parallel block.
   AnyMlp mlp;
+  LayerScale ls_2 = nullptr;  ///< Empty without factors.
+
+ private:
+  static AnyMlp make_mlp(const ResidualAttentionBlockOptions& options,
+                         const at::TensorOptions& tensor_options) {
+    const auto& o = options.mlp;
+    if (o.kind == MlpKind::kPlain) return Mlp(o, tensor_options);
+    return SwiGluMlp(SwiGluMlpOptions{.width = o.width,
+                                      .hidden = o.hidden,
+                                      .c_fc_std = o.c_fc_std,
+                                      .c_proj_std = o.c_proj_std,
+                                      .zero_bias = o.zero_bias,
+                                      .inner_norm = o.inner_norm,
+                                      .layer_norm_eps = options.layer_norm_eps},
+                     tensor_options);
+  }
+
+  at::Tensor after(const at::Tensor& y, std::int64_t batch) {
+    const auto normed = ln_2(y);
+    return add_mlp(order_ == BlockOrder::kNormedStream ? normed : y, normed, batch);
+  }
+
+  at::Tensor add_mlp(const at::Tensor& y, const at::Tensor& normed, std::int64_t batch) {
+    return add(y, mlp(normed), ls_2, batch);
+  }
+
+  at::Tensor add(const at::Tensor& x, const at::Tensor& branch, const LayerScale& scale,
+                 std::int64_t batch) const {
+    const bool drops = is_training() && drop_path_ > 0.0;
+    if (!scale && !drops) return detail::add_residual(x, branch);
+    return detail::add_scaled_residual(x, branch, scale ? scale->gamma : at::Tensor(),
+                                       drops ? draw_drop_path(batch, drop_path_, x) : at::Tensor());
+  }
+
+  BlockOrder order_;
+  double drop_path_;
 };
 TORCH_MODULE(ResidualAttentionBlock);
 

@@ -47,8 +47,9 @@ inline CheckpointedElements checkpointed_elements(const TextTransformerOptions& 
 /// The pixel patches, which the patch embedding multiplies, are also kept.
 inline CheckpointedElements checkpointed_elements(const VisionTransformerOptions& o) {
   const auto patches = o.grid() * o.grid();
-  auto elements = checkpointed_blocks(o, patches + (o.class_token ? 1 : 0));
-  elements.inputs += static_cast<double>(patches * 3 * o.patch_size * o.patch_size);
+  auto elements = checkpointed_blocks(o, patches + o.prefix());
+  if (o.stem == ImageStem::kPatches)
+    elements.inputs += static_cast<double>(patches * 3 * o.patch_size * o.patch_size);
   return elements;
 }
 

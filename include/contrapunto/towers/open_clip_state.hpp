@@ -47,9 +47,12 @@ inline std::vector<OpenClipTensor> open_clip_tensors(const DualEncoder& model, b
   return tensors;
 }
 
-/// timm keeps a batch dimension on tensors that are added to tokens.
-inline bool has_batch_dimension(const std::string& name) {
-  return name.ends_with("trunk.pos_embed");
+/// Returns `tensor` with the dimensions that timm has in addition: that of the batch on tokens and
+/// on what is added to them, and that of tokens on a class token.
+inline at::Tensor with_timm_dimensions(const std::string& name, const at::Tensor& tensor) {
+  if (name.ends_with("trunk.cls_token")) return tensor.view({1, 1, -1});
+  const bool batched = name.ends_with("trunk.pos_embed") || name.ends_with("trunk.reg_token");
+  return batched ? tensor.unsqueeze(0) : tensor;
 }
 
 /// Removes the names of the wrappers around a model: "module." of data parallelism, and the three
@@ -101,7 +104,7 @@ inline TensorMap tidy_open_clip_names(TensorMap wrapped, bool custom_text) {
   TensorMap state;
   for (const auto& item : detail::open_clip_tensors(model, custom_text)) {
     const auto value = item.tensor.detach().contiguous();
-    state.emplace(item.name, detail::has_batch_dimension(item.name) ? value.unsqueeze(0) : value);
+    state.emplace(item.name, detail::with_timm_dimensions(item.name, value));
   }
   return state;
 }
