@@ -43,8 +43,7 @@ void run(const ModelConfig& config, const std::vector<std::string>& arguments) {
     for (const auto& item : contrapunto::detail::open_clip_tensors(model, config.custom_text)) {
       if (!item.tensor.requires_grad() || !item.tensor.grad().defined()) continue;
       const auto gradient = item.tensor.grad().to(at::kFloat);
-      const bool batched = contrapunto::detail::has_batch_dimension(item.name);
-      out.emplace(item.name, batched ? gradient.unsqueeze(0) : gradient);
+      out.emplace(item.name, contrapunto::detail::with_timm_dimensions(item.name, gradient));
     }
   }
   write_safetensors(arguments.at(2), out);

@@ -25,8 +25,11 @@ namespace contrapunto {
 /// The same for a configuration, without allocating its weights.
 [[nodiscard]] inline double activation_bytes(const ModelConfig& config, double element_bytes,
                                              std::int64_t text_tokens = 0) {
-  return activation_bytes(make_dual_encoder(config, at::Device(at::kMeta)), element_bytes,
-                          text_tokens);
+  const at::Device meta(at::kMeta);
+  if (!config.image_only)
+    return activation_bytes(make_dual_encoder(config, meta), element_bytes, text_tokens);
+  const auto tower = make_image_tower(config, meta);
+  return element_bytes * detail::tower_cost(tower, 0, "activation_bytes").kept_elements;
 }
 
 }  // namespace contrapunto

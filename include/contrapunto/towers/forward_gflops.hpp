@@ -48,7 +48,10 @@ inline ForwardCost tower_cost(const AnyTower& tower, std::int64_t tokens, const 
 /// The same for a configuration, without allocating its weights.
 [[nodiscard]] inline ForwardGflops forward_gflops(const ModelConfig& config,
                                                   std::int64_t text_tokens = 0) {
-  return forward_gflops(make_dual_encoder(config, at::Device(at::kMeta)), text_tokens);
+  const at::Device meta(at::kMeta);
+  if (!config.image_only) return forward_gflops(make_dual_encoder(config, meta), text_tokens);
+  const auto tower = make_image_tower(config, meta);
+  return {2e-9 * detail::tower_cost(tower, 0, "forward_gflops").macs, 0.0};
 }
 
 }  // namespace contrapunto

@@ -13,9 +13,12 @@ namespace contrapunto {
 
 /// Makes a model with new weights. If `tensor_options` names the meta device, nothing is allocated
 /// and no random numbers are drawn, so that a model of any size can be measured. Raises if an
-/// `output_dim` differs from `embed_dim`.
+/// `output_dim` differs from `embed_dim`, and for a configuration without a text tower.
 [[nodiscard]] inline DualEncoder make_dual_encoder(const ModelConfig& config,
                                                    const at::TensorOptions& tensor_options = {}) {
+  TORCH_CHECK(!config.image_only, "make_dual_encoder: '", config.name,
+              "' is a model of images alone; build its tower with make_image_tower(), or choose a "
+              "model with a text tower");
   TORCH_CHECK(config.text.output_dim == config.embed_dim, "make_dual_encoder: the text tower of '",
               config.name, "' gives features of ", config.text.output_dim,
               " numbers, but embed_dim is ", config.embed_dim, "; set them alike");

@@ -112,14 +112,15 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
                                             const ModelConfig& config) {
   auto facts = model_facts(model, config.name);
   facts.forward_gflops = forward_gflops(config).total();
-  facts.text_context = config.text.context_length;
+  if (!config.image_only) facts.text_context = config.text.context_length;
   facts.activation_elements = activation_bytes(config, /*element_bytes=*/1.0);
   const auto image =
       std::visit([](const auto& o) { return detail::checkpointed_elements(o); }, config.image);
-  const auto text = detail::checkpointed_elements(config.text);
+  const auto text = config.image_only ? detail::CheckpointedElements()
+                                      : detail::checkpointed_elements(config.text);
   facts.checkpointed_elements =
       image.inputs + text.inputs + std::max(image.largest_block, text.largest_block);
-  facts.quick_gelu = config.text.activation == Activation::kQuickGelu;
+  if (!config.image_only) facts.quick_gelu = config.text.activation == Activation::kQuickGelu;
   return facts;
 }
 

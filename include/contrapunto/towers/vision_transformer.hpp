@@ -34,7 +34,7 @@ namespace contrapunto {
 enum class ImagePool {
   kClassToken,  ///< The output of the class token.
   kAverage,     ///< The mean over the patches, without the class token.
-  kAttention,   ///< AttentionPool over all tokens, with `heads` heads.
+  kAttention,   ///< AttentionPool over all tokens.
   kSequence     ///< SequencePool over all tokens.
 };
 
@@ -74,10 +74,11 @@ struct VisionTransformerOptions {
   Activation activation = Activation::kGelu;
   ImagePool pool = ImagePool::kClassToken;
   bool class_token = true;
-  bool pre_norm = true;        ///< Layer norm before the first block.
-  bool patch_bias = false;     ///< Bias of the patch convolution.
-  bool projection = true;      ///< Project from `width` to `output_dim` at the end.
-  double patch_dropout = 0.0;  ///< Fraction of patches dropped in training, in [0, 1).
+  bool pre_norm = true;          ///< Layer norm before the first block.
+  bool patch_bias = false;       ///< Bias of the patch convolution.
+  bool projection = true;        ///< Project from `width` to `output_dim` at the end.
+  bool projection_bias = false;  ///< The projection is a linear layer with a bias, named `head`.
+  double patch_dropout = 0.0;    ///< Fraction of patches dropped in training, in [0, 1).
   double layer_norm_eps = 1e-5;
   VisionInitialization initialization = VisionInitialization::kOpenClip;
   bool timm_names = false;  ///< Whether OpenCLIP keeps the tensors under timm's names.
@@ -99,6 +100,7 @@ struct VisionTransformerOptions {
   BlockOrder block_order = BlockOrder::kSequential;
   std::optional<double> layer_scale = std::nullopt;  ///< Initial factors of the branches.
   double drop_path = 0.0;        ///< Of the last layer; grows linearly from 0 in the first.
+  std::int64_t pool_heads = 0;   ///< kAttention only; 0: `heads`.
   bool norm_after_pool = false;  ///< `ln_post` reads the pooled feature instead of the tokens.
   BlockParts parts = {};         ///< Attention and MLP of each layer; see BlockParts.
 
@@ -179,14 +181,21 @@ class VisionTransformerImpl : public ParametrizedModule {
     ln_post = register_module("ln_post", LayerNorm(o_.width, o_.layer_norm_eps, tensor_options));
     if (o_.pool == ImagePool::kAttention)
       attn_pool = register_module(
-          "attn_pool", AttentionPool(AttentionPoolOptions{.width = o_.width,
-                                                          .heads = o_.heads,
-                                                          .hidden = o_.hidden(),
-                                                          .layer_norm_eps = o_.layer_norm_eps},
-                                     tensor_options));
+          "attn_pool",
+          AttentionPool(AttentionPoolOptions{.width = o_.width,
+                                             .heads = o_.pool_heads > 0 ? o_.pool_heads : o_.heads,
+                                             .hidden = o_.hidden(),
+                                             .layer_norm_eps = o_.layer_norm_eps},
+                        tensor_options));
     else if (o_.pool == ImagePool::kSequence)
       seq_pool = register_module("seq_pool", SequencePool(o_.width, matrix_std, tensor_options));
-    if (o_.projection)
+    if (o_.projection && o_.projection_bias)
+      head = register_module("head", Linear(LinearOptions{.in_features = o_.width,
+                                                          .out_features = o_.output_dim,
+                                                          .weight_std = scale,
+                                                          .zero_bias = true},
+                                            tensor_options));
+    else if (o_.projection)
       proj = register_weight(
           "proj", detail::normal_tensor({o_.width, o_.output_dim}, scale, tensor_options));
   }
@@ -215,6 +224,7 @@ class VisionTransformerImpl : public ParametrizedModule {
       x = transformer(x, grid);
       x = o_.norm_after_pool ? ln_post(pooled(x, grid)) : pooled(ln_post(x), grid);
     }
+    if (head) return head(x);
     return o_.projection ? at::matmul(x, effective_weight(proj)) : x;
   }
 
@@ -259,7 +269,7 @@ class VisionTransformerImpl : public ParametrizedModule {
     groups.emplace_back();
     if (attn_pool) groups.back().push_back("attn_pool");
     if (seq_pool) groups.back().push_back("seq_pool");
-    if (o_.projection) groups.back().push_back("proj");
+    if (o_.projection) groups.back().push_back(head ? "head" : "proj");
     return groups;
   }
 
@@ -269,7 +279,8 @@ class VisionTransformerImpl : public ParametrizedModule {
   /// Returns the same name, or timm's name with `timm_names`.
   [[nodiscard]] std::string open_clip_name(const std::string& name) const {
     if (!o_.timm_names) return name;
-    const bool beit = o_.qkv_bias == AttentionBias::kNoKeys;  // BEiT and EVA-02.
+    // BEiT and timm's Eva, which has all models with rotary embeddings.
+    const bool beit = o_.qkv_bias == AttentionBias::kNoKeys || o_.rotary.kind != RotaryKind::kNone;
     const std::pair<std::string, std::string> renamed[] = {
         {"positional_embedding", "pos_embed"},
         {"conv1.", "patch_embed.proj."},
@@ -300,6 +311,7 @@ class VisionTransformerImpl : public ParametrizedModule {
     const bool token = name == "class_embedding" || name == "register_tokens";
     if (token && o_.timm_names && source.dim() == 3)
       return name == "class_embedding" ? source.flatten() : source.squeeze(0);
+    if (name.ends_with("attn.relative_bias.table")) return fit_bias_table(name, source);
     if (name != "positional_embedding") return source;
     const auto positions = o_.timm_names && source.dim() == 3 ? source.squeeze(0) : source;
     if (positions.dim() != 2 || positions.sizes() == positional_embedding.sizes() ||
@@ -324,9 +336,24 @@ class VisionTransformerImpl : public ParametrizedModule {
   LayerNorm ln_post = nullptr;
   AttentionPool attn_pool = nullptr;
   SequencePool seq_pool = nullptr;
-  at::Tensor proj;  ///< [width, output_dim]; undefined without a projection.
+  at::Tensor proj;        ///< [width, output_dim]; undefined without a projection or with `head`.
+  Linear head = nullptr;  ///< Empty unless the projection has a bias.
 
  private:
+  /// Resizes the table of relative positions of a square plane or window to that of `name`.
+  at::Tensor fit_bias_table(const std::string& name, const at::Tensor& source) const {
+    const auto* own = named_parameters().find(name);
+    if (own == nullptr || source.dim() != 2 || source.sizes() == own->sizes()) return source;
+    const auto extra = prefix() > 0 ? 3 : 0;
+    const auto side = [&](std::int64_t rows) {
+      const auto across = std::llround(std::sqrt(static_cast<double>(rows - extra)));
+      return across * across == rows - extra ? (across + 1) / 2 : 0;
+    };
+    const auto from = side(source.size(0)), to = side(own->size(0));
+    if (from == 0 || to == 0) return source;
+    return RelativeBiasImpl::resize_table(source, from, from, to, to);
+  }
+
   /// Number of prefix tokens that have learned positions.
   [[nodiscard]] std::int64_t learned_prefix() const { return o_.prefix_positions ? prefix() : 0; }
 
