@@ -195,7 +195,13 @@ void check_against_loops(AttentionOptions options, const TokenGrid& grid) {
   const auto factors = torch::randn(expected.sizes(), at::kDouble);
   const auto ours = torch::autograd::grad({(result * factors).sum()}, inputs);
   const auto theirs = torch::autograd::grad({(expected * factors).sum()}, inputs);
-  for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(test::close(ours[i], theirs[i], 1000));
+  // Relative to all gradients: that of a bias of the keys is 0 up to rounding.
+  double largest = 0.0;
+  for (const auto& gradient : theirs)
+    largest = std::max(largest, gradient.abs().max().item<double>());
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    CHECK((ours[i] - theirs[i]).abs().max().item<double>() <
+          1000 * test::tolerance(at::kDouble) * largest);
   const auto rows = torch::arange(grid.batch) * grid.length();
   CHECK(test::close(attn->forward_once(x, grid, rows), expected.index_select(0, rows), 10));
 }

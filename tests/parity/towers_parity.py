@@ -56,9 +56,10 @@ def perturb(model, image):
 
 def inputs(model, name, batch=2):
     siglip = "SigLIP" in name
-    text = torch.randint(1, 31000, (batch, 64 if siglip else 77))
+    length = 64 if siglip else 32 if "PE-Core" in name else 77
+    text = torch.randint(1, 31000, (batch, length))
     if not siglip:
-        for row, end in enumerate([9, 76, 30, 5][:batch]):
+        for row, end in enumerate([9, length - 1, 30, 5][:batch]):
             text[row, end] = 49407
             text[row, end + 1:] = 0
     size = model.visual.image_size
@@ -188,6 +189,8 @@ def main():
             model = build(name)
             initialization(driver, folder, name, model)
             features_and_gradients(driver, folder, name, model, with_gradients)
+        model = build("PE-Core-T-16-384")
+        features_and_gradients(driver, folder, "PE-Core-T-16-384", model, with_gradients=True)
         resnet_near_float64(driver, folder, "RN101", build("RN101"))
     locking(driver)
     print(f"{time.monotonic() - start:.0f} s")

@@ -18,6 +18,11 @@ struct Published {
   double image_gflops, text_gflops;  // 0: not published
 };
 
+struct PublishedImageModel {
+  const char* name;
+  std::int64_t parameters;
+};
+
 // OpenCLIP's and TinyCLIP's tables. SigLIP's parameters are rounded there (92.88 M, 110.27 M), so
 // they come from the released shapes.
 constexpr Published kPublished[] = {
@@ -42,7 +47,57 @@ constexpr Published kPublished[] = {
     {"ViT-B-16-SigLIP", 92'884'224, 110'271'744, 35.42, 11.02},
 };
 
+// OpenCLIP's Perception Encoder, both towers and the scale.
+constexpr PublishedImageModel kPerceptionEncoders[] = {{"PE-Core-T-16-384", 69'546'113},
+                                                       {"PE-Core-S-16-384", 87'188'225},
+                                                       {"PE-Core-B-16", 447'660'545},
+                                                       {"PE-Core-L-14-336", 671'138'817}};
+
+// timm 1.0.31 without classifiers; big_vision's and compact transformers' from their papers' rules.
+constexpr PublishedImageModel kPublishedImageModels[] = {
+    {"deit3_small_patch16_224", 21'674'496},
+    {"deit3_medium_patch16_224", 38'336'512},
+    {"deit3_base_patch16_224", 85'816'320},
+    {"vit_small_patch14_dinov2", 22'056'192},
+    {"vit_base_patch14_dinov2", 86'579'712},
+    {"vit_small_patch14_reg4_dinov2", 22'057'344},
+    {"vit_base_patch14_reg4_dinov2", 86'582'016},
+    {"beit_base_patch16_224", 85'761'984},
+    {"eva02_tiny_patch14_224", 5'502'144},
+    {"eva02_small_patch14_224", 21'621'120},
+    {"vit_small_patch16_rope_mixed_224", 21'603'840},
+    {"vit_base_patch16_rope_mixed_224", 85'675'008},
+    {"vit_small_patch16_rope_224", 21'599'232},
+    {"vit_base_patch16_rope_224", 85'665'792},
+    // 12 blocks of 1,774,464, patches, and the last norm; positions are fixed.
+    {"vit_small_patch16_big_vision", 12 * 1'774'464 + 384 * 769 + 768},
+    // 0.28 M, 0.48 M and 3.76 M with 10 classes in the README of the authors. Blocks are two norms,
+    // projections without bias and with bias, and an MLP.
+    {"cct_2_3x2_32", 2 * (512 + 4 * 128 * 128 + 128 + 2 * 128 * 129) + 27 * 64 + 9 * 64 * 128 +
+                         64 * 128 + 256 + 129},
+    {"cct_4_3x2_32", 4 * (512 + 4 * 128 * 128 + 128 + 2 * 128 * 129) + 27 * 64 + 9 * 64 * 128 +
+                         64 * 128 + 256 + 129},
+    {"cct_7_3x1_32",
+     7 * (1024 + 4 * 256 * 256 + 256 + 512 * 257 + 256 * 513) + 27 * 256 + 256 * 256 + 512 + 257},
+    {"vit_192x9_patch4_32",
+     9 * (768 + 4 * 192 * 192 + 192 + 384 * 193 + 192 * 385) + 49 * 192 + 65 * 192 + 192 + 384},
+};
+
 }  // namespace
+
+TEST_CASE("Every model of images alone has the published number of parameters", "[towers][cpu]") {
+  for (const auto& row : kPublishedImageModels) {
+    INFO(row.name);
+    const auto config = model_config(row.name);
+    CHECK(config.image_only);
+    const auto tower = make_image_tower(config, at::device(at::kMeta));
+    CHECK(parameter_count(*tower) == row.parameters);
+    CHECK(forward_gflops(config).x > 0.0);
+    CHECK(forward_gflops(config).y == 0.0);
+    CHECK(test::raises([&] { static_cast<void>(make_dual_encoder(config, at::kMeta)); },
+                       {row.name, "images alone", "make_image_tower"}));
+  }
+}
 
 TEST_CASE("Every named model has the published number of parameters", "[towers][cpu]") {
   for (const auto& row : kPublished) {
@@ -53,6 +108,11 @@ TEST_CASE("Every named model has the published number of parameters", "[towers][
     CHECK(parameter_count(*model->text()) == row.text);
     const std::int64_t scalars = config.initial_logit_bias ? 2 : 1;
     CHECK(parameter_count(*model) == row.image + row.text + scalars);
+  }
+  for (const auto& row : kPerceptionEncoders) {
+    INFO(row.name);
+    const auto model = make_dual_encoder(model_config(row.name), at::device(at::kMeta));
+    CHECK(parameter_count(*model) == row.parameters);
   }
 }
 
@@ -76,7 +136,8 @@ TEST_CASE("Every model name is known once, and an unknown name raises with the l
           "[towers][cpu]") {
   const auto names = model_names();
   CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
-  CHECK(names.size() == std::size(kPublished) + 7);
+  CHECK(names.size() == std::size(kPublished) + 7 + std::size(kPerceptionEncoders) +
+                            std::size(kPublishedImageModels));
   for (const auto& name : names) CHECK(model_config(name).name == name);
   CHECK(test::raises([] { static_cast<void>(model_config("ViT-B-33")); },
                      {"'ViT-B-33'", "ViT-B-32-quickgelu", "TinyCLIP-ViT-8M-16-Text-3M"}));

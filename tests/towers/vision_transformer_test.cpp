@@ -162,3 +162,122 @@ TEST_CASE("Lists of layers of another length than the tower's are refused", "[to
   CHECK(test::raises([&] { VisionTransformer{options}; },
                      {"VisionTransformer: layer_heads has 5 entries", "3 layers"}));
 }
+
+TEST_CASE("Registers, positions without prefix, and fixed positions enter as written out",
+          "[towers][cpu]") {
+  torch::manual_seed(40);
+  for (const auto positions :
+       {ImagePositions::kLearned, ImagePositions::kSinCos, ImagePositions::kNone})
+    for (const bool prefix_positions : {false, true}) {
+      auto options = test::small_vit();
+      options.registers = 2;
+      options.positions = positions;
+      options.prefix_positions = prefix_positions;
+      VisionTransformer vit(options, at::dtype(at::kDouble));
+      CHECK(vit->prefix() == 3);
+      const auto images = torch::randn({2, 3, 32, 32}, at::kDouble);
+      auto patches = vit->conv1(images).view({2, 16, 24});
+      if (positions == ImagePositions::kLearned && !prefix_positions)
+        patches = patches + vit->positional_embedding;
+      if (positions == ImagePositions::kSinCos) {
+        // Sines and cosines of the column, then of the row; 6 rates from 1 to 1 / 10000.
+        auto fixed = torch::zeros({16, 24}, at::kDouble);
+        for (std::int64_t cell = 0; cell < 16; ++cell)
+          for (std::int64_t i = 0; i < 6; ++i) {
+            const double rate = std::pow(10'000.0, -static_cast<double>(i) / 5.0);
+            const double row = static_cast<double>(cell / 4) * rate,
+                         column = static_cast<double>(cell % 4) * rate;
+            fixed[cell][i] = std::sin(column), fixed[cell][6 + i] = std::cos(column);
+            fixed[cell][12 + i] = std::sin(row), fixed[cell][18 + i] = std::cos(row);
+          }
+        // The tower computes them in float32.
+        CHECK(test::relative_error(sincos_positions(4, 4, 24), fixed) < 1e-6);
+        patches = patches + sincos_positions(4, 4, 24).to(at::kDouble);
+      }
+      auto x = torch::cat({vit->class_embedding.expand({2, 1, 24}),
+                           vit->register_tokens.expand({2, 2, 24}), patches},
+                          1);
+      if (positions == ImagePositions::kLearned && prefix_positions)
+        x = x + vit->positional_embedding;
+      const TokenGrid grid{.batch = 2, .rows = 4, .columns = 4, .prefix = 3};
+      x = vit->ln_post(vit->transformer(vit->ln_pre(x.flatten(0, 1)), grid));
+      CHECK(test::close(vit(images), x.view({2, 19, 24}).select(1, 0).matmul(vit->proj), 10));
+    }
+}
+
+TEST_CASE("A plan of attention is repeated over the layers, and rates of drop path grow",
+          "[towers][cpu]") {
+  auto options = test::small_vit();
+  options.layers = 5;
+  options.attention = parse_attention_plan("window2, shifted2, global");
+  options.relative_bias = RelativeBiasKind::kTable;
+  VisionTransformer vit(options);
+  std::vector<AttentionKind> kinds;
+  for (auto& block : vit->transformer->resblocks)
+    kinds.push_back(block->attn->as<AttentionImpl>()->options().kind);
+  CHECK(attention_plan_text(kinds) == "window2, shifted2, global, window2, shifted2");
+  const auto named = vit->named_parameters();
+  const std::string table = ".attn.relative_bias.table";
+  // Windows of 2 x 2 and a plane of 4 x 4, and three numbers of the class token.
+  CHECK(named["transformer.resblocks.0" + table].size(0) == 9 + 3);
+  CHECK(named["transformer.resblocks.2" + table].size(0) == 49 + 3);
+}
+
+TEST_CASE("A stem of convolutions and the sequence pool equal their formulas", "[towers][cpu]") {
+  torch::manual_seed(41);
+  auto options = test::small_vit();
+  options.stem = ImageStem::kConvolutions;
+  options.stem_channels = 8;
+  options.class_token = false;
+  options.pool = ImagePool::kSequence;
+  VisionTransformer vit(options, at::dtype(at::kDouble));
+  CHECK(options.grid() == 8);
+  const auto images = torch::randn({2, 3, 32, 32}, at::kDouble);
+  auto map = images;
+  for (const auto& conv : vit->stem->convs)
+    map = torch::max_pool2d(torch::relu(torch::conv2d(map, conv->weight, {}, 1, 1)), 3, 2, 1);
+  auto x = map.flatten(2).transpose(1, 2) + vit->positional_embedding;
+  const TokenGrid grid{.batch = 2, .rows = 8, .columns = 8};
+  x = vit->ln_post(vit->transformer(vit->ln_pre(x.flatten(0, 1)), grid)).view({2, 64, 24});
+  const auto scores = x.matmul(vit->seq_pool->score->weight.t()) + vit->seq_pool->score->bias;
+  const auto pooled = (x * scores.softmax(1)).sum(1);
+  CHECK(test::close(vit(images), pooled.matmul(vit->proj), 10));
+  CHECK(vit->cost().macs == Approx(vit->transformer->cost(TokenGrid{.rows = 8, .columns = 8}).macs +
+                                   32 * 32 * 9 * 3 * 8 + 16 * 16 * 9 * 8 * 24 +
+                                   24.0 * static_cast<double>(options.output_dim)));
+}
+
+TEST_CASE("One call fits a tower to images of another size", "[towers][cpu]") {
+  torch::manual_seed(42);
+  auto options = test::small_vit();
+  options.relative_bias = RelativeBiasKind::kTable;
+  options.attention = parse_attention_plan("global, window3, global");
+  VisionTransformer vit(options);
+  const auto before = vit->positional_embedding.detach().clone();
+  const auto table =
+      vit->named_parameters()["transformer.resblocks.0.attn.relative_bias.table"].detach().clone();
+  vit->resize_images(48);
+  CHECK(vit->options().image_size == 48);
+  CHECK(at::equal(vit->positional_embedding, resize_grid_positions(before, 1, 6)));
+  const auto resized = vit->named_parameters()["transformer.resblocks.0.attn.relative_bias.table"];
+  CHECK(resized.size(0) == 11 * 11 + 3);
+  CHECK(at::equal(resized.narrow(0, 121, 3), table.narrow(0, 49, 3)));
+  CHECK(vit(torch::randn({1, 3, 48, 48})).isfinite().all().item<bool>());
+  vit(torch::randn({1, 3, 48, 48})).sum().backward();
+  CHECK(vit->positional_embedding.grad().sizes() == vit->positional_embedding.sizes());
+  vit->resize_images(48);  // The same size changes nothing.
+  CHECK(
+      resized.is_same(vit->named_parameters()["transformer.resblocks.0.attn.relative_bias.table"]));
+  CHECK(test::raises([&] { vit->resize_images(4); }, {"image_size (4)", "patch_size (8)"}));
+}
+
+TEST_CASE("Dropped patches and positions of the plane are refused together", "[towers][cpu]") {
+  auto options = test::small_vit();
+  options.patch_dropout = 0.5;
+  options.attention = parse_attention_plan("window2");
+  CHECK(test::raises([&] { VisionTransformer{options}; }, {"patch_dropout leaves no plane"}));
+  options.attention = parse_attention_plan("linear");
+  CHECK_NOTHROW(VisionTransformer(options));
+  options.rotary.kind = RotaryKind::kAxial;
+  CHECK(test::raises([&] { VisionTransformer{options}; }, {"patch_dropout leaves no plane"}));
+}

@@ -71,14 +71,86 @@ class JsonFields {
 
 }  // namespace detail
 
+namespace detail {
+
+/// Reads the keys of `vision_cfg` that describe the blocks and tokens of a ViT.
+inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
+                           const std::string& where) {
+  std::string plan;
+  double layer_scale = 0.0;
+  bool no_pre_norm = false;
+  if (vision.take("attention", plan)) o.attention = parse_attention_plan(plan);
+  if (vision.take("ls_init_value", layer_scale)) o.layer_scale = layer_scale;
+  if (vision.take("no_ln_pre", no_pre_norm)) o.pre_norm = !no_pre_norm;
+  vision.take("final_ln_after_pool", o.norm_after_pool);
+  vision.take_word("pool_type", o.pool,
+                   {{"tok", ImagePool::kClassToken},
+                    {"avg", ImagePool::kAverage},
+                    {"attention", ImagePool::kAttention},
+                    {"sequence", ImagePool::kSequence}});
+  vision.take("class_token", o.class_token);
+  vision.take("registers", o.registers);
+  vision.take("patch_bias", o.patch_bias);
+  vision.take("drop_path", o.drop_path);
+  vision.take("qk_norm", o.qk_norm);
+  vision.take("layer_norm_eps", o.layer_norm_eps);
+  vision.take_word("positions", o.positions,
+                   {{"learned", ImagePositions::kLearned},
+                    {"sincos", ImagePositions::kSinCos},
+                    {"none", ImagePositions::kNone}});
+  vision.take("prefix_positions", o.prefix_positions);
+  vision.take("pool_heads", o.pool_heads);
+  vision.take("projection_bias", o.projection_bias);
+  vision.take("timm_names", o.timm_names);
+  vision.take_word(
+      "initialization", o.initialization,
+      {{"open_clip", VisionInitialization::kOpenClip}, {"timm", VisionInitialization::kSigLip}});
+  vision.take_word("relative_bias", o.relative_bias,
+                   {{"none", RelativeBiasKind::kNone},
+                    {"table", RelativeBiasKind::kTable},
+                    {"continuous", RelativeBiasKind::kContinuous}});
+  vision.take_word("qkv_bias", o.qkv_bias,
+                   {{"all", AttentionBias::kAll},
+                    {"no_keys", AttentionBias::kNoKeys},
+                    {"none", AttentionBias::kNone}});
+  vision.take_word("mlp", o.mlp, {{"plain", MlpKind::kPlain}, {"swiglu", MlpKind::kSwiGlu}});
+  vision.take("mlp_norm", o.mlp_norm);
+  vision.take("attention_norm", o.attention_norm);
+  vision.take_word("block_order", o.block_order,
+                   {{"sequential", BlockOrder::kSequential},
+                    {"parallel", BlockOrder::kParallel},
+                    {"normed_stream", BlockOrder::kNormedStream}});
+  vision.take_word("stem", o.stem,
+                   {{"patches", ImageStem::kPatches}, {"convolutions", ImageStem::kConvolutions}});
+  vision.take("stem_layers", o.stem_layers);
+  vision.take("stem_channels", o.stem_channels);
+  nlohmann::json rotary_json;
+  if (!vision.take("rotary", rotary_json)) return;
+  JsonFields rotary(rotary_json, where + ", vision_cfg.rotary");
+  o.rotary.kind = RotaryKind::kAxial;
+  rotary.take_word("kind", o.rotary.kind,
+                   {{"axial", RotaryKind::kAxial}, {"mixed", RotaryKind::kMixed}});
+  o.rotary.temperature = o.rotary.kind == RotaryKind::kMixed ? 10.0 : 100.0;
+  rotary.take("temperature", o.rotary.temperature);
+  rotary.take("trained_side", o.rotary.trained_side);
+  rotary.take("offset", o.rotary.offset);
+  rotary.take("columns_first", o.rotary.columns_first);
+  rotary.finish();
+}
+
+}  // namespace detail
+
 /// Reads a model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`,
 /// `text_cfg`, `quick_gelu`, `init_logit_scale`, `init_logit_bias`. `vision_cfg.layers` is a number
 /// for a ViT and a list of four numbers for a ResNet. `layer_heads` and `layer_hidden` list the
 /// heads and the hidden widths of each layer, in both towers, and `head_width` is also known for
-/// texts; OpenCLIP has no such keys. OpenCLIP's open_clip_config.json is also
-/// accepted: it has these keys under `model_cfg`, next to a `preprocess_cfg` with `mean`, `std`,
-/// `interpolation` and `resize_mode`. The configuration is named after the file. Raises for unknown
-/// keys, so that no setting is silently ignored, with the file and the key.
+/// texts; OpenCLIP has no such keys. The blocks and tokens of a ViT follow the keys that
+/// docs/guides/models.md lists, some of which are OpenCLIP's too. Without `text_cfg` the model is
+/// of images alone, and then without `embed_dim` its features have the width of the tower.
+/// OpenCLIP's open_clip_config.json is also accepted: it has these keys under `model_cfg`, next to
+/// a `preprocess_cfg` with `mean`, `std`, `interpolation` and `resize_mode`. The configuration is
+/// named after the file. Raises for unknown keys, so that no setting is silently ignored, with the
+/// file and the key.
 [[nodiscard]] inline ModelConfig read_model_config(const std::filesystem::path& path) {
   const auto where = "model configuration '" + path.string() + "'";
   const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
@@ -109,12 +181,12 @@ class JsonFields {
   nlohmann::json vision_json;
   nlohmann::json text_json;
   double bias = 0.0;
-  model.take("embed_dim", config.embed_dim);
+  const bool has_embed_dim = model.take("embed_dim", config.embed_dim);
   model.take("quick_gelu", quick_gelu);
   model.take("init_logit_scale", config.initial_logit_scale);
   if (model.take("init_logit_bias", bias)) config.initial_logit_bias = bias;
   TORCH_CHECK(model.take("vision_cfg", vision_json), where, ": 'vision_cfg' is missing");
-  TORCH_CHECK(model.take("text_cfg", text_json), where, ": 'text_cfg' is missing");
+  config.image_only = !model.take("text_cfg", text_json);
   model.finish();
   const auto activation = quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
 
@@ -140,9 +212,13 @@ class JsonFields {
     vision.take("layer_hidden", options.layer_hidden);
     if (vision.take("layer_heads", options.layer_heads)) options.head_width = head_width;
     options.heads = options.width / head_width;
+    detail::take_vit_parts(vision, options, where);
+    options.projection = has_embed_dim || !config.image_only;
+    if (!options.projection) options.output_dim = config.embed_dim = options.width;
     config.image = options;
   }
   vision.finish();
+  if (config.image_only) return config;
 
   detail::JsonFields text(text_json, where + ", text_cfg");
   config.text.output_dim = config.embed_dim;

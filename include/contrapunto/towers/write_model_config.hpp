@@ -13,10 +13,62 @@
 
 namespace contrapunto {
 
+namespace detail {
+
+/// Returns the keys of `vision_cfg` that describe the blocks and tokens of a ViT, as far as they
+/// differ from the defaults; read_model_config() reads them.
+inline nlohmann::json vit_parts_json(const VisionTransformerOptions& o) {
+  const VisionTransformerOptions usual;
+  auto json = nlohmann::json::object();
+  const auto add = [&](const char* key, const auto& value, const auto& default_value) {
+    if (value != default_value) json[key] = value;
+  };
+  const auto word = [&](const char* key, auto value, auto default_value,
+                        std::initializer_list<const char*> words) {
+    if (value != default_value) json[key] = *(words.begin() + static_cast<int>(value));
+  };
+  if (!o.attention.empty()) json["attention"] = attention_plan_text(o.attention);
+  if (o.layer_scale) json["ls_init_value"] = *o.layer_scale;
+  add("no_ln_pre", !o.pre_norm, !usual.pre_norm);
+  add("final_ln_after_pool", o.norm_after_pool, usual.norm_after_pool);
+  word("pool_type", o.pool, usual.pool, {"tok", "avg", "attention", "sequence"});
+  add("class_token", o.class_token, usual.class_token);
+  add("registers", o.registers, usual.registers);
+  add("patch_bias", o.patch_bias, usual.patch_bias);
+  add("drop_path", o.drop_path, usual.drop_path);
+  add("qk_norm", o.qk_norm, usual.qk_norm);
+  add("layer_norm_eps", o.layer_norm_eps, usual.layer_norm_eps);
+  word("positions", o.positions, usual.positions, {"learned", "sincos", "none"});
+  add("prefix_positions", o.prefix_positions, usual.prefix_positions);
+  add("pool_heads", o.pool_heads, usual.pool_heads);
+  add("projection_bias", o.projection_bias, usual.projection_bias);
+  add("timm_names", o.timm_names, usual.timm_names);
+  word("initialization", o.initialization, usual.initialization, {"open_clip", "timm"});
+  word("relative_bias", o.relative_bias, usual.relative_bias, {"none", "table", "continuous"});
+  word("qkv_bias", o.qkv_bias, usual.qkv_bias, {"all", "no_keys", "none"});
+  word("mlp", o.mlp, usual.mlp, {"plain", "swiglu"});
+  add("mlp_norm", o.mlp_norm, usual.mlp_norm);
+  add("attention_norm", o.attention_norm, usual.attention_norm);
+  word("block_order", o.block_order, usual.block_order,
+       {"sequential", "parallel", "normed_stream"});
+  word("stem", o.stem, usual.stem, {"patches", "convolutions"});
+  add("stem_layers", o.stem_layers, usual.stem_layers);
+  add("stem_channels", o.stem_channels, usual.stem_channels);
+  if (o.rotary.kind != RotaryKind::kNone)
+    json["rotary"] = {{"kind", o.rotary.kind == RotaryKind::kMixed ? "mixed" : "axial"},
+                      {"temperature", o.rotary.temperature},
+                      {"trained_side", o.rotary.trained_side},
+                      {"offset", o.rotary.offset},
+                      {"columns_first", o.rotary.columns_first}};
+  return json;
+}
+
+}  // namespace detail
+
 /// Writes `config` in the format of OpenCLIP's open_clip_config.json, so that read_model_config()
 /// returns it again, except for its name, which is that of the file. OpenCLIP reads the file too
-/// unless the layers of a tower differ. Raises for a configuration that the format cannot express,
-/// such as SigLIP's, and if the file cannot be written.
+/// unless a tower has parts that OpenCLIP does not know. Raises for a configuration that the format
+/// cannot express, such as SigLIP's text tower, and if the file cannot be written.
 inline void write_model_config(const std::filesystem::path& path, const ModelConfig& config) {
   using nlohmann::json;
   auto image = json::object(), text = json::object();
@@ -24,18 +76,20 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
     if (!o.layer_heads.empty()) object["layer_heads"] = o.layer_heads;
     if (!o.layer_hidden.empty()) object["layer_hidden"] = o.layer_hidden;
   };
-  bool known = !config.custom_text && config.text.causal && !config.text.projection_bias &&
-               config.text.pool == TextPool::kEndToken && !config.text.parts.attention &&
-               !config.text.parts.mlp;
+  bool known = config.image_only ||
+               (!config.custom_text && config.text.causal && !config.text.projection_bias &&
+                config.text.pool == TextPool::kEndToken && !config.text.parts.attention &&
+                !config.text.parts.mlp);
   if (const auto* vit = std::get_if<VisionTransformerOptions>(&config.image)) {
-    known = known && vit->pool == ImagePool::kClassToken && vit->class_token && vit->pre_norm &&
-            !vit->patch_bias && vit->projection && !vit->timm_names && !vit->parts.attention &&
-            !vit->parts.mlp && vit->activation == config.text.activation;
+    known = known && vit->projection != config.image_only && !vit->parts.attention &&
+            !vit->parts.mlp &&
+            vit->activation == (config.image_only ? Activation::kGelu : config.text.activation);
     image = {{"image_size", vit->image_size}, {"patch_size", vit->patch_size},
              {"width", vit->width},           {"layers", vit->layers},
              {"mlp_ratio", vit->mlp_ratio},   {"head_width", vit->numbers_per_head()}};
     if (vit->patch_dropout > 0.0) image["patch_dropout"] = vit->patch_dropout;
     add_layers(image, *vit);
+    image.update(detail::vit_parts_json(*vit));
   } else {
     const auto& resnet = std::get<ModifiedResNetOptions>(config.image);
     image = {{"image_size", resnet.image_size},
@@ -45,21 +99,22 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
   }
   TORCH_CHECK(known, "write_model_config: OpenCLIP's format has no keys for all parts of '",
               config.name, "', so '", path.string(), "' was not written; build it in code");
-  text = {{"context_length", config.text.context_length},
-          {"vocab_size", config.text.vocab_size},
-          {"width", config.text.width},
-          {"heads", config.text.heads},
-          {"layers", config.text.layers},
-          {"mlp_ratio", config.text.mlp_ratio}};
-  if (config.text.head_width > 0) text["head_width"] = config.text.head_width;
-  add_layers(text, config.text);
-
-  json model{{"embed_dim", config.embed_dim},
-             {"quick_gelu", config.text.activation == Activation::kQuickGelu},
-             {"init_logit_scale", config.initial_logit_scale},
-             {"vision_cfg", image},
-             {"text_cfg", text}};
-  if (config.initial_logit_bias) model["init_logit_bias"] = *config.initial_logit_bias;
+  json model{{"vision_cfg", image}};
+  if (!config.image_only) {
+    text = {{"context_length", config.text.context_length},
+            {"vocab_size", config.text.vocab_size},
+            {"width", config.text.width},
+            {"heads", config.text.heads},
+            {"layers", config.text.layers},
+            {"mlp_ratio", config.text.mlp_ratio}};
+    if (config.text.head_width > 0) text["head_width"] = config.text.head_width;
+    add_layers(text, config.text);
+    model.update({{"embed_dim", config.embed_dim},
+                  {"quick_gelu", config.text.activation == Activation::kQuickGelu},
+                  {"init_logit_scale", config.initial_logit_scale},
+                  {"text_cfg", text}});
+    if (config.initial_logit_bias) model["init_logit_bias"] = *config.initial_logit_bias;
+  }
   const json file{
       {"model_cfg", model},
       {"preprocess_cfg",
