@@ -20,5 +20,6 @@
 #include "contrapunto/towers/open_clip_state.hpp"
 #include "contrapunto/towers/read_model_config.hpp"
 #include "contrapunto/towers/text_transformer.hpp"
+#include "contrapunto/towers/timm_state.hpp"
 #include "contrapunto/towers/vision_transformer.hpp"
 #include "contrapunto/towers/write_model_config.hpp"
