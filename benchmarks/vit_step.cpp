@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <contrapunto/contrapunto.hpp>
+#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -24,6 +25,7 @@ struct Settings {
   std::int64_t image_size = 0;
   std::int64_t batch = 16;
   double drop_path = 0.0;
+  bool fused = true;
   int steps = 5;
   int threads = 2;
 };
@@ -63,6 +65,7 @@ int main(int argc, char** argv) {
   app.add_option("--image-size", s.image_size);
   app.add_option("--batch", s.batch);
   app.add_option("--drop-path", s.drop_path);
+  app.add_flag("!--no-fused", s.fused, "every operation of the blocks on its own");
   app.add_option("--steps", s.steps);
   app.add_option("--threads", s.threads);
   CLI11_PARSE(app, argc, argv);
@@ -76,6 +79,7 @@ int main(int argc, char** argv) {
   options.drop_path = s.drop_path;
   const cp::PrecisionPolicy precision = cp::precision_policy(s.precision);
   cp::VisionTransformer tower(options);
+  for (auto& block : tower->transformer->resblocks) block->fuse_passes(s.fused);
   torch::nn::Sequential model(tower, torch::nn::Linear(options.width, 1000));
   cp::apply_precision_(*model, precision);
   model->train();
@@ -84,10 +88,11 @@ int main(int argc, char** argv) {
   const auto images = torch::randn({s.batch, 3, options.image_size, options.image_size});
   const auto labels = torch::randint(1000, {s.batch}, torch::kLong);
 
-  std::vector<double> times;
+  std::vector<double> times, cpu_times;
   at::Tensor loss;
   for (int step = 0; step < s.steps + 2; ++step) {
     const auto begin = std::chrono::steady_clock::now();
+    const auto cpu_begin = std::clock();
     optimizer.zero_grad();
     at::Tensor logits;
     {
@@ -99,12 +104,15 @@ int main(int argc, char** argv) {
     cp::clip_grad_norm_(parameters, 1.0);
     optimizer.step(1e-4);
     times.push_back(seconds_since(begin));
+    cpu_times.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   times.erase(times.begin(), times.begin() + 2);
+  cpu_times.erase(cpu_times.begin(), cpu_times.begin() + 2);
   const auto dtype = s.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
   std::cout << nlohmann::json{{"step_seconds", times},
+                              {"cpu_seconds", cpu_times},
                               {"products_seconds", products_seconds(options, s.batch, dtype)},
                               {"loss", loss.item<double>()},
                               {"peak_megabytes", static_cast<double>(usage.ru_maxrss) / 1024},

@@ -5,7 +5,9 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/silu_backward.h>
 #include <c10/util/Exception.h>
 
 namespace contrapunto {
@@ -29,5 +31,21 @@ enum class Activation {
   }
   TORCH_INTERNAL_ASSERT(false, "unknown Activation");
 }
+
+namespace detail {
+
+/// Returns the gradient of `x` from `gradient`, that of `activate(x, activation)`.
+inline at::Tensor activate_backward(const at::Tensor& gradient, const at::Tensor& x,
+                                    Activation activation) {
+  switch (activation) {
+    case Activation::kGelu:
+      return at::gelu_backward(gradient, x);
+    case Activation::kQuickGelu:
+      return at::silu_backward(gradient, x * 1.702);
+  }
+  TORCH_INTERNAL_ASSERT(false, "unknown Activation");
+}
+
+}  // namespace detail
 
 }  // namespace contrapunto

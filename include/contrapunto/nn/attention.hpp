@@ -195,12 +195,25 @@ class AttentionImpl : public ParametrizedModule {
   /// Every token of `x` [batch * L, width] attends to its sequence, as the options say. Returns
   /// [batch * L, width].
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
-    const auto projected = at::linear(x, effective_weight(in_proj_weight), projection_bias());
+    return out_proj(
+        mix_tokens(at::linear(x, effective_weight(in_proj_weight), projection_bias()), grid));
+  }
+
+  /// The attention between the two projections, without them: maps queries, keys and values [batch
+  /// * L, 3 inner] to [batch * L, inner].
+  [[nodiscard]] at::Tensor mix_tokens(const at::Tensor& projected, const TokenGrid& grid) {
     const auto qkv =
         projected.view({grid.batch, grid.length(), 3, o_.heads, o_.numbers_per_head()});
     const auto mixed = is_plain() ? detail::attend(qkv, o_.causal) : mix(qkv, grid);
     const auto rows = mixed.reshape({grid.batch * grid.length(), inner_});
-    return out_proj(norm ? norm(rows) : rows);
+    return norm ? norm(rows) : rows;
+  }
+
+  /// The bias of queries, keys and values [3 inner], if there is one.
+  [[nodiscard]] std::optional<at::Tensor> projection_bias() const {
+    if (in_proj_bias.defined()) return in_proj_bias;
+    if (!q_bias.defined()) return std::nullopt;
+    return at::cat({q_bias, at::zeros_like(q_bias), v_bias});
   }
 
   /// Returns the rows `rows` (int64 [batch], one of each sequence) of `forward(x, grid)`, [batch,
@@ -276,12 +289,6 @@ class AttentionImpl : public ParametrizedModule {
     TORCH_CHECK(!is_linear() || o_.relative_bias.kind == RelativeBiasKind::kNone,
                 "Attention: linear attention has no scores to which a relative bias could be "
                 "added; use a rotary embedding, or another attention");
-  }
-
-  [[nodiscard]] std::optional<at::Tensor> projection_bias() const {
-    if (in_proj_bias.defined()) return in_proj_bias;
-    if (!q_bias.defined()) return std::nullopt;
-    return at::cat({q_bias, at::zeros_like(q_bias), v_bias});
   }
 
   /// Multiply-adds of half of the attention, for each number of a token.

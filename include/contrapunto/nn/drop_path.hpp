@@ -11,15 +11,14 @@
 
 namespace contrapunto {
 
-/// Returns the factor of a residual branch for each of `batch` samples, float32 [batch]: 0 with
-/// probability `rate`, otherwise 1 / (1 - rate), so that its mean is 1. It is drawn with the
-/// default generator of the device of `like`. Reference: Huang et al. 2016,
-/// https://arxiv.org/abs/1603.09382
+/// Returns for each of `batch` samples whether its residual branch is kept, float32 [batch]: 0 with
+/// probability `rate`, otherwise 1. The branches are also divided by 1 - rate, so that their mean
+/// is that without drops. It is drawn with the default generator of the device of `like`.
+/// Reference: Huang et al. 2016, https://arxiv.org/abs/1603.09382
 [[nodiscard]] inline at::Tensor draw_drop_path(std::int64_t batch, double rate,
                                                const at::Tensor& like) {
-  const auto factors = at::empty({batch}, like.options().dtype(at::kFloat).requires_grad(false))
-                           .bernoulli_(1.0 - rate);
-  return factors.div_(1.0 - rate);
+  return at::empty({batch}, like.options().dtype(at::kFloat).requires_grad(false))
+      .bernoulli_(1.0 - rate);
 }
 
 /// Returns the rates of `layers` layers, which grow linearly from 0 to `last` in the last layer.

@@ -61,6 +61,8 @@ class LayerNormImpl : public torch::nn::Module, public KeepsFloat32 {
     masks_output_ = masks_output;
   }
 
+  [[nodiscard]] double eps() const { return eps_; }
+
   at::Tensor weight;     ///< [width]
   at::Tensor bias;       ///< [width]
   at::Tensor unit_mask;  ///< [width]; undefined without a mask.

@@ -57,6 +57,8 @@ class MlpImpl : public torch::nn::Module {
     return c_proj(activate(c_fc(x), activation_));
   }
 
+  [[nodiscard]] Activation activation() const { return activation_; }
+
   /// The cost of two products. Both sides of the activation are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
     const auto tokens = static_cast<double>(grid.batch * grid.length());

@@ -9,11 +9,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <typeinfo>
 #include <utility>
 
 #include "contrapunto/nn/any_attention.hpp"
 #include "contrapunto/nn/any_mlp.hpp"
 #include "contrapunto/nn/attention.hpp"
+#include "contrapunto/nn/detail/fused_branch.hpp"
 #include "contrapunto/nn/drop_path.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/layer_scale.hpp"
@@ -31,15 +33,17 @@ inline at::Tensor add_residual(const at::Tensor& x, const at::Tensor& branch) {
   return x.scalar_type() == branch.scalar_type() ? branch.add_(x) : x + branch;
 }
 
-/// Returns x + keep * gamma * branch for `x` and `branch` [batch * L, width], where `gamma` [width]
-/// and `keep` [batch] are float32 and may be undefined, which stands for 1. The products have the
-/// dtype of the branch.
+/// Returns x + scale * kept * gamma * branch for `x` and `branch` [batch * L, width]. The products
+/// have the dtype of the branch.
 inline at::Tensor add_scaled_residual(const at::Tensor& x, at::Tensor branch,
-                                      const at::Tensor& gamma, const at::Tensor& keep) {
-  if (gamma.defined()) branch = branch * gamma.to(branch.scalar_type());
-  if (keep.defined())
-    branch = (branch.view({keep.size(0), -1, branch.size(1)}) *
-              keep.to(branch.scalar_type()).view({-1, 1, 1}))
+                                      const BranchFactors& factors) {
+  if (factors.gamma.defined())
+    branch = branch * (factors.gamma * factors.scale).to(branch.scalar_type());
+  else if (factors.scale != 1.0)
+    branch = branch * factors.scale;
+  if (factors.kept.defined())
+    branch = (branch.view({factors.kept.size(0), -1, branch.size(1)}) *
+              factors.kept.to(branch.scalar_type()).view({-1, 1, 1}))
                  .view(branch.sizes());
   return add_residual(x, branch);
 }
@@ -101,6 +105,7 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
   /// Maps `x` [batch * L, width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
     if (!attn) return add_mlp(x, ln_2(x), grid.batch);
+    if (order_ == BlockOrder::kSequential) return mlp_half(attention_half(x, grid), grid.batch);
     const auto normed = ln_1(x);
     const auto y = add(x, attn(normed, grid), ls_1, grid.batch);
     return order_ == BlockOrder::kParallel ? add_mlp(y, normed, grid.batch) : after(y, grid.batch);
@@ -117,6 +122,11 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
     return order_ == BlockOrder::kParallel ? add_mlp(z, normed.index_select(0, rows), grid.batch)
                                            : after(z, grid.batch);
   }
+
+  /// Turns the fused passes of the library's own parts on or off; they are on from the start. They
+  /// give the same results up to rounding, keep about half of the activations for the backward, and
+  /// have no second derivatives.
+  void fuse_passes(bool on) { fuses_ = on; }
 
   /// The cost of the parts, plus the inputs and results of their norms, which are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
@@ -152,6 +162,41 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
                      tensor_options);
   }
 
+  /// Returns `part` if it and `norm` may run in fused passes: a part of exactly this type, because
+  /// a derived one may do something else, and a norm without a mask.
+  template <class Part>
+  Part* fusable(torch::nn::Module& part, const LayerNorm& norm) const {
+    if (!fuses_ || norm->unit_mask.defined() || typeid(part) != typeid(Part)) return nullptr;
+    return static_cast<Part*>(&part);
+  }
+
+  /// x + attn(ln_1 x). The library's attention runs in passes that keep less and multiply less.
+  at::Tensor attention_half(const at::Tensor& x, const TokenGrid& grid) {
+    auto* attention = fusable<AttentionImpl>(*attn, ln_1);
+    if (attention == nullptr) return add(x, attn(ln_1(x), grid), ls_1, grid.batch);
+    const auto projected =
+        detail::norm_linear(x, ln_1->weight, ln_1->bias, ln_1->eps(),
+                            attention->effective_weight(attention->in_proj_weight),
+                            attention->projection_bias().value_or(at::Tensor()));
+    const auto& out = attention->out_proj;
+    return detail::linear_residual(x, attention->mix_tokens(projected, grid), std::nullopt,
+                                   out->effective_weight(out->weight), out->bias,
+                                   factors(ls_1, x, grid.batch));
+  }
+
+  /// y + mlp(ln_2 y), likewise.
+  at::Tensor mlp_half(const at::Tensor& y, std::int64_t batch) {
+    auto* plain = fusable<MlpImpl>(*mlp, ln_2);
+    if (plain == nullptr) return add_mlp(y, ln_2(y), batch);
+    const auto& in = plain->c_fc;
+    const auto& out = plain->c_proj;
+    const auto hidden = detail::norm_linear(y, ln_2->weight, ln_2->bias, ln_2->eps(),
+                                            in->effective_weight(in->weight), in->bias);
+    return detail::linear_residual(y, hidden, plain->activation(),
+                                   out->effective_weight(out->weight), out->bias,
+                                   factors(ls_2, y, batch));
+  }
+
   at::Tensor after(const at::Tensor& y, std::int64_t batch) {
     const auto normed = ln_2(y);
     return add_mlp(order_ == BlockOrder::kNormedStream ? normed : y, normed, batch);
@@ -163,14 +208,25 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
 
   at::Tensor add(const at::Tensor& x, const at::Tensor& branch, const LayerScale& scale,
                  std::int64_t batch) const {
-    const bool drops = is_training() && drop_path_ > 0.0;
-    if (!scale && !drops) return detail::add_residual(x, branch);
-    return detail::add_scaled_residual(x, branch, scale ? scale->gamma : at::Tensor(),
-                                       drops ? draw_drop_path(batch, drop_path_, x) : at::Tensor());
+    const auto by = factors(scale, x, batch);
+    if (!by.gamma.defined() && !by.kept.defined()) return detail::add_residual(x, branch);
+    return detail::add_scaled_residual(x, branch, by);
+  }
+
+  detail::BranchFactors factors(const LayerScale& scale, const at::Tensor& x,
+                                std::int64_t batch) const {
+    detail::BranchFactors by;
+    if (scale) by.gamma = scale->gamma;
+    if (is_training() && drop_path_ > 0.0) {
+      by.kept = draw_drop_path(batch, drop_path_, x);
+      by.scale = 1.0 / (1.0 - drop_path_);
+    }
+    return by;
   }
 
   BlockOrder order_;
   double drop_path_;
+  bool fuses_ = true;
 };
 TORCH_MODULE(ResidualAttentionBlock);
 
