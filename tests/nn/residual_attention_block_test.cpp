@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "contrapunto/autograd/memory_meter.hpp"
 #include "contrapunto/nn/transformer.hpp"
+#include "contrapunto/precision/autocast_guard.hpp"
 #include "nn/raises.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
@@ -43,6 +45,14 @@ at::Tensor expected(ResidualAttentionBlock& block, BlockOrder order, const at::T
     }
   }
   return {};
+}
+
+/// Casts what is not kept in float32 under every precision.
+void cast(torch::nn::Module& module, at::ScalarType dtype) {
+  for (const auto& part : module.modules())
+    if (dynamic_cast<const KeepsFloat32*>(part.get()) == nullptr)
+      for (auto& parameter : part->parameters(/*recurse=*/false))
+        parameter.set_data(parameter.to(dtype));
 }
 
 }  // namespace
@@ -154,4 +164,90 @@ TEST_CASE("Blocks refuse options that do not go together", "[nn][cpu]") {
   o.attention.heads = 0;
   o.order = BlockOrder::kParallel;
   CHECK(test::raises([&] { ResidualAttentionBlock{o}; }, {"without heads must be sequential"}));
+}
+
+TEST_CASE("Fused passes give what separate operations give, in every precision", "[nn][cpu]") {
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf})
+    for (const bool autocast : {false, true})
+      for (const auto activation : {Activation::kGelu, Activation::kQuickGelu}) {
+        if (autocast && dtype != at::kBFloat16) continue;
+        CAPTURE(dtype, autocast, static_cast<int>(activation));
+        torch::manual_seed(7);
+        auto o = options();
+        o.layer_scale = 0.5;
+        o.drop_path = 0.3;
+        o.mlp.activation = activation;
+        ResidualAttentionBlock block(o);
+        if (!autocast) cast(*block, dtype);
+        const auto x =
+            torch::randn({15, kWidth}).to(autocast ? at::kFloat : dtype).requires_grad_();
+        auto inputs = block->parameters();
+        inputs.push_back(x);
+        const auto weights = torch::randn({15, kWidth});
+        const auto run = [&](bool fused) {
+          block->fuse_passes(fused);
+          torch::manual_seed(8);
+          at::Tensor y;
+          {
+            const AutocastGuard guard(precision_policy(autocast ? "bf16" : "fp32"),
+                                      torch::Device(at::kCPU));
+            y = block(x, kGrid);
+          }
+          auto all = torch::autograd::grad({(y.to(at::kFloat) * weights).sum()}, inputs);
+          all.push_back(y);
+          return all;
+        };
+        const auto fused = run(true), separate = run(false);
+        // Both round intermediate results, at places that differ.
+        const double limit = 4 * test::tolerance(autocast ? at::kBFloat16 : dtype);
+        double largest = 0.0;
+        for (const auto& tensor : separate)
+          largest = std::max(largest, tensor.abs().max().item<double>());
+        for (std::size_t i = 0; i < fused.size(); ++i) {
+          CHECK(fused[i].scalar_type() == separate[i].scalar_type());
+          CHECK((fused[i] - separate[i]).abs().max().item<double>() < limit * largest);
+        }
+      }
+}
+
+TEST_CASE("Fused passes compute no gradients of frozen tensors", "[nn][cpu]") {
+  torch::manual_seed(9);
+  auto o = options();
+  o.layer_scale = 0.5;
+  ResidualAttentionBlock block(o);
+  for (auto& parameter : block->parameters()) parameter.requires_grad_(false);
+  block->ls_2->gamma.requires_grad_(true);
+  block->ln_1->bias.requires_grad_(true);
+  const auto x = torch::randn({15, kWidth});
+  block(x, kGrid).square().sum().backward();
+  for (const auto& item : block->named_parameters()) {
+    const bool trains = item.key() == "ls_2.gamma" || item.key() == "ln_1.bias";
+    CHECK(item.value().grad().defined() == trains);
+  }
+  const auto gamma = block->ls_2->gamma.grad().clone();
+  block->zero_grad();
+  block->fuse_passes(false);
+  block(x, kGrid).square().sum().backward();
+  CHECK(test::close(gamma, block->ls_2->gamma.grad(), 10));
+}
+
+TEST_CASE("Fused passes keep about half of the activations", "[nn][cpu]") {
+  auto o = options();
+  o.attention = {.width = 64, .heads = 2};
+  o.mlp = {.width = 64, .hidden = 256};
+  o.layer_scale = 0.1;
+  o.drop_path = 0.1;
+  ResidualAttentionBlock block(o);
+  const TokenGrid grid{.batch = 4, .columns = 64};
+  const auto kept = [&](bool fused) {
+    block->fuse_passes(fused);
+    const auto x = torch::randn({256, 64}).requires_grad_();
+    const MemoryMeter meter;
+    const auto y = block(x, grid);
+    return static_cast<double>(meter.current_bytes()) / (256 * 64 * sizeof(float));
+  };
+  // Queries, keys and values, attention, the stream twice and the hidden layer; and the sums of
+  // the softmax, one for each token and head.
+  CHECK(kept(true) == Approx(3 + 1 + 2 + 4 + 2.0 / 64).margin(0.1));
+  CHECK(kept(false) > 1.5 * kept(true));
 }
