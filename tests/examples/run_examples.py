@@ -218,6 +218,16 @@ def optimizers(build, work):
     said = run(train, *common, "--optimizer", "lion", "--resume", "latest", "--output", work / "muon", expect=1)
     check("another setting: optimizer" in said, f"a run goes on with its optimizer only:\n{said}")
 
+    # Stages take units out of the state of another optimizer, too.
+    stage = ["--model", model, "--weights", work / "muon" / "open_clip_model.safetensors", "--batch-size", 256, "--threads", 1,
+             "--log-every", 1, "--stage-sparsity", 0.3, "--mask-steps", 3, "--sparsity-ramp", 2, "--mask-lr", 1.5, "--stage-epochs",
+             0.3, "--optimizer", "muon"]
+    said = run(build / "train_tinyclip", *stage, "--output", work / "stage")
+    check("kept image: width" in said and "Muon, beta2 0.98" in said, f"units are taken out:\n{said}")
+    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--stop-after", 4)
+    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--resume", "auto")
+    check(losses(work / "stage-halves" / "stage-1") == losses(work / "stage" / "stage-1"), "resume in a stage is bit-equal")
+
     large = ["--model", model, "--batch-size", 16384, "--pretend-samples", 400_000_000, "--epochs", 1, "--plan"]
     said = run(train, *large)
     check("AdamW, beta2 0.95, as for all batches from 16,384 samples on" in said, f"the plan says beta2:\n{said}")

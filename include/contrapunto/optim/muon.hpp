@@ -30,9 +30,8 @@ namespace contrapunto {
 
 /// Factor of the learning rate of a matrix, whose orthogonal update has singular values near 1.
 enum class MuonScale {
-  /// 0.2 * sqrt(max(rows, columns)): the mean size of the elements of an update is that of AdamW,
-  /// so
-  /// that one learning rate and one weight decay suit all parameters.
+  /// 0.2 * sqrt(max(rows, columns)): the elements of an update are as large as those of AdamW, so
+  /// one learning rate and one weight decay suit all parameters.
   /// Reference: Liu et al. 2025, https://arxiv.org/abs/2502.16982
   kMatchAdamW,
   /// sqrt(max(1, rows / columns)), as in the original. Learning rates of matrices are then about
@@ -44,20 +43,26 @@ enum class MuonScale {
 /// all other parameters are updated by AdamW. Convolution kernels [O, I, H, W] are matrices
 /// [O, I * H * W], and joint projections are the matrices of queries, keys and values
 /// (in_proj_weight) or of keys and values (kv.weight). Matrices of one shape are processed
-/// together, so their updates may depend on each other by the rounding of the products. Reference:
-/// Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
+/// together, so the rounding of their products may depend on which of them a rank has.
+/// Reference: Jordan et al. 2024, https://kellerjordan.github.io/posts/muon
 struct MuonRule {
   double momentum = 0.95;  ///< Decay of the mean of gradients of matrices, in [0, 1).
   MuonScale scale = MuonScale::kMatchAdamW;
   AdamWRule adamw = {};  ///< For all other parameters.
   /// Parameters of two or more dimensions that are no matrices of hidden layers, as globs over full
-  /// names: embeddings and positions, the first convolution, and the last projections.
-  std::vector<std::string> adamw_patterns = {
-      "*embedding*", "conv1.weight",      "visual.conv1.weight", "tower.conv1.weight", "proj",
-      "*.proj",      "*text_projection*", "*attnpool.c_proj.*",  "*attn_pool.latent",  "out.*",
-      "head.*",      "*.head.*",          "feature_maps.*"};
+  /// names; see not_hidden().
+  std::vector<std::string> adamw_patterns = not_hidden();
   /// Dtype of the products of newton_schulz(); float32 is faster on CPUs without bf16 products.
   at::ScalarType product_dtype = at::kBFloat16;
+
+  /// Embeddings and positions, the first convolution, and the last projections of the models of the
+  /// library.
+  [[nodiscard]] static std::vector<std::string> not_hidden() {
+    return {
+        "*embedding*", "conv1.weight",      "visual.conv1.weight", "tower.conv1.weight", "proj",
+        "*.proj",      "*text_projection*", "*attnpool.c_proj.*",  "*attn_pool.latent",  "out.*",
+        "head.*",      "*.head.*",          "feature_maps.*"};
+  }
 
   [[nodiscard]] std::string name() const { return "Muon"; }
   void check() const {

@@ -76,8 +76,8 @@ namespace detail {
 /// The updated parameters are bit for bit those of the Optimizer with the same gradients, unless
 /// the rule computes something of several parameters at once, as MuonRule does. They are the same
 /// on all ranks, even if they differed before. The state is that of the Optimizer, so a run may
-/// resume with either of them and with any number of ranks. Reference: Rajbhandari et al. 2019,
-/// https://arxiv.org/abs/1910.02054
+/// resume with either of them and with any number of ranks.
+/// Reference: Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054
 template <class Rule>
 class ShardedOptimizer {
  public:

@@ -37,7 +37,7 @@ inline void add_optimizer_settings(SettingsTable& table, OptimizerSettings& opti
   OptimizerSettings& o = optimizer;
   table.add("optimizer", o.optimizer, "rule by which weights change")
       .one_of({"adamw", "stable-adamw", "lamb", "lion", "muon"});
-  table.add("beta1", o.beta1, "decay of the mean of gradients; 0: the optimizer's, 0.9")
+  table.add("beta1", o.beta1, "decay of the mean of gradients; 0: 0.9")
       .check(at_least(0))
       .check(below(1));
   table.add("beta2", o.beta2, "decay of the mean of squares; 0: by optimizer and batch size")
