@@ -220,11 +220,11 @@ def optimizers(build, work):
 
     # Stages take units out of the state of another optimizer, too.
     stage = ["--model", model, "--weights", work / "muon" / "open_clip_model.safetensors", "--batch-size", 256, "--threads", 1,
-             "--log-every", 1, "--stage-sparsity", 0.3, "--mask-steps", 3, "--sparsity-ramp", 2, "--mask-lr", 1.5, "--stage-epochs",
-             0.3, "--optimizer", "muon"]
+             "--log-every", 1, "--stage-sparsity", 0.3, "--mask-steps", 6, "--sparsity-ramp", 3, "--mask-lr", 1.5, "--stage-epochs",
+             0.4, "--optimizer", "muon"]
     said = run(build / "train_tinyclip", *stage, "--output", work / "stage")
     check("kept image: width" in said and "Muon, beta2 0.98" in said, f"units are taken out:\n{said}")
-    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--stop-after", 4)
+    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--stop-after", 7)
     run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--resume", "auto")
     check(losses(work / "stage-halves" / "stage-1") == losses(work / "stage" / "stage-1"), "resume in a stage is bit-equal")
 

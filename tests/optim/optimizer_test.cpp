@@ -86,7 +86,7 @@ void set_gradients(const std::vector<at::Tensor>& parameters, int step, double f
     if (step % 3 == 2 && i == 1)
       p.mutable_grad().reset();
     else
-      p.mutable_grad() = gradient.to(p.scalar_type());
+      p.mutable_grad() = gradient.to(p.device(), p.scalar_type());
   }
 }
 
@@ -277,4 +277,29 @@ TEST_CASE("An optimizer refuses the state of a rule with other tensors", "[optim
                                                           Contains("unexpected: exp_avg.g.0"));
   CHECK_THROWS_WITH(Lion(groups).load_state(AdamW(groups).save_state()),
                     Contains("unexpected: exp_avg_sq.g.0"));
+}
+
+TEST_CASE("Every rule takes the same steps on CUDA", "[optim][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  for_each_rule([&]<class Rule>(const Rule& rule) {
+    INFO(rule.name());
+    Run<Optimizer<Rule>> host(rule);
+    auto groups = make_groups();
+    for (auto& group : groups)
+      for (auto& p : group.parameters) p = p.detach().to(torch::kCUDA).requires_grad_(true);
+    const auto parameters = all_parameters(groups);
+    Optimizer<Rule> optimizer(groups, rule);
+    for (int step = 0; step < 4; ++step) {
+      set_gradients(parameters, step, step == 2 ? INFINITY : 1.0);
+      optimizer.step(1e-2, {.found_inf = torch::full({}, step == 2 ? 1.0F : 0.0F, torch::kCUDA)});
+      if (step != 2) host.train(step, step + 1);
+    }
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      INFO("parameter " << i);
+      CHECK(test::close(parameters[i], host.parameters[i], 4));
+    }
+  });
 }
