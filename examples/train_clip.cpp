@@ -26,8 +26,13 @@ namespace {
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
 /// threads. TeacherSettings: teacher, distillation. AugmentationSettings: color_jitter, augment.
-struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings, cp::AugmentationSettings {
-  Settings() { output = "runs/train_clip"; }
+/// OptimizerSettings: optimizer, beta2, weight_decay.
+struct Settings : cp::RunSettings,
+                  cp::DataSettings,
+                  cp::TeacherSettings,
+                  cp::AugmentationSettings,
+                  cp::OptimizerSettings {
+  Settings() { output = "runs/train_clip", weight_decay = 0.2; }
   // Data
   std::string class_names, vocabulary;
   std::vector<std::string> templates = {"a photo of a {}."};
@@ -38,9 +43,8 @@ struct Settings : cp::RunSettings, cp::DataSettings, cp::TeacherSettings, cp::Au
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
-  double epochs = 10, lr = 5e-4, weight_decay = 0.2, clip = 1.0, ema = 0.0;
+  double epochs = 10, lr = 5e-4, layer_decay = 1.0, clip = 1.0, ema = 0.0;
   std::string precision = "fp32";
-  bool shard_optimizer = false;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1, pretend_samples = 0;
@@ -82,12 +86,14 @@ cp::SettingsTable describe(Settings& s) {
       .readable_by(cp::parse_duration);
   t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
   t.add("cooldown", s.cooldown, "its length, in the same forms").readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
+  cp::add_optimizer_settings(t, s);
+  t.add("layer-decay", s.layer_decay, "factor of the rate per layer towards the input; 1: none")
+      .check(cp::above(0))
+      .check(cp::in_range(0, 1));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops and dropout");
   t.section("Run");
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
@@ -188,9 +194,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
        .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
        .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
        .total_steps = run.total_steps});
-  cp::ShardedAdamW optimizer(cp::distillation_groups(*model, teachers, s.weight_decay),
-                             s.shard_optimizer ? ranks : cp::Ranks(),
-                             cp::clip_adamw_options(config));
+  const auto groups = cp::layer_decay(cp::distillation_groups(*model, teachers, s.weight_decay),
+                                      model, s.layer_decay);
+  auto optimizer =
+      cp::make_optimizer(s, groups, ranks, cp::clip_adamw_options(config), s.batch_size);
   const auto parameters = optimizer.parameters();
   const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
   cp::LossScaler scaler(precision, device);

@@ -27,8 +27,11 @@ namespace {
 
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data.
-/// AugmentationSettings: color_jitter, blur, augment.
-struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings {
+/// AugmentationSettings: color_jitter, blur, augment. OptimizerSettings: optimizer, weight_decay.
+struct Settings : cp::RunSettings,
+                  cp::DataSettings,
+                  cp::AugmentationSettings,
+                  cp::OptimizerSettings {
   Settings() {
     output = "runs/train_images";
     crop_area = 0.2, flip = true, color_jitter = 0.5, grayscale = 0.2;
@@ -42,8 +45,7 @@ struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings {
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", precision = "fp32";
-  double epochs = 10, lr = 1e-3, weight_decay = 0.1, clip = 1.0, ema = 0.0;
-  bool shard_optimizer = false;
+  double epochs = 10, lr = 1e-3, clip = 1.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1;
@@ -72,12 +74,11 @@ cp::SettingsTable describe(Settings& s) {
   t.add("lr", s.lr, "learning rate at the end of the warm-up");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
+  cp::add_optimizer_settings(t, s);
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order and views");
   t.section("Run");
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
@@ -172,8 +173,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const cp::WarmupCosine schedule({.peak_lr = s.lr,
                                    .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
                                    .total_steps = run.total_steps});
-  cp::ShardedAdamW optimizer(cp::decay_groups(*model, s.weight_decay),
-                             s.shard_optimizer ? ranks : cp::Ranks(), {.beta2 = 0.98});
+  auto optimizer = cp::make_optimizer(s, cp::decay_groups(*model, s.weight_decay), ranks,
+                                      {.beta2 = 0.98}, s.batch_size);
   const auto parameters = optimizer.parameters();
   const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
   cp::LossScaler scaler(precision, device);

@@ -26,7 +26,8 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so on
+/// RunSettings: output, resume, log_every, plan and so on. OptimizerSettings: optimizer, beta2.
+struct Settings : cp::RunSettings, cp::OptimizerSettings {
   Settings() { output = "runs/train_text_pairs"; }
   // Data
   std::string train_data, eval_data, x_field = "query", y_field = "code", group_field, vocabulary;
@@ -36,7 +37,7 @@ struct Settings : cp::RunSettings {  // output, resume, log_every, plan and so o
   // Optimization
   std::int64_t batch_size = 1'024;
   std::string chunk_size = "256", warmup = "10%", precision = "fp32";
-  double keep_gigabytes = 0.0, epochs = 8, lr = 1e-3, weight_decay = 0.1, clip = 1.0;
+  double keep_gigabytes = 0.0, epochs = 8, lr = 1e-3, clip = 1.0;
   bool ring = false;
   std::uint64_t seed = 0;
   // Run
@@ -75,7 +76,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("lr", s.lr, "learning rate at a batch of 1,024; scaled with the root of the batch size");
   t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '10%' of the run")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
+  cp::add_optimizer_settings(t, s);
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
@@ -142,7 +143,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       {.peak_lr = s.lr * std::sqrt(static_cast<double>(s.batch_size) / 1024.0),
        .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
        .total_steps = run.total_steps});
-  cp::AdamW optimizer(cp::decay_groups(*model, s.weight_decay), {.beta2 = 0.98, .eps = 1e-6});
+  auto optimizer = cp::make_optimizer(s, cp::decay_groups(*model, s.weight_decay), ranks,
+                                      {.beta2 = 0.98, .eps = 1e-6}, s.batch_size);
   const auto parameters = optimizer.parameters();
   const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
   cp::LossScaler scaler(precision, device);

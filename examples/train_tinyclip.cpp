@@ -26,12 +26,14 @@ namespace {
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
 /// threads. TeacherSettings: teacher, distillation. StageSettings: models or sparsity, epochs.
+/// OptimizerSettings: optimizer, beta2, weight_decay.
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::AugmentationSettings,
                   cp::TeacherSettings,
-                  cp::StageSettings {
-  Settings() { output = "runs/train_tinyclip", distillation_scale = 50.0; }
+                  cp::StageSettings,
+                  cp::OptimizerSettings {
+  Settings() { output = "runs/train_tinyclip", distillation_scale = 50.0, weight_decay = 0.2; }
   // Data
   std::string class_names, vocabulary;
   std::vector<std::string> templates = {"a photo of a {}."};
@@ -41,8 +43,7 @@ struct Settings : cp::RunSettings,
   // Optimization
   std::int64_t batch_size = 256;
   std::string chunk_size = "none", warmup = "5%", precision = "fp32";
-  double weight_decay = 0.2, clip = 5.0, ema = 0.0;
-  bool shard_optimizer = false;
+  double clip = 5.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t pretend_samples = 0;
@@ -74,12 +75,11 @@ cp::SettingsTable describe(Settings& s) {
       .readable_by(cp::parse_chunk_size);
   t.add("warmup", s.warmup, "of each stage: '500 steps', '100000 samples' or '5%' of it")
       .readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
+  cp::add_optimizer_settings(t, s);
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops and masks");
   t.section("Run");
   t.add("pretend-samples", s.pretend_samples, "with plan: size of train-data").may_change();
@@ -93,8 +93,8 @@ struct Network {
           const cp::Teachers& teachers, const cp::Ranks& ranks)
       : config(std::move(its_config)),
         model(std::move(its_model)),
-        optimizer(cp::distillation_groups(*model, teachers, s.weight_decay),
-                  s.shard_optimizer ? ranks : cp::Ranks(), cp::clip_adamw_options(config)),
+        optimizer(cp::make_optimizer(s, cp::distillation_groups(*model, teachers, s.weight_decay),
+                                     ranks, cp::clip_adamw_options(config), s.batch_size)),
         ema(*model, s.ema) {
     if (s.checkpoint_activations) cp::checkpoint_activations(*model);
     model->train();
@@ -102,7 +102,7 @@ struct Network {
 
   cp::ModelConfig config;
   cp::DualEncoder model;
-  cp::ShardedAdamW optimizer;
+  cp::ShardedOptimizer<cp::AnyUpdateRule> optimizer;
   cp::Ema ema;
   std::optional<cp::PruningMasks> masks = {};  // Created after the optimizer and the average.
 };

@@ -27,8 +27,8 @@ int main() {
     };
     const auto plain = trained([](const auto& groups) { return cp::AdamW(groups); });
     // snippet: sharded_optimizer
-    const auto sharded =
-        trained([&](const auto& groups) { return cp::ShardedAdamW(groups, ranks); });
+    const auto sharded = trained(
+        [&](const auto& groups) { return cp::ShardedOptimizer(groups, ranks, cp::AdamWRule{}); });
     // snippet end
     const bool equal = sharded.equal(plain);
     if (ranks.is_first())

@@ -12,6 +12,8 @@
 #include "contrapunto/compress/extract_pruned.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"
 #include "contrapunto/optim/decay_groups.hpp"
+#include "contrapunto/optim/lion.hpp"
+#include "contrapunto/optim/muon.hpp"
 #include "contrapunto/step/accumulator.hpp"
 #include "contrapunto/step/full_batch.hpp"
 #include "contrapunto/step/grad_cache.hpp"
@@ -166,7 +168,8 @@ TEST_CASE("Moments and averages are extracted with the weights", "[compress][cpu
   torch::manual_seed(4);
   const auto config = four_heads();
   auto model = double_model(config);
-  AdamW optimizer(decay_groups(*model, 0.1));
+  const auto groups = decay_groups(*model, 0.1);
+  AdamW optimizer(groups);
   PruningMasks masks(model, config, {});
   randomize(masks);
   masks.fix_();
@@ -199,6 +202,28 @@ TEST_CASE("Moments and averages are extracted with the weights", "[compress][cpu
     CHECK(error <= 1e-10 * (square ? largest * largest : largest));
   }
   small_optimizer.load_state(moments);
+
+  const auto check_rule = [&](const auto& rule) {
+    Optimizer large(groups, rule), small(decay_groups(*smaller, 0.1), rule);
+    large.step(0.0);
+    small.step(0.0);
+    const auto moved = extraction.optimizer_state(large.save_state());
+    const auto own = small.save_state();
+    REQUIRE(moved.tensors.size() == own.tensors.size());
+    CHECK((moved.scalars == own.scalars));
+    for (const auto& [name, tensor] : own.tensors) {
+      INFO(rule.name() << " " << name);
+      REQUIRE(moved.tensors.contains(name));
+      CHECK((moved.tensor(name) - tensor).abs().max().template item<double>() <= 1e-10 * largest);
+    }
+    small.load_state(moved);
+  };
+  check_rule(LionRule{});
+  check_rule(MuonRule{});
+  auto unknown = optimizer.save_state();
+  unknown.tensors["max_exp_avg_sq.logit_scale"] = torch::zeros({});
+  CHECK_THROWS_WITH(extraction.optimizer_state(unknown),
+                    Contains("keeps 1 tensors that are no means"));
 
   TensorMap named;
   for (const auto& item : model->named_parameters()) named[item.key()] = item.value();

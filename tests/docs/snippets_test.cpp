@@ -58,6 +58,23 @@ TEST_CASE("The trainer of the README trains", "[docs][cpu]") {
   REQUIRE(step == 2);
 }
 
+TEST_CASE("The optimizers of the guide take a step", "[docs][cpu]") {
+  torch::nn::Linear model(4, 4);
+  const cp::Ranks ranks;
+  // snippet: optimizers
+  const auto groups = cp::decay_groups(*model, /*weight_decay=*/0.5);
+  cp::Lion optimizer(groups, {.beta2 = 0.98});
+  cp::ShardedOptimizer sharded(groups, ranks, cp::MuonRule{.scale = cp::MuonScale::kOriginal});
+  // snippet end
+  const auto before = model->weight.detach().clone();
+  model->forward(torch::ones({2, 4})).square().sum().backward();
+  optimizer.step(1e-3);
+  const auto between = model->weight.detach().clone();
+  sharded.step(1e-3);
+  REQUIRE_FALSE(torch::equal(between, before));
+  REQUIRE_FALSE(torch::equal(model->weight.detach(), between));
+}
+
 struct MeanTowerImpl : torch::nn::Module {
   MeanTowerImpl() { project = register_module("project", torch::nn::Linear(3, 16)); }
   at::Tensor forward(const at::Tensor& images) {
@@ -379,8 +396,8 @@ TEST_CASE("Options can be given by the name of any one member", "[docs][cpu]") {
                  cp::MlpOptions{.zero_bias = true},
                  cp::ResidualAttentionBlockOptions{.attention = {}},
                  cp::ResidualAttentionBlockOptions{.layer_norm_eps = 1e-6},
-                 cp::AdamWOptions{.beta1 = 0.9},
-                 cp::AdamWOptions{.eps = 1e-6},
+                 cp::AdamWRule{.beta1 = 0.9},
+                 cp::AdamWRule{.eps = 1e-6},
                  cp::EmaOptions{.decay = 0.9},
                  cp::EmaOptions{.warmup_power = 1.0},
                  cp::ParameterGroup{.name = "a"},

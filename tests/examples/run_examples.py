@@ -197,6 +197,44 @@ def large_batches(build, work):
     check("batches in an epoch" in said and "rank 1 has 4" in said, said)
 
 
+def optimizers(build, work):
+    """Every optimizer learns and resumes with the same losses, also on another number of ranks."""
+    train, launch = build / "train_clip", pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    model = tiny_model(work)
+    common = ["--model", model, "--batch-size", 256, "--epochs", 1, "--log-every", 1, "--threads", 1, "--device", "cpu",
+              "--layer-decay", 0.9, "--warmup", "0 steps"]
+    for name, lr in (("stable-adamw", 1e-3), ("lamb", 1e-2), ("lion", 2e-4), ("muon", 1e-3)):
+        arguments = [*common, "--optimizer", name, "--lr", lr]
+        run(train, *arguments, "--stop-after", 6, "--output", work / name)
+        whole = losses(work / name)
+        check(len(whole) == 6 and whole[-1] < whole[0], f"the loss of {name} falls: {whole}")
+        run(train, *arguments, "--stop-after", 3, "--output", work / f"{name}-halves")
+        run(train, *arguments, "--stop-after", 6, "--output", work / f"{name}-halves", "--resume", "latest")
+        check(losses(work / f"{name}-halves") == whole, f"the losses of {name} after resume are bit-equal")
+    sharded = [*common, "--optimizer", "muon", "--lr", 1e-3, "--shard-optimizer"]
+    run(launch, "-n", 2, "--", train, *sharded, "--stop-after", 3, "--output", work / "ranks")
+    run(train, *sharded, "--stop-after", 6, "--output", work / "ranks", "--resume", "latest")
+    check(close(losses(work / "ranks"), losses(work / "muon"), 1e-3), f"{losses(work / 'ranks')} follows one process")
+    said = run(train, *common, "--optimizer", "lion", "--resume", "latest", "--output", work / "muon", expect=1)
+    check("another setting: optimizer" in said, f"a run goes on with its optimizer only:\n{said}")
+
+    # Stages take units out of the state of another optimizer, too.
+    stage = ["--model", model, "--weights", work / "muon" / "open_clip_model.safetensors", "--batch-size", 256, "--threads", 1,
+             "--log-every", 1, "--stage-sparsity", 0.3, "--mask-steps", 6, "--sparsity-ramp", 3, "--mask-lr", 1.5, "--stage-epochs",
+             0.4, "--optimizer", "muon"]
+    said = run(build / "train_tinyclip", *stage, "--output", work / "stage")
+    check("kept image: width" in said and "Muon, beta2 0.98" in said, f"units are taken out:\n{said}")
+    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--stop-after", 7)
+    run(build / "train_tinyclip", *stage, "--output", work / "stage-halves", "--resume", "auto")
+    check(losses(work / "stage-halves" / "stage-1") == losses(work / "stage" / "stage-1"), "resume in a stage is bit-equal")
+
+    large = ["--model", model, "--batch-size", 16384, "--pretend-samples", 400_000_000, "--epochs", 1, "--plan"]
+    said = run(train, *large)
+    check("AdamW, beta2 0.95, as for all batches from 16,384 samples on" in said, f"the plan says beta2:\n{said}")
+    said = run(train, *large, "--optimizer", "lamb", "--beta2", 0.98)
+    check("LAMB's beta2 of 0.98" in said and "set beta2 to 0.95" in said, f"the plan advises:\n{said}")
+
+
 def distillation(build, work):
     """A student learns from a teacher with other images and tokens, with GradCache and ranks as in one process with the
     whole batch."""
@@ -662,7 +700,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
+    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "optimizers", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "mistakes",
                                          "folders", "recipes"])
     a = parser.parse_args()

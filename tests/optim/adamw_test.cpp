@@ -22,7 +22,7 @@ struct Reference {
         mean(torch::zeros_like(value)),
         square(torch::zeros_like(value)) {}
 
-  void step(const at::Tensor& gradient, double lr, double weight_decay, const AdamWOptions& o) {
+  void step(const at::Tensor& gradient, double lr, double weight_decay, const AdamWRule& o) {
     const auto g = gradient.to(torch::kDouble);
     steps += 1;
     value = value * (1 - lr * weight_decay);
@@ -59,7 +59,7 @@ State copy_of(const State& state) {
 
 TEST_CASE("AdamW follows the formulas in every group", "[optim][cpu]") {
   torch::manual_seed(1);
-  const AdamWOptions options = GENERATE(AdamWOptions{}, AdamWOptions{0.9, 0.98, 1e-6});
+  const AdamWRule options = GENERATE(AdamWRule{}, AdamWRule{0.9, 0.98, 1e-6});
   auto slow = group("slow", {parameter({3, 2})}, 0.1);
   slow.lr_multiplier = 0.25;
   const std::vector<ParameterGroup> groups{group("decay", {parameter({4, 5}), parameter({2})}, 0.2),

@@ -6,6 +6,9 @@
 //                                         in turn; writes the weights and "loss", "lr", "norm" by
 //                                         step
 //   groups SPEC WEIGHTS                   names of the decayed parameters
+//   layers SPEC WEIGHTS DECAY             factor of the learning rate of each parameter
+//   optimize SPEC START GRADIENTS FINAL   steps of the optimizer that the JSON SPEC names: from the
+//                                         tensors of START, with their gradients [steps, ...]
 //   schedule KIND PEAK FINAL WARMUP COOLDOWN TOTAL POWER   the rate of each step
 
 #include "support/catch.hpp"
@@ -22,12 +25,18 @@
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
 #include "contrapunto/optim/adamw.hpp"
+#include "contrapunto/optim/any_update_rule.hpp"
 #include "contrapunto/optim/clip_grad_norm.hpp"
 #include "contrapunto/optim/decay_groups.hpp"
+#include "contrapunto/optim/lamb.hpp"
+#include "contrapunto/optim/lion.hpp"
+#include "contrapunto/optim/muon.hpp"
+#include "contrapunto/optim/stable_adamw.hpp"
 #include "contrapunto/schedule/warmup_constant.hpp"
 #include "contrapunto/schedule/warmup_constant_cooldown.hpp"
 #include "contrapunto/schedule/warmup_cosine.hpp"
 #include "contrapunto/towers/clip_adamw_options.hpp"
+#include "contrapunto/towers/layer_decay.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 
@@ -123,6 +132,53 @@ void groups(const Strings& arguments) {
           std::cout << item.name << "\n";
 }
 
+void layers(const Strings& arguments) {
+  const auto model = model_of(config_of(read_json(arguments.at(0))), arguments.at(1));
+  for (const auto& group :
+       layer_decay(decay_groups(*model, 0.1), model, std::stod(arguments.at(2))))
+    for (const auto& name : group.parameter_names)
+      std::cout << name << " " << std::setprecision(17) << group.lr_multiplier << "\n";
+}
+
+AnyUpdateRule rule_of(const nlohmann::json& spec) {
+  const double beta1 = spec.at("beta1"), beta2 = spec.at("beta2"), eps = spec.at("eps");
+  const std::string name = spec.at("rule");
+  if (name == "adamw") return AdamWRule{beta1, beta2, eps};
+  if (name == "stable-adamw") return StableAdamWRule{beta1, beta2, eps};
+  if (name == "lamb") return LambRule{.beta1 = beta1, .beta2 = beta2, .eps = eps};
+  if (name == "lion") return LionRule{beta1, beta2};
+  TORCH_CHECK(name == "muon", "unknown rule ", name);
+  return MuonRule{.momentum = beta1,
+                  .scale = spec.at("original") ? MuonScale::kOriginal : MuonScale::kMatchAdamW,
+                  .product_dtype = spec.at("exact") ? at::kDouble : at::kBFloat16};
+}
+
+void optimize(const Strings& arguments) {
+  const auto spec = read_json(arguments.at(0));
+  const auto start = read_safetensors(arguments.at(1)),
+             gradients = read_safetensors(arguments.at(2));
+  ParameterGroup decay{.name = "decay", .weight_decay = spec.at("weight_decay")};
+  ParameterGroup plain{.name = "plain"};
+  for (const auto& [name, tensor] : start) {
+    auto& group = tensor.dim() > 1 ? decay : plain;
+    group.parameters.push_back(tensor.clone().requires_grad_());
+    group.parameter_names.push_back(name);
+  }
+  Optimizer optimizer({decay, plain}, rule_of(spec));
+  for (std::int64_t step = 0; step < spec.at("steps"); ++step) {
+    for (const auto& group : {decay, plain})
+      for (std::size_t i = 0; i < group.parameters.size(); ++i)
+        group.parameters[i].mutable_grad() = gradients.at(group.parameter_names[i])[step].clone();
+    if (spec.at("clip") > 0) clip_grad_norm_(optimizer.parameters(), spec.at("clip"));
+    optimizer.step(spec.at("lr"));
+  }
+  TensorMap final;
+  for (const auto& group : {decay, plain})
+    for (std::size_t i = 0; i < group.parameters.size(); ++i)
+      final[group.parameter_names[i]] = group.parameters[i].detach();
+  write_safetensors(arguments.at(3), final);
+}
+
 void schedule(const Strings& arguments) {
   const auto number = [&](std::size_t i) { return std::stod(arguments.at(i)); };
   const auto steps = [&](std::size_t i) { return std::stoll(arguments.at(i)); };
@@ -153,6 +209,10 @@ int main(int argc, char** argv) {
     train(rest);
   } else if (verb == "groups") {
     groups(rest);
+  } else if (verb == "layers") {
+    layers(rest);
+  } else if (verb == "optimize") {
+    optimize(rest);
   } else if (verb == "schedule") {
     schedule(rest);
   } else {

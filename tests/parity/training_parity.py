@@ -1,6 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Compares training with open_clip and torch: the same steps from the same weights, and the schedules."""
+"""Compares training with open_clip, torch and timm: the same steps from the same weights, the optimizers with the same
+gradients, layer-wise decay of the learning rate, and the schedules."""
 import argparse
 import json
 import math
@@ -10,11 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import timm.optim
 import torch
 from open_clip.loss import ClipLoss, SigLipLoss
 from open_clip.model import CLIP
 from open_clip_train.scheduler import const_lr, const_lr_cooldown, cosine_lr
 from safetensors.torch import load_file, save_file
+from timm.models.vision_transformer import VisionTransformer
+from timm.optim._param_groups import param_groups_layer_decay
 
 TEXT = dict(context_length=16, vocab_size=100, width=64, heads=4, layers=2)
 VIT = dict(image_size=32, layers=2, width=64, patch_size=8, head_width=16)
@@ -24,6 +28,7 @@ EXACT = 1e-9     # the same in float64
 DRIFT = 0.3      # the same of a ResNet in float32, after its first two steps
 WEIGHTS = 1e-3   # absolute, at the end; and a hundredth of how far weights moved
 RATES = 1e-12    # relative
+STEPS = 100      # of each optimizer
 failures = []
 
 
@@ -119,6 +124,115 @@ def training(driver, folder, name, steps, float64=False, **extra):
         check(worst <= WEIGHTS and worst <= 0.01 * moved, weight)
 
 
+def optimize(driver, folder, start, gradients, **spec):
+    spec = dict(steps=STEPS, lr=1e-2, weight_decay=0.1, beta1=0.9, beta2=0.98, eps=1e-6, clip=0.0, original=False,
+                exact=False) | spec
+    names = [folder / x for x in ("optimizer", "start", "gradients", "final")]
+    names[0].write_text(json.dumps(spec))
+    save_file(start, names[1])
+    save_file(gradients, names[2])
+    run(driver, "optimize", *names)
+    return load_file(names[3])
+
+
+def steps_of(make, start, gradients, weight_decay=0.1):
+    """The weights after the steps of make(groups), an optimizer of torch or timm."""
+    weights = {k: v.clone().requires_grad_() for k, v in start.items()}
+    groups = [dict(params=[w for w in weights.values() if w.ndim > 1], weight_decay=weight_decay),
+              dict(params=[w for w in weights.values() if w.ndim <= 1], weight_decay=0.0)]
+    optimizer = make([group for group in groups if group["params"]])
+    for step in range(STEPS):
+        for key, weight in weights.items():
+            weight.grad = gradients[key][step].clone()
+        optimizer.step()
+    return {k: v.detach() for k, v in weights.items()}
+
+
+def exact_muon(start, gradients, scale):
+    """Muon in float64, as its authors describe it."""
+    weights = {}
+    for key, w in start.items():
+        w, sum_ = w.clone(), torch.zeros_like(w)
+        for g in gradients[key]:
+            sum_ = 0.95 * sum_ + g
+            x = (g + 0.95 * sum_).flatten(1)
+            rows, columns = x.shape
+            x = x.mT if rows > columns else x
+            x = x / x.norm()
+            for _ in range(5):
+                a = x @ x.mT
+                x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+            x = x.mT if rows > columns else x
+            w = w * (1 - 1e-2 * 0.1) - 1e-2 * scale(rows, columns) * x.reshape(w.shape)
+        weights[key] = w
+    return weights
+
+
+def distance(a, b):
+    return sum((a[key] - b[key]).norm().item() ** 2 for key in b) ** 0.5
+
+
+def optimizers(driver, folder):
+    torch.manual_seed(6)
+    shapes = {"matrix": (24, 16), "wide": (8, 40), "kernel": (12, 3, 3, 3), "bias": (16,), "scale": ()}
+    start = {k: torch.randn(s, dtype=torch.float64) for k, s in shapes.items()}
+    spikes = torch.where(torch.arange(STEPS) % 10 == 9, 20.0, 1.0)
+    gradients = {k: torch.randn(STEPS, *s, dtype=torch.float64) * spikes.view(-1, *[1] * len(s)) for k, s in shapes.items()}
+
+    def compare(title, ours, theirs, tolerance):
+        moved, error = distance(start, theirs), distance(ours, theirs)  # theirs may have some of the weights only
+        check(error <= tolerance * moved, f"{title}: weights off by {error / moved:.1e} of their way")
+
+    common = dict(lr=1e-2, betas=(0.9, 0.98))
+    compare("AdamW, torch", optimize(driver, folder, start, gradients, rule="adamw"),
+            steps_of(lambda g: torch.optim.AdamW(g, eps=1e-6, **common), start, gradients), EXACT)
+    # timm does not clip the weight decay, and its eps is within the RMS.
+    compare("StableAdamW, timm", optimize(driver, folder, start, gradients, rule="stable-adamw", weight_decay=0.0, eps=1e-12),
+            steps_of(lambda g: timm.optim.AdamWLegacy(g, eps=1e-12, clipping_threshold=1.0, **common), start, gradients, 0.0),
+            EXACT)
+    # The clipping of torch and ours adds 1e-6 to the norm, which timm's does not.
+    compare("LAMB, timm", optimize(driver, folder, start, gradients, rule="lamb", clip=1.0),
+            steps_of(lambda g: timm.optim.Lamb(g, eps=1e-6, **common), start, gradients), 1e-6)
+    compare("Lion, timm", optimize(driver, folder, start, gradients, rule="lion", beta2=0.99),
+            steps_of(lambda g: timm.optim.Lion(g, lr=1e-2, betas=(0.9, 0.99)), start, gradients), EXACT)
+
+    matrices = {k: v for k, v in start.items() if v.ndim > 1}
+    for rule in ("original", "match_rms_adamw"):
+        def scale(rows, columns):
+            return max(1, rows / columns) ** 0.5 if rule == "original" else 0.2 * max(rows, columns) ** 0.5
+        exact = exact_muon(matrices, gradients, scale)
+        spec = dict(rule="muon", beta1=0.95, original=rule == "original")
+        compare(f"Muon {rule}, float64", optimize(driver, folder, matrices, gradients, exact=True, **spec), exact, EXACT)
+        ours = optimize(driver, folder, matrices, gradients, **spec)
+        peers = {"timm": (matrices, lambda g: timm.optim.Muon(g, lr=1e-2, momentum=0.95, nesterov=True, adjust_lr_fn=rule,
+                                                              ns_coefficients="original")),
+                 "torch": ({k: v for k, v in matrices.items() if v.ndim == 2},
+                           lambda g: torch.optim.Muon(g, lr=1e-2, momentum=0.95, adjust_lr_fn=rule))}
+        for name, (given, make) in peers.items():
+            theirs = steps_of(make, given, gradients)
+            own, peer = distance(ours, {k: exact[k] for k in given}), distance(theirs, {k: exact[k] for k in given})
+            moved = distance(start, exact)
+            check(own <= 2 * peer and own < 0.1 * moved,
+                  f"Muon {rule}, bf16: off by {own / moved:.1e} of their way, {name} by {peer / moved:.1e}")
+
+
+def layer_decay(driver, folder):
+    """BEiT's rule, as timm has it. Its pre-norm is left out: timm's pattern for the last norm matches it, too."""
+    spec = dict(embed_dim=64, vision_cfg=VIT, text_cfg=TEXT)
+    spec_file, start = folder / "spec", folder / "start"
+    spec_file.write_text(json.dumps(spec | dict(family="ViT")))
+    save_file({k: v.contiguous() for k, v in CLIP(**spec).state_dict().items()}, start)
+    ours = dict(line.split() for line in run(driver, "layers", spec_file, start, 0.7).splitlines())
+    model = VisionTransformer(img_size=32, patch_size=8, embed_dim=64, depth=2, num_heads=4, num_classes=64)
+    theirs = {id(p): group["lr_scale"] for group in param_groups_layer_decay(model, layer_decay=0.7) for p in group["params"]}
+    pairs = dict(cls_token="class_embedding", pos_embed="positional_embedding", patch_embed="conv1.weight", norm="ln_post.weight",
+                 head="proj")
+    pairs |= {f"blocks.{i}.": f"transformer.resblocks.{i}.mlp.c_fc.weight" for i in range(2)}
+    for begin, name in pairs.items():
+        factor = next(theirs[id(p)] for n, p in model.named_parameters() if n.startswith(begin))
+        check(abs(float(ours["visual." + name]) / factor - 1) <= RATES, f"layer decay of {name}: {factor:.3f}")
+
+
 def schedules(driver):
     group = type("Optimizer", (), dict(param_groups=[{}]))()
     for peak, final, warmup, cooldown, total, power in ((1e-3, 0.0, 10, 20, 100, 1.0), (5e-4, 1e-5, 7, 40, 99, 2.0)):
@@ -138,6 +252,8 @@ def main():
     start = time.monotonic()
     schedules(driver)
     with tempfile.TemporaryDirectory() as path:
+        optimizers(driver, Path(path))
+        layer_decay(driver, Path(path))
         training(driver, Path(path), "ViT", 50)
         # Rounding flips ReLUs, and Adam turns that into whole steps. In float32 torch drifts as far from itself
         # in another memory format (up to 3e-2 here), so the strict comparison is in float64.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "contrapunto/optim/beta2_for_batch.hpp"
 #include "support/catch.hpp"
 
 using namespace contrapunto;
@@ -221,7 +222,8 @@ TEST_CASE("A batch of one sample has no negatives and is refused", "[plan][cpu]"
 TEST_CASE("A batch larger than the data is refused", "[plan][cpu]") {
   Run run;
   run.data.batch_size = 65'536;
-  run.device.free_bytes = 0;  // which would be too little as well
+  run.device.free_bytes = 0;   // which would be too little as well
+  run.optimizer.beta2 = 0.95;  // 0.98 is too slow for such a batch
   CHECK_THAT(only_message(run.plan(), kError),
              Contains("65,536") && Contains("50,000") && Contains("batch_size to 50,000 or less"));
 }
@@ -250,6 +252,7 @@ TEST_CASE("Weights of another activation are refused", "[plan][cpu]") {
 TEST_CASE("Dropping more than a tenth of the data in each epoch is a warning", "[plan][cpu]") {
   Run run;
   run.data.batch_size = 30'000;
+  run.optimizer.beta2 = 0.95;
   run.device.free_bytes = 0;
   CHECK_THAT(only_message(run.plan(), kWarning),
              Contains("20,000 of 50,000") && Contains("40 %") && Contains("batch_size to 25,000"));
@@ -439,6 +442,30 @@ TEST_CASE("A beta2 that averages over more steps than the run has is a warning",
                                                      Contains("999; set beta2 to 0.98"));
   run.optimizer.beta2 = std::nullopt;  // an optimizer without one
   CHECK(run.plan().findings().empty());
+}
+
+TEST_CASE("A beta2 that is too slow for a large batch is a warning", "[plan][cpu]") {
+  Run run;
+  run.data = {.samples = 400'000'000, .batch_size = 16'383};
+  run.device = {};  // the memory is not the question here
+  run.optimizer.beta2 = 0.99;
+  CHECK(run.plan().findings().empty());
+  CHECK_THAT(run.plan().to_string(), Contains("AdamW, beta2 0.99\n"));
+  run.data.batch_size = 16'384;
+  CHECK_THAT(only_message(run.plan(), kWarning), Contains("AdamW's beta2 of 0.99") &&
+                                                     Contains("batches of 16,384 samples") &&
+                                                     Contains("set beta2 to 0.95"));
+  run.optimizer.beta2 = 0.98;
+  CHECK(run.plan().findings().size() == 1);
+  run.optimizer.beta2 = 0.97;
+  CHECK(run.plan().findings().empty());
+  run.optimizer.beta2 = beta2_for_batch(16'384, 0.98);
+  CHECK(run.plan().findings().empty());
+  CHECK_THAT(run.plan().to_string(),
+             Contains("AdamW, beta2 0.95, as for all batches from 16,384 samples on\n"));
+  run.optimizer = {.name = "Lion"};
+  CHECK(run.plan().findings().empty());
+  CHECK_THAT(run.plan().to_string(), Contains("Lion\n"));
 }
 
 TEST_CASE("Errors come before warnings", "[plan][cpu]") {

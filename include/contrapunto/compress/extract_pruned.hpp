@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -187,21 +188,34 @@ class Extraction {
     return {tensors(state.tensors), state.scalars};
   }
 
-  /// Returns the state of the optimizer (AdamW or ShardedAdamW) of the smaller model from that of
-  /// the masked model. A weight that absorbs a mask m becomes m times larger and its gradient 1 / m
-  /// times, so the moments are divided by m and by its square.
+  /// Returns the state of the optimizer of the smaller model from that of the masked model, which
+  /// is an Optimizer or ShardedOptimizer with any rule of the library. A weight that absorbs a mask
+  /// m becomes m times larger and its gradient 1 / m times, so means of gradients are divided by m
+  /// and those of their squares by its square. Raises for another tensor of state.
   [[nodiscard]] State optimizer_state(const State& state) const {
     const at::NoGradGuard no_grad;
     State result;
+    std::size_t known = 0;
+    std::set<std::string> parameters;
     for (const auto& [prefix, power] :
-         {std::pair{"exp_avg.", -1.0}, std::pair{"exp_avg_sq.", -2.0}}) {
-      for (auto& [name, tensor] : cut(with_prefix(state.tensors, prefix), power))
+         {std::pair{"exp_avg.", -1.0}, std::pair{"momentum_buffer.", -1.0},
+          std::pair{"exp_avg_sq.", -2.0}}) {
+      const auto found = with_prefix(state.tensors, prefix);
+      known += found.size();
+      for (auto& [name, tensor] : cut(found, power)) {
         result.tensors[prefix + name] = tensor;
+        parameters.insert(name);
+      }
     }
-    for (auto& [name, tensor] : tensors(with_prefix(state.tensors, "master.")))
-      result.tensors["master." + name] = tensor;
+    const auto masters = with_prefix(state.tensors, "master.");
+    for (auto& [name, tensor] : tensors(masters)) result.tensors["master." + name] = tensor;
+    TORCH_CHECK(
+        known + masters.size() == state.tensors.size(), "Extraction: the optimizer keeps ",
+        state.tensors.size() - known - masters.size(),
+        " tensors that are no means of gradients or of their squares, and it is not known how "
+        "to take units out of them; use an optimizer of the library");
     for (const auto& [name, value] : state.scalars)
-      if (result.tensors.contains("exp_avg." + name.substr(std::string_view("step.").size())))
+      if (parameters.contains(name.substr(std::string_view("step.").size())))
         result.scalars[name] = value;
     return result;
   }

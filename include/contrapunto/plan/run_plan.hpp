@@ -130,6 +130,7 @@ class RunPlan {
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;
+  void find_optimizer_faults(std::vector<PlanFinding>& found) const;
   void find_model_faults(std::vector<PlanFinding>& found) const;
   void find_memory_faults(std::vector<PlanFinding>& found) const;
 

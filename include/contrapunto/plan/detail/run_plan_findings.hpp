@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "contrapunto/log/format.hpp"
+#include "contrapunto/optim/beta2_for_batch.hpp"
 #include "contrapunto/plan/detail/plan_numbers.hpp"
 #include "contrapunto/plan/run_plan.hpp"
 
@@ -58,6 +59,7 @@ inline std::vector<PlanFinding> RunPlan::findings() const {
   auto found = own_findings_;
   find_data_faults(found);
   find_schedule_faults(found);
+  find_optimizer_faults(found);
   find_model_faults(found);
   find_memory_faults(found);
   std::vector<PlanFinding> errors_first;
@@ -144,6 +146,16 @@ inline void RunPlan::find_schedule_faults(std::vector<PlanFinding>& found) const
                    " averages over about " +
                    with_commas(std::llround(1 / std::max(1 - *optimizer_->beta2, 1e-9))) +
                    " steps, more than the run's " + with_commas(total) + "; set beta2 to 0.98");
+}
+
+inline void RunPlan::find_optimizer_faults(std::vector<PlanFinding>& found) const {
+  if (!optimizer_ || !optimizer_->beta2 || !data_) return;
+  if (data_->batch_size >= kLargeBatch && *optimizer_->beta2 >= 0.98)
+    detail::add_warning(found, optimizer_->name + "'s beta2 of " +
+                                   with_digits(*optimizer_->beta2, 4) + " with batches of " +
+                                   with_commas(data_->batch_size) +
+                                   " samples often makes the loss spike, because the mean of "
+                                   "squared gradients follows them too slowly; set beta2 to 0.95");
 }
 
 inline void RunPlan::find_model_faults(std::vector<PlanFinding>& found) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "contrapunto/log/format.hpp"
+#include "contrapunto/optim/beta2_for_batch.hpp"
 #include "contrapunto/plan/detail/plan_numbers.hpp"
 #include "contrapunto/plan/run_plan.hpp"
 
@@ -165,10 +166,16 @@ inline std::string RunPlan::to_string() const {
                    : ""));
   if (schedule_ && schedule_->cooldown_steps > 0)
     row("cooldown", with_commas(schedule_->cooldown_steps) + " steps");
-  row("optimizer", optimizer_ ? optimizer_->name + (optimizer_->shards_state && ranks() > 1
-                                                        ? ", state sharded over the ranks"
-                                                        : "")
-                              : "");
+  text.clear();
+  if (optimizer_) {
+    text = optimizer_->name;
+    if (optimizer_->beta2) text += ", beta2 " + with_digits(*optimizer_->beta2, 4);
+    if (optimizer_->beta2 && *optimizer_->beta2 == beta2_for_batch(kLargeBatch, 1.0) && data_ &&
+        data_->batch_size >= kLargeBatch)
+      text += ", as for all batches from " + with_commas(kLargeBatch) + " samples on";
+    if (optimizer_->shards_state && ranks() > 1) text += ", state sharded over the ranks";
+  }
+  row("optimizer", text);
   row("precision", precision_ ? precision_->name : "");
   if (step_) {
     const bool whole = step_->chunks == StepFacts::Chunks::kWholeBatch;

@@ -22,18 +22,18 @@
 #include <utility>
 #include <vector>
 
-#include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/distributed/rank_checks.hpp"
 #include "contrapunto/distributed/ranks.hpp"
-#include "contrapunto/optim/adamw.hpp"
+#include "contrapunto/optim/optimizer.hpp"
 #include "contrapunto/optim/parameter_group.hpp"
+#include "contrapunto/optim/step_scaling.hpp"
 
 namespace contrapunto {
 
-struct ShardedAdamWOptions {
+struct ShardedOptimizerOptions {
   /// Size of the buffer, in MiB over all ranks, in which updated weights are gathered; above 0.
   double gather_megabytes = 64.0;
 };
@@ -64,29 +64,31 @@ namespace detail {
 
 }  // namespace detail
 
-/// AdamW whose state is sharded over the ranks (ZeRO stage 1): each rank keeps the moments and
+/// An Optimizer whose state is sharded over the ranks (ZeRO stage 1): each rank keeps the state and
 /// float32 master copies of some whole parameters, updates these parameters and sends them to the
-/// other ranks. The state per rank is about 1 / W of AdamW's, plus at worst the state of the
-/// largest parameter.
+/// other ranks. The state per rank is about 1 / W of the Optimizer's, plus at worst the state of
+/// the largest parameter.
 ///
-///   ShardedAdamW optimizer(groups, ranks, {.beta2 = 0.98});
+///   ShardedOptimizer optimizer(groups, ranks, AdamWRule{.beta2 = 0.98});
 ///   compute_gradients(batch);  // a step strategy, which sums the gradients over the ranks
 ///   optimizer.step(lr);        // collective
 ///
-/// The updated parameters are bit for bit those of AdamW with the same gradients. They are the same
-/// on all ranks, even if they differed before. The state is that of AdamW, so a run may resume with
-/// either optimizer and with any number of ranks.
+/// The updated parameters are bit for bit those of the Optimizer with the same gradients, unless
+/// the rule computes something of several parameters at once, as MuonRule does. They are the same
+/// on all ranks, even if they differed before. The state is that of the Optimizer, so a run may
+/// resume with either of them and with any number of ranks.
 /// Reference: Rajbhandari et al. 2019, https://arxiv.org/abs/1910.02054
-class ShardedAdamW {
+template <class Rule>
+class ShardedOptimizer {
  public:
   /// Collective: raises on every rank if the ranks' parameters or groups differ, and for everything
-  /// that AdamW rejects. Parameters must be on one device and must not have gaps in memory.
-  explicit ShardedAdamW(const std::vector<ParameterGroup>& groups, Ranks ranks = {},
-                        AdamWOptions options = {}, ShardedAdamWOptions sharding = {})
-      : ranks_(std::move(ranks)), sharding_(sharding), local_(take(groups), options) {}
+  /// that Optimizer rejects. Parameters must be on one device and must not have gaps in memory.
+  explicit ShardedOptimizer(const std::vector<ParameterGroup>& groups, Ranks ranks = {},
+                            Rule rule = {}, ShardedOptimizerOptions sharding = {})
+      : ranks_(std::move(ranks)), sharding_(sharding), local_(take(groups, rule), rule) {}
 
-  /// Updates the parameters as AdamW::step does. Collective. With `grad_scale` only the gradients
-  /// of this rank's share are divided in place.
+  /// Updates the parameters as Optimizer::step does. Collective. With `grad_scale` only the
+  /// gradients of this rank's share are divided in place.
   void step(double lr, const StepScaling& scaling = {}) {
     local_.step(lr, scaling);
     if (ranks_.size() > 1) exchange_weights();
@@ -113,9 +115,10 @@ class ShardedAdamW {
     return all;
   }
 
-  /// Returns the state that AdamW's save_state() would return, on every rank, or with `root` only
-  /// on that rank; other ranks then get an empty state and need no memory for it. Tensors of this
-  /// rank's share are those of the optimizer, and the others are copies in host memory. Collective.
+  /// Returns the state that Optimizer's save_state() would return, on every rank, or with `root`
+  /// only on that rank; other ranks then get an empty state and need no memory for it. Tensors of
+  /// this rank's share are those of the optimizer, and the others are copies in host memory.
+  /// Collective.
   [[nodiscard]] State save_state(std::optional<std::int64_t> root = std::nullopt) const {
     if (ranks_.size() == 1) return local_.save_state();
     const at::NoGradGuard no_grad;
@@ -124,7 +127,8 @@ class ShardedAdamW {
     auto counts = at::zeros({static_cast<std::int64_t>(members_.size())}, at::kLong);
     for (std::size_t i = 0; i < members_.size(); ++i)
       if (is_own(members_[i]))
-        counts.data_ptr<std::int64_t>()[i] = own.scalar<std::int64_t>("step." + members_[i].name);
+        counts.data_ptr<std::int64_t>()[i] =
+            own.template scalar<std::int64_t>("step." + members_[i].name);
     counts = counts.to(ranks_.device());
     ranks_.all_reduce_sum_(counts);
     counts = counts.cpu();
@@ -132,7 +136,7 @@ class ShardedAdamW {
     State state;
     for (std::size_t i = 0; i < members_.size(); ++i) {
       const auto& member = members_[i];
-      for (const auto& name : state_names(member)) {
+      for (const auto& name : member.tensors) {
         const auto& p = member.parameter;
         const auto kind = member.low_precision ? at::kFloat : p.scalar_type();
         const auto tensor = is_own(member)
@@ -148,31 +152,33 @@ class ShardedAdamW {
     return state;
   }
 
-  /// Restores the optimizer (this one or AdamW) that saved `state`. Every rank needs the whole
-  /// state. 16-bit parameters are set from their master copies. Raises on every rank as AdamW's
+  /// Restores the optimizer (this one or Optimizer) that saved `state`. Every rank needs the whole
+  /// state. 16-bit parameters are set from their master copies. Raises on every rank as Optimizer's
   /// load_state() does.
   void load_state(const State& state) {
     TensorMap expected;
     State own;
     for (const auto& member : members_) {
-      const auto count = state.scalar<std::int64_t>("step." + member.name);
+      const auto count = state.template scalar<std::int64_t>("step." + member.name);
       if (is_own(member)) own.scalars["step." + member.name] = count;
-      for (const auto& name : state_names(member)) expected[name] = member.parameter;
+      for (const auto& name : member.tensors) expected[name] = member.parameter;
     }
     detail::check_tensors(
-        "ShardedAdamW: the state belongs to another model or to other parameter groups", expected,
-        state.tensors);
+        rule().name() +
+            ": the state belongs to another model, to other parameter groups or to "
+            "another optimizer",
+        expected, state.tensors);
     const at::NoGradGuard no_grad;
     for (const auto& member : members_) {
       if (is_own(member))
-        for (const auto& name : state_names(member)) own.tensors[name] = state.tensor(name);
+        for (const auto& name : member.tensors) own.tensors[name] = state.tensor(name);
       else if (member.low_precision)
         at::Tensor(member.parameter).copy_(state.tensor("master." + member.name));
     }
     local_.load_state(own);
   }
 
-  [[nodiscard]] const AdamWOptions& options() const { return local_.options(); }
+  [[nodiscard]] const Rule& rule() const { return local_.rule(); }
 
   /// The properties of the optimizer that a plan of the run uses; the same on every rank.
   [[nodiscard]] OptimizerFacts facts() const {
@@ -181,14 +187,13 @@ class ShardedAdamW {
       bytes += static_cast<double>(member.state_bytes);
       elements += static_cast<double>(member.parameter.numel());
     }
-    const bool sharded = ranks_.size() > 1;
-    return {.name = sharded ? "ShardedAdamW" : "AdamW",
-            .beta2 = options().beta2,
-            .bytes_per_parameter = elements > 0.0 ? bytes / elements : 0.0,
-            .shards_state = sharded};
+    auto facts = local_.facts();
+    facts.bytes_per_parameter = elements > 0.0 ? bytes / elements : 0.0;
+    facts.shards_state = ranks_.size() > 1;
+    return facts;
   }
 
-  /// Bytes of moments and master copies on this rank.
+  /// Bytes of state and master copies on this rank.
   [[nodiscard]] std::int64_t state_bytes() const {
     std::int64_t bytes = 0;
     for (const auto& member : members_)
@@ -201,6 +206,7 @@ class ShardedAdamW {
     std::string name;
     at::Tensor parameter;
     bool low_precision = false;
+    std::vector<std::string> tensors = {};  // Names of its state and master copy in a State.
     std::int64_t state_bytes = 0;
     std::int64_t owner = 0;
     std::int64_t begin = 0;  // Offset of its bytes among those that its owner sends.
@@ -211,51 +217,50 @@ class ShardedAdamW {
 
   [[nodiscard]] bool is_own(const Member& member) const { return member.owner == ranks_.rank(); }
 
-  static std::vector<std::string> state_names(const Member& member) {
-    std::vector<std::string> names{"exp_avg." + member.name, "exp_avg_sq." + member.name};
-    if (member.low_precision) names.push_back("master." + member.name);
-    return names;
-  }
-
   // Fills members_ and returns the groups with this rank's share of the parameters.
-  std::vector<ParameterGroup> take(const std::vector<ParameterGroup>& groups) {
-    TORCH_CHECK(sharding_.gather_megabytes > 0.0, "ShardedAdamW: gather_megabytes is ",
+  std::vector<ParameterGroup> take(const std::vector<ParameterGroup>& groups, const Rule& rule) {
+    TORCH_CHECK(sharding_.gather_megabytes > 0.0, "ShardedOptimizer: gather_megabytes is ",
                 sharding_.gather_megabytes, ", expected more than 0");
     std::ostringstream shown;
     std::set<std::string> names;
     std::set<const void*> seen;
     for (const auto& group : groups) {
-      TORCH_CHECK(group.parameters.size() == group.parameter_names.size(), "ShardedAdamW: group '",
-                  group.name, "' has ", group.parameters.size(), " parameters but ",
-                  group.parameter_names.size(), " names");
+      TORCH_CHECK(group.parameters.size() == group.parameter_names.size(),
+                  "ShardedOptimizer: group '", group.name, "' has ", group.parameters.size(),
+                  " parameters but ", group.parameter_names.size(), " names");
       shown << "group " << group.name << " " << group.weight_decay << " " << group.lr_multiplier;
       for (std::size_t i = 0; i < group.parameters.size(); ++i) {
         const auto& p = group.parameters[i];
         const auto& name = group.parameter_names[i];
         check(p, name);
         TORCH_CHECK(names.insert(name).second && seen.insert(p.unsafeGetTensorImpl()).second,
-                    "ShardedAdamW: parameter '", name, "' is given twice");
+                    "ShardedOptimizer: parameter '", name, "' is given twice");
         shown << "; " << name << " " << p.scalar_type() << " " << p.sizes() << " strides "
               << p.strides();
         const auto kind = p.scalar_type();
         const bool low = kind == at::kHalf || kind == at::kBFloat16;
-        const auto bytes = p.numel() * p.element_size();
-        members_.push_back({name, p, low, low ? p.numel() * 12 : 2 * bytes, 0, 0, bytes});
+        Member member{.name = name, .parameter = p, .low_precision = low};
+        for (const auto& tensor : rule.state_names(name, p))
+          member.tensors.push_back(tensor + "." + name);
+        if (low) member.tensors.push_back("master." + name);
+        member.state_bytes = std::ssize(member.tensors) * p.numel() * (low ? 4 : p.element_size());
+        member.bytes = p.numel() * p.element_size();
+        members_.push_back(std::move(member));
       }
       shown << "\n";
     }
-    check_same_on_all_ranks(ranks_, "ShardedAdamW: the list of parameters", shown.str());
+    check_same_on_all_ranks(ranks_, "ShardedOptimizer: the list of parameters", shown.str());
     return share(groups);
   }
 
   void check(const at::Tensor& parameter, const std::string& name) const {
-    TORCH_CHECK(parameter.defined() && parameter.is_floating_point(), "ShardedAdamW: parameter '",
-                name, "' is not a floating-point tensor");
-    TORCH_CHECK(parameter.is_non_overlapping_and_dense(), "ShardedAdamW: parameter '", name,
+    TORCH_CHECK(parameter.defined() && parameter.is_floating_point(),
+                "ShardedOptimizer: parameter '", name, "' is not a floating-point tensor");
+    TORCH_CHECK(parameter.is_non_overlapping_and_dense(), "ShardedOptimizer: parameter '", name,
                 "' of shape ", parameter.sizes(), " and strides ", parameter.strides(),
                 " has gaps in memory; make it contiguous");
     TORCH_CHECK(members_.empty() || members_.front().parameter.device() == parameter.device(),
-                "ShardedAdamW: parameter '", name, "' is on ", parameter.device(), ", but '",
+                "ShardedOptimizer: parameter '", name, "' is on ", parameter.device(), ", but '",
                 members_.front().name, "' is on ", members_.front().parameter.device(),
                 "; all must be on one device");
   }
@@ -317,11 +322,10 @@ class ShardedAdamW {
   }
 
   Ranks ranks_;
-  ShardedAdamWOptions sharding_;
+  ShardedOptimizerOptions sharding_;
   std::vector<Member> members_;
   std::int64_t longest_ = 0;  // Largest number of bytes that a rank sends.
-  AdamW local_;
+  Optimizer<Rule> local_;
 };
-static_assert(Stateful<ShardedAdamW>);
 
 }  // namespace contrapunto

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
-#include "contrapunto/optim/sharded_adamw.hpp"
+#include "contrapunto/optim/sharded_optimizer.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "contrapunto/distributed/gradient_sync.hpp"
+#include "contrapunto/optim/adamw.hpp"
 #ifdef CONTRAPUNTO_HAS_DISTRIBUTED
 #include "distributed/local_world.hpp"
 #endif
@@ -19,6 +20,8 @@ using namespace contrapunto;
 using Catch::Matchers::Contains;
 
 namespace {
+
+using ShardedAdamW = ShardedOptimizer<AdamWRule>;
 
 /// Parameters of several shapes, dtypes and memory formats in three groups, equal in every call.
 std::vector<ParameterGroup> make_groups() {
@@ -287,7 +290,7 @@ TEST_CASE("Sharded AdamW names, drops and lists gradients of all parameters", "[
     ShardedAdamW optimizer(groups, rank, {.beta2 = 0.95});
     set_gradients(parameters, 2);
     bool good = optimizer.without_gradient() == std::vector<std::string>{"image"} &&
-                optimizer.options().beta2 == 0.95 && optimizer.parameters().size() == 10;
+                optimizer.rule().beta2 == 0.95 && optimizer.parameters().size() == 10;
     optimizer.zero_grad();
     for (const auto& p : parameters) good = good && !p.grad().defined();
     if (good) ++right;
