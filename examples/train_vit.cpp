@@ -11,8 +11,7 @@
 // A plan is printed before step 0. The output folder receives config.json, log.jsonl, classes.csv,
 // curves.png, step-*/ checkpoints and classifier.safetensors; --resume continues a run.
 //
-// What to expect: with cifar-vit.json, --epochs 2 and --batch-size 128, 32 % of the built-in test
-// images find their class, which is one of 30. The recipes have comments on this.
+// What to expect: the recipes have comments on this.
 #include <torch/utils.h>
 
 #include <CLI/CLI.hpp>
@@ -34,7 +33,7 @@ struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings, c
   // Model
   std::string model = "ViT-S-16", weights, head_init = "zero", loss = "softmax";
   bool weights_head = false, freeze = false, checkpoint_activations = false, bce_sum = false;
-  double head_bias = 0.0, label_smoothing = 0.0, bce_threshold = 0.0;
+  double head_bias = 0.0, label_smoothing = 0.0, bce_threshold = 0.0, eval_crop = 1.0;
   // Optimization
   std::int64_t batch_size = 256;
   std::string micro_batch = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
@@ -58,6 +57,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::add_mixing_settings(t, s);
   t.add("repeats", s.repeats, "views of each image in a batch (repeated augmentation)")
       .check(cp::at_least(1));
+  t.add("eval-crop", s.eval_crop, "part of the shorter side that an evaluation keeps");
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as ViT-S-16, a .json, or weights");
   t.add("image-size", s.image_size, "pixels; 0: as the model says").check(cp::at_least(0));
@@ -118,7 +118,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
-  const cp::ImageTransformOptions pixels = cp::training_transform(config, s);
+  cp::ImageTransformOptions pixels = cp::training_transform(config, s);
+  pixels.center_crop = s.eval_crop;
   const auto images = cp::with_image_cache(
       open(s.train_data, s.pretend_samples > 0 ? s.pretend_samples : 6'000, 0), s, out);
   // Missing labels and other faults of the data are found now and not in the middle of the run.
@@ -151,11 +152,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Model ==================================================================================
   const cp::AnyTower tower = cp::make_image_tower(config);
-  const auto head =
-      std::make_shared<Head>(cp::LinearOptions{.in_features = config.embed_dim,
-                                               .out_features = classes.size(),
-                                               .weight_std = s.head_init == "zero" ? 0.0 : 0.02,
-                                               .zero_bias = true});
+  cp::LinearOptions linear{.in_features = config.embed_dim, .out_features = classes.size()};
+  linear.weight_std = s.head_init == "zero" ? 0.0 : 0.02;
+  const auto head = std::make_shared<Head>(linear);
   head->bias.detach().fill_(s.head_bias);
   const auto model = std::make_shared<torch::nn::Module>("classifier");
   model->register_module("tower", tower.ptr());
@@ -225,7 +224,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::WeightsFacts{.name = s.weights}, free);
-  if (s.freeze && s.weights.empty()) plan.warn("freeze trains a head on random features");
+  if (s.weights.empty() && (s.freeze || s.weights_head))
+    plan.warn("freeze and weights-head need weights; the tower has random features");
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
@@ -287,7 +287,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     ranks.progress(progress.step);
     torch::manual_seed(cp::rank_seed(s.seed, progress.step, ranks.rank()));
     // Images are mixed before the batch is split, so the result does not depend on micro-batch.
-    auto batch = cp::views_as_rows(*loaded, s.repeats);
+    auto batch = cp::views_as_rows(s.repeats > 1 ? loaded->to(device) : *loaded, s.repeats);
     if (s.mixes_after(run.epochs_at(progress.step)))
       batch = mix(batch.to(device), s.seed, progress.step, ranks.rank());
     const double lr = schedule(progress.step);

@@ -80,6 +80,24 @@ TEST_CASE("A batch that is mixed in pieces equals its images mixed one by one", 
   }
 }
 
+TEST_CASE("Images on a GPU are mixed as those on the CPU", "[image][gpu]") {
+  if (!torch::cuda::is_available()) {
+    WARN("no CUDA device: skipped");
+    return;
+  }
+  torch::manual_seed(4);
+  const auto images = noise(6, 64, 48).contiguous(at::MemoryFormat::ChannelsLast);
+  std::vector<MixedRow> rows;
+  for (std::int64_t i = 0; i < 6; ++i)
+    rows.push_back({.partner = 5 - i, .box = {i, 2, 30, 40}, .own = i < 3 ? 0.0 : 0.37});
+  const auto mixed = mix_images(images.to(torch::kCUDA), rows);
+  REQUIRE(mixed.is_cuda());
+  const auto difference =
+      (mixed.cpu().to(torch::kInt) - mix_images(images, rows).to(torch::kInt)).abs();
+  CHECK(difference.max().item<int>() <= 1);  // Sums next to a half may be rounded to either side.
+  CHECK(difference.narrow(0, 0, 3).max().item<int>() == 0);
+}
+
 TEST_CASE("Mixing names what it cannot use", "[image][cpu]") {
   const auto images = torch::zeros({2, 3, 4, 4}, torch::kByte);
   CHECK_THROWS_WITH(mix_images(images.to(torch::kFloat), {{}, {}}),

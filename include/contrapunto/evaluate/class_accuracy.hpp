@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/evaluate/classification_accuracy.hpp"
@@ -34,8 +35,9 @@ struct ClassAccuracy {
     std::erase_if(labels, [&](std::int64_t label) {
       return samples_of[static_cast<std::size_t>(label)] == 0;
     });
-    std::stable_sort(labels.begin(), labels.end(),
-                     [&](std::int64_t a, std::int64_t b) { return top1_of(a) < top1_of(b); });
+    std::sort(labels.begin(), labels.end(), [&](std::int64_t a, std::int64_t b) {
+      return std::pair(top1_of(a), a) < std::pair(top1_of(b), b);
+    });
     labels.resize(std::min(labels.size(), static_cast<std::size_t>(count)));
     return labels;
   }
