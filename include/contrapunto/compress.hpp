@@ -8,6 +8,7 @@
 #include "contrapunto/compress/extract_pruned.hpp"
 #include "contrapunto/compress/hard_concrete.hpp"
 #include "contrapunto/compress/inherit_weights.hpp"
+#include "contrapunto/compress/load_image_weights.hpp"
 #include "contrapunto/compress/load_teacher.hpp"
 #include "contrapunto/compress/load_teachers.hpp"
 #include "contrapunto/compress/measure_importance.hpp"

@@ -12,6 +12,7 @@
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/keeps_float32.hpp"
 #include "contrapunto/core/loss_terms.hpp"
+#include "contrapunto/core/mixed_label_names.hpp"
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/core/run_progress.hpp"

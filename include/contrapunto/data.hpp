@@ -16,9 +16,11 @@
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/index_shards.hpp"
 #include "contrapunto/data/label_captions.hpp"
+#include "contrapunto/data/labeled_classes.hpp"
 #include "contrapunto/data/list_idx.hpp"
 #include "contrapunto/data/loader_options.hpp"
 #include "contrapunto/data/loader_statistics.hpp"
+#include "contrapunto/data/mixing_settings.hpp"
 #include "contrapunto/data/open_data_source.hpp"
 #include "contrapunto/data/read_ahead_options.hpp"
 #include "contrapunto/data/read_sample.hpp"
@@ -41,6 +43,8 @@
 #include "contrapunto/data/text_pairs.hpp"
 #include "contrapunto/data/text_reading.hpp"
 #include "contrapunto/data/view_name.hpp"
+#include "contrapunto/data/views_as_rows.hpp"
+#include "contrapunto/data/with_repeats.hpp"
 
 #ifdef CONTRAPUNTO_HAS_IMAGE
 #include "contrapunto/data/cached_source.hpp"

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "contrapunto/loss/affinity_loss.hpp"
+#include "contrapunto/loss/binary_cross_entropy.hpp"
+#include "contrapunto/loss/class_loss.hpp"
 #include "contrapunto/loss/feature_distillation.hpp"
 #include "contrapunto/loss/info_nce.hpp"
 #include "contrapunto/loss/interactive_loss.hpp"
@@ -15,6 +17,7 @@
 #include "contrapunto/loss/queued_loss.hpp"
 #include "contrapunto/loss/sigmoid_distillation.hpp"
 #include "contrapunto/loss/sigmoid_loss.hpp"
+#include "contrapunto/loss/softmax_cross_entropy.hpp"
 #include "contrapunto/loss/students_loss.hpp"
 #include "contrapunto/loss/tile_options.hpp"
 #include "contrapunto/loss/tiled_info_nce.hpp"

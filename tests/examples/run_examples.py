@@ -586,7 +586,9 @@ def recipes(build, work):
               "tinyclip_vit_39m_yfcc15m": (15_388_848, [93_925]), "tinyclip_vit_8m_yfcc15m": (15_388_848, [93_925] * 2),
               "tinyclip_rn_30m_laion400m": (407_332_084, [74_580]), "tinyclip_cifar10": (50_000, [780])}
     found = {path.stem for path in folder.glob("*.toml")}
-    check(found == {*expected, *stages, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
+    # Rows of an epoch, classes and steps of supervised runs.
+    supervised = {"vit_s16_imagenet": 112_590, "deit3_b16_imagenet": 502_400, "deit3_b16_finetune_imagenet": 50_040}
+    check(found == {*expected, *stages, *supervised, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
     tiny = tiny_model(work)
     run(build / "train_clip", "--model", tiny, "--batch-size", 128, "--epochs", 0.1, "--threads", 1, "--output", work / "tiny")
     for name, (samples, steps) in stages.items():
@@ -601,6 +603,10 @@ def recipes(build, work):
     said = run(build / "train_images", "--config", folder / "supcon_cifar10.toml", "--model",
                folder.parent / "models" / "cifar-rn.json", "--train-data", "synthetic", "--eval-data", "", "--plan")
     check("55 steps" in said and "refused" not in said, f"supcon_cifar10 may start:\n{said}")
+    for name, steps in supervised.items():
+        said = run(build / "train_vit", "--config", folder / f"{name}.toml", "--train-data", "synthetic", "--eval-data", "",
+                   "--weights", "", "--plan", "--pretend-samples", 1_281_167)
+        check(f"{steps:,} steps" in said and "refused" not in said, f"{name} may start:\n{said}")
     write_shard(work / "few.tar", shard_samples(8))
     for name, (samples, steps) in expected.items():
         arguments = ["--config", folder / f"{name}.toml", "--train-data", "synthetic", "--vocabulary", vocabulary,
@@ -660,6 +666,104 @@ def images(build, work):
     check("00003" in said and "no label" in said, said)
 
 
+def vit(build, work):
+    """A classifier trains with mixed images and repeats, micro-batches give the losses of the whole batch, and it resumes;
+    its weights start a fine-tuning, a linear probe and a run at another image size, and mistakes are named."""
+    train, launch = build / "train_vit", pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    basic = ["--model", tiny_model(work), "--batch-size", 240, "--log-every", 1, "--threads", 1, "--crop-area", 0.5, "--device",
+             "cpu"]
+    common = [*basic, "--lr", 2e-3]
+    said = run(train, *common, "--epochs", 4, "--output", work / "plain")
+    scores = [line for line in lines(work / "plain") if "top1" in line]
+    check(len(scores) == 4 and scores[-1]["top1"] > 0.12 and scores[-1]["top5"] > 0.5, f"30 classes are learned: {scores}")
+    check("lowest accuracy: " in said and "of 50" in said, f"the worst classes are named:\n{said}")
+    rows = (work / "plain" / "classes.csv").read_text().splitlines()
+    right = sum(int(row.split(",")[3]) for row in rows[1:])
+    check(len(rows) == 31 and abs(right / 1500 - scores[-1]["top1"]) < 1e-9, "the table of classes adds up to the accuracy")
+
+    # Micro-batches change nothing, with mixed images, soft targets, repeats and averages.
+    mixed = [*common, "--epochs", 2, "--mixup", 0.8, "--cutmix", 1, "--mixup-mode", "element", "--mixup-epochs", 0.2, "--repeats",
+             3, "--ema", 0.9, "--augment", "3a"]
+    run(train, *mixed, "--loss", "bce", "--bce-sum", "--head-bias", -3, "--stop-after", 8, "--output", work / "whole")
+    whole = losses(work / "whole")
+    check(len(whole) == 8 and whole[-1] < whole[0], f"the loss falls: {whole}")
+    run(train, *mixed, "--loss", "bce", "--bce-sum", "--head-bias", -3, "--stop-after", 8, "--micro-batch", 50,
+        "--checkpoint-activations", "--output", work / "parts")
+    check(close(losses(work / "parts"), whole, 1e-4), f"{losses(work / 'parts')} is the whole batch {whole}")
+    six = [*common, "--epochs", 1, "--label-smoothing", 0.1, "--stop-after", 6]
+    run(train, *six, "--output", work / "one")
+    run(launch, "-n", 2, "--", train, *six, "--micro-batch", 50, "--shard-optimizer", "--output", work / "ranks")
+    check(close(losses(work / "ranks"), losses(work / "one"), 1e-4), f"two ranks {losses(work / 'ranks')} are one process")
+    # A run that is killed and resumed has the losses of an uninterrupted one.
+    soft = [*mixed, "--label-smoothing", 0.1, "--save-every", 2]
+    run(train, *soft, "--stop-after", 8, "--output", work / "uninterrupted")
+    killed = subprocess.Popen([str(train), *map(str, soft), "--output", str(work / "killed")], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 120
+    while not list((work / "killed").glob("step-000000004")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    said = run(train, *soft, "--stop-after", 8, "--output", work / "killed", "--resume", "latest")
+    check("step-00000000" in said, f"resume names the checkpoint:\n{said}")
+    check(losses(work / "killed") == losses(work / "uninterrupted"), "losses after a kill and resume are bit-equal")
+
+    # Weights.
+    trained = work / "plain" / "classifier.safetensors"
+    tune = [*basic, "--epochs", 1, "--lr", 1e-4, "--stop-after", 2, "--weights", trained]
+    run(train, *tune, "--weights-head", "--output", work / "tuned")
+    top1 = [line["top1"] for line in lines(work / "tuned") if "top1" in line][-1]
+    check(abs(top1 - scores[-1]["top1"]) < 0.1, f"fine-tuning begins where the weights are: {top1}")
+    (work / "large").mkdir()
+    larger = tiny_model(work / "large", vision_cfg={**TINY["vision_cfg"], "image_size": 48})
+    run(train, "--model", larger, *tune[2:], "--weights-head", "--output", work / "larger")
+    run(train, *tune, "--freeze", "--output", work / "probe")
+    from safetensors.torch import load_file
+    before, after = load_file(trained), load_file(work / "probe" / "classifier.safetensors")
+    check(all(bool((before[name] == after[name]).all()) == name.startswith("tower.") for name in before),
+          "a linear probe changes the head and nothing else")
+    run(build / "train_clip", "--model", tiny_model(work), "--batch-size", 240, "--epochs", 1, "--stop-after", 1, "--output",
+        work / "clip")
+    run(train, *tune[:-2], "--weights", work / "clip" / "open_clip_model.safetensors", "--output", work / "from_clip")
+
+    # Data with labels and mistakes.
+    write_shard(work / "good.tar", shard_samples(64))
+    samples = shard_samples(64)
+    del samples["00003"]["cls"]
+    write_shard(work / "unlabeled.tar", samples)
+    write_shard(work / "one.tar", {key: members for key, members in shard_samples(96).items() if members["cls"] == b"0"})
+    (work / "two.txt").write_text("red\ngreen\n")
+    for color in ("red", "green"):
+        (work / "folders" / color).mkdir(parents=True)
+        for i in range(16):
+            (work / "folders" / color / f"{i}.jpg").write_bytes(jpeg(color))
+    (work / "others" / "blue").mkdir(parents=True)
+    (work / "others" / "blue" / "0.jpg").write_bytes(jpeg("blue"))
+    small = ["--model", tiny_model(work), "--batch-size", 16, "--epochs", 2, "--device", "cpu"]
+    said = run(train, *small, "--train-data", work / "folders", "--eval-data", work / "folders", "--output", work / "f")
+    check("green" in said and "lowest accuracy" in said, f"folders are classes:\n{said}")
+    said = run(train, *small, "--train-data", work / "good.tar", "--eval-data", work / "good.tar", "--output", work / "s")
+    check("class 0" in said, f"labels in shards need no names:\n{said}")
+    for arguments, words in [
+        (["--train-data", work / "unlabeled.tar"], ["00003", "no label", "cls member"]),
+        (["--train-data", work / "one.tar"], ["at least two"]),
+        (["--train-data", work / "good.tar", "--class-names", work / "two.txt"], ["is 2", "0 to 1"]),
+        (["--train-data", work / "folders", "--eval-data", work / "others"], ["'blue' there and 'green' here"]),
+        (["--train-data", work / "folders", "--eval-data", work / "good.tar"], ["is 2", "0 to 1"]),
+        (["--repeats", 3], ["16 rows", "repeats (3)"]),
+        (["--mixup", 0.2, "--cutmix", 1, "--mixup-mode", "rolled"], ["kRolled", "cutmix"]),
+        (["--bce-threshold", 0.2], ["threshold (0.2)", "bce"]),
+        (["--weights", trained, "--weights-head", "--train-data", work / "folders"], ["head.weight", "[2, 32]"]),
+        (["--weights", work / "none.safetensors"], ["none.safetensors"]),
+    ]:
+        said = run(train, *small, *arguments, "--output", work / "mistake", expect=1)
+        for word in words:
+            check(word in said, f"'{' '.join(map(str, arguments))}' should say '{word}', but said\n{said}")
+        check(not (work / "mistake" / "log.jsonl").exists(), "nothing was trained")
+    said = run(train, *small, "--freeze", "--plan")
+    check("random features" in said, f"a linear probe without weights is a warning:\n{said}")
+
+
 def mistakes(build, work):
     """Each mistake ends with a message that names it and the remedy, before the first step."""
     train = build / "train_clip"
@@ -700,8 +804,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+<<<<<<< HEAD
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "optimizers", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "mistakes",
+=======
+    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
+                                         "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "mistakes",
+>>>>>>> b80de3f362ce1dea19938b298033c5635f700eb4
                                          "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)

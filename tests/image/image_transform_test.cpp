@@ -33,6 +33,28 @@ TEST_CASE("Evaluation cuts the center out of the resized image", "[data][cpu]") 
   CHECK(even.equal(tensor_of(std::move(wide)).slice(2, 2, 12)));
 }
 
+TEST_CASE("Evaluation may cut the center out of a larger image", "[image][cpu]") {
+  // An image whose shorter side is already 256 is not resized: 224 of its pixels are kept as they
+  // are.
+  const ImageTransform transform({.image_size = 224, .center_crop = 0.875});
+  RgbImage image = picture(300, 256);
+  const auto out = transform(image);
+  CHECK(out.equal(tensor_of(std::move(image)).slice(1, 16, 240).slice(2, 38, 262)));
+  // Any other image is that of an evaluation at 256 pixels without its border.
+  for (const auto& [width, height] : {std::pair(90, 70), std::pair(300, 500)}) {
+    const auto larger = ImageTransform({.image_size = 256})(picture(width, height));
+    CHECK(transform(picture(width, height)).equal(larger.slice(1, 16, 240).slice(2, 16, 240)));
+  }
+  // 20 / 0.75 is 26.7, which is rounded down. 6.5 of 13 rows are cut off above, and ties go to
+  // the even side.
+  RgbImage narrow = picture(26, 33);
+  const auto small = ImageTransform({.image_size = 20, .center_crop = 0.75})(narrow);
+  CHECK(small.equal(tensor_of(std::move(narrow)).slice(1, 6, 26).slice(2, 3, 23)));
+  CHECK(transform.shrinkage(512, 600, std::nullopt) == 2.0);
+  CHECK_THROWS_WITH(ImageTransform({.center_crop = 0.0}), test::contains("center_crop (0)"));
+  CHECK_THROWS_WITH(ImageTransform({.center_crop = 1.1}), test::contains("center_crop (1.1)"));
+}
+
 TEST_CASE("The longest side fits and the rest is filled", "[data][cpu]") {
   const auto out = ImageTransform(
       {.image_size = 10, .resize_mode = ResizeMode::kLongest, .fill = 9})(picture(20, 11));

@@ -546,8 +546,8 @@ TEST_CASE("Step strategies name what they cannot use", "[step][cpu]") {
   const auto model = small_model();
   CHECK_THROWS_WITH(GradCache(step_of(model), InfoNce{}, {.chunk_size = -1}),
                     Contains("chunk_size (-1)"));
-  CHECK_THROWS_WITH(Accumulator(step_of(model), InfoNce{}, {.micro_batch = 0}),
-                    Contains("micro_batch (0)"));
+  CHECK_THROWS_WITH(Accumulator(step_of(model), InfoNce{}, {.micro_batch = -1}),
+                    Contains("micro_batch (-1)"));
   auto step = step_of(model, {.x_input = "picture"});
   CHECK_THROWS_WITH(GradCache(step, InfoNce{}, {.chunk_size = 2})(small_batch(4)),
                     Contains("no tensor named 'picture'"));

@@ -113,7 +113,7 @@ class ImageTransform {
                                     const std::optional<Augmentation>& drawn) const {
     if (drawn) return drawn->crop.value_or(whole(width, height));
     if (o_.resize_mode != ResizeMode::kShortest) return whole(width, height);
-    const auto [w, h] = sides_of_shortest(width, height);
+    const auto [w, h] = sides_of_shortest(width, height, evaluation_side());
     const PixelBox window = center_window(w, h);
     const auto needed = [&](std::int64_t source, std::int64_t target, std::int64_t begin) {
       const auto axis =
@@ -129,7 +129,8 @@ class ImageTransform {
   /// becomes on the side on which it shrinks less. Below 1 it grows.
   [[nodiscard]] double shrinkage(std::int64_t width, std::int64_t height,
                                  const std::optional<Augmentation>& drawn) const {
-    const auto size = static_cast<double>(o_.image_size);
+    const bool crops_center = !drawn && o_.resize_mode == ResizeMode::kShortest;
+    const auto size = static_cast<double>(crops_center ? evaluation_side() : o_.image_size);
     const PixelBox box = drawn ? drawn->crop.value_or(whole(width, height)) : whole(width, height);
     const bool is_longest = !drawn && o_.resize_mode == ResizeMode::kLongest;
     const auto side =
@@ -211,7 +212,7 @@ class ImageTransform {
       work.resizer(pixels, region, all, size, size, whole(size, size), work.square,
                    o_.interpolation);
     } else if (o_.resize_mode == ResizeMode::kShortest) {
-      const auto [w, h] = sides_of_shortest(region.width, region.height);
+      const auto [w, h] = sides_of_shortest(region.width, region.height, evaluation_side());
       work.resizer(pixels, region, all, w, h, center_window(w, h), work.square, o_.interpolation);
     } else {
       const double ratio =
@@ -238,7 +239,7 @@ class ImageTransform {
     const std::int64_t left = rounded(drawn.shift_right);
     const std::int64_t top = rounded(drawn.shift_down);
     if (drawn.simple_crop) {
-      const auto [w, h] = sides_of_shortest(region.width, region.height);
+      const auto [w, h] = sides_of_shortest(region.width, region.height, o_.image_size);
       RgbImage full;
       work.resizer(pixels, region, box, w, h, whole(w, h), full, o_.interpolation);
       cut_reflected(full, rounded((*drawn.simple_crop)[0]), rounded((*drawn.simple_crop)[1]),
@@ -254,13 +255,19 @@ class ImageTransform {
     detail::augment_square(work.square, drawn, o_.interpolation);
   }
 
-  /// Returns width and height if the shorter side becomes image_size. As in torchvision, the longer
+  /// Returns the shorter side of an evaluation image before the center is cut out.
+  [[nodiscard]] std::int64_t evaluation_side() const {
+    return static_cast<std::int64_t>(static_cast<double>(o_.image_size) / o_.center_crop);
+  }
+
+  /// Returns width and height if the shorter side becomes `side`. As in torchvision, the longer
   /// side is truncated, not rounded.
-  [[nodiscard]] std::array<std::int64_t, 2> sides_of_shortest(std::int64_t width,
-                                                              std::int64_t height) const {
+  [[nodiscard]] static std::array<std::int64_t, 2> sides_of_shortest(std::int64_t width,
+                                                                     std::int64_t height,
+                                                                     std::int64_t side) {
     const std::int64_t shorter = std::min(width, height);
-    return {width == shorter ? o_.image_size : o_.image_size * width / shorter,
-            height == shorter ? o_.image_size : o_.image_size * height / shorter};
+    return {width == shorter ? side : side * width / shorter,
+            height == shorter ? side : side * height / shorter};
   }
 
   /// Returns left and top of the square in the resized image as fractions of image_size. They may
@@ -272,7 +279,7 @@ class ImageTransform {
     const auto place = [&](std::int64_t side) {
       return static_cast<double>(random.integer(side + 2 * padding - o_.image_size + 1) - padding);
     };
-    const auto [w, h] = sides_of_shortest(width, height);
+    const auto [w, h] = sides_of_shortest(width, height, o_.image_size);
     const double top = place(h) / size;
     return {place(w) / size, top};
   }

@@ -23,6 +23,9 @@ struct ImageTransformOptions {
 
   ResizeMode resize_mode = ResizeMode::kShortest;  ///< Evaluation only.
   std::uint8_t fill = 0;                           ///< Gray level of padding, evaluation only.
+  /// Evaluation with kShortest only: the part of the shorter side that is kept, such as 0.875 for
+  /// 224 pixels of 256. The shorter side becomes image_size / center_crop, rounded down as in timm.
+  double center_crop = 1.0;
 
   // The following options are for training only.
   std::array<double, 2> crop_scale = {0.9, 1.0};          ///< Fraction of the area that is kept.
@@ -61,6 +64,8 @@ struct ImageTransformOptions {
   /// Raises for options out of range.
   void check() const {
     TORCH_CHECK(image_size > 0, "ImageTransform: image_size (", image_size, ") must be positive");
+    TORCH_CHECK(0.0 < center_crop && center_crop <= 1.0, "ImageTransform: center_crop (",
+                center_crop, ") must be above 0 and at most 1");
     TORCH_CHECK(0.0 < crop_scale[0] && crop_scale[0] <= crop_scale[1],
                 "ImageTransform: crop_scale (", crop_scale[0], ", ", crop_scale[1],
                 ") must be positive and in ascending order");

@@ -13,15 +13,19 @@
 #include <utility>
 
 #include "contrapunto/core/concepts.hpp"
+#include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/step/choose_chunk_size.hpp"
 #include "contrapunto/step/detail/step_core.hpp"
 #include "contrapunto/step/grad_cache.hpp"
+#include "contrapunto/step/parse_chunk_size.hpp"
 #include "contrapunto/step/step_model.hpp"
 
 namespace contrapunto {
 
 struct AccumulatorOptions {
-  std::int64_t micro_batch = 256;  ///< Samples of a micro-batch, whose activations are in memory at
-                                   ///< the same time.
+  /// Samples of a micro-batch, whose activations are in memory at the same time. 0 measures a
+  /// suitable size in the first step; see `choose_chunk_size`. kWholeBatch is the whole batch.
+  std::int64_t micro_batch = 256;
 };
 
 /// Computes the gradients of a batch from micro-batches. A separable loss (SeparableLoss) is
@@ -29,7 +33,7 @@ struct AccumulatorOptions {
 /// and one backward per micro-batch. Any other loss needs the features of the whole batch: the mean
 /// of the losses of micro-batches would be a different objective with fewer negatives. For such a
 /// loss the Accumulator delegates to GradCache with chunks of `micro_batch` samples, which gives
-/// the exact gradient at the cost of a second forward. Raises if `micro_batch` is not positive, and
+/// the exact gradient at the cost of a second forward. Raises if `micro_batch` is negative, and
 /// with a separable loss if the batch is empty.
 template <class Loss, class Inputs = Embeddings>
 class Accumulator {
@@ -53,13 +57,26 @@ class Accumulator {
       return engine_(batch);
   }
 
+  /// The properties of this strategy that a plan of the run uses.
+  [[nodiscard]] StepFacts facts() const {
+    if constexpr (SeparableLoss<Loss>) {
+      if (o_.micro_batch == kWholeBatch) return {.name = "whole batch"};
+      return {
+          .name = "Accumulator",
+          .chunks = o_.micro_batch == 0 ? StepFacts::Chunks::kMeasured : StepFacts::Chunks::kFixed,
+          .chunk_size = o_.micro_batch};
+    } else {
+      return engine_.facts();
+    }
+  }
+
  private:
   using Engine = std::conditional_t<SeparableLoss<Loss>, detail::StepCore<Loss, Inputs>,
                                     GradCache<Loss, Inputs>>;
 
   static AccumulatorOptions checked(AccumulatorOptions options) {
-    TORCH_CHECK(options.micro_batch > 0, "Accumulator: micro_batch (", options.micro_batch,
-                ") must be positive");
+    TORCH_CHECK(options.micro_batch >= 0, "Accumulator: micro_batch (", options.micro_batch,
+                ") must not be negative; 0 measures a suitable size");
     return options;
   }
 
@@ -75,10 +92,12 @@ class Accumulator {
     const auto samples = batch.size();
     TORCH_CHECK(samples > 0, "Accumulator: the batch is empty");
     engine_.begin(batch);
+    if (micro_batch_ == 0)
+      micro_batch_ = choose_chunk_size(engine_.model(), batch, engine_.context());
     const auto all = engine_.samples_of_all(samples);
     std::optional<LossTerms> sum;
-    for (std::int64_t begin = 0; begin < samples; begin += o_.micro_batch) {
-      const auto count = std::min(o_.micro_batch, samples - begin);
+    for (std::int64_t begin = 0, count = 0; begin < samples; begin += count) {
+      count = std::min(micro_batch_, samples - begin);
       const Batch part = slice(batch, begin, count);
       const auto terms = engine_.weighted(engine_.evaluate(engine_.encode(part), part),
                                           engine_.fraction_of(count, all));
@@ -113,6 +132,7 @@ class Accumulator {
 
   AccumulatorOptions o_;
   Engine engine_;
+  std::int64_t micro_batch_ = o_.micro_batch;
 };
 
 }  // namespace contrapunto
