@@ -804,13 +804,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-<<<<<<< HEAD
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "optimizers", "text_pairs",
-                                         "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "mistakes",
-=======
-    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "mistakes",
->>>>>>> b80de3f362ce1dea19938b298033c5635f700eb4
                                          "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
