@@ -149,7 +149,7 @@ TEST_CASE("A block without heads is its MLP, and one without hidden units adds a
   CHECK(
       test::close(block->forward_once(x, kGrid, rows), block(x, kGrid).index_select(0, rows), 10));
   CHECK(block->cost(kGrid).macs == 21 * 2 * kWidth * 20);
-  CHECK(block->cost(kGrid).kept_elements == 21 * (2 * kWidth + 2 * 20));
+  CHECK(block->cost(kGrid).kept_elements == 21 * (kWidth + 20));
 
   without.mlp.hidden = 0;
   ResidualAttentionBlock bias(without, at::dtype(at::kDouble));
@@ -300,7 +300,7 @@ TEST_CASE("A user's MLP takes the place of the usual one and reports its cost", 
   CHECK(test::close(model(x, kGrid), y + block->ln_2(y).mm(weight), 10));
   const double attention = 21 * (4 * kWidth * kWidth + 2 * kLength * kWidth);
   CHECK(model->cost(kGrid).macs == attention + 1000.0 * kLength);
-  CHECK(model->cost(kGrid).kept_elements == 21 * 8 * kWidth + 7.0);
+  CHECK(model->cost(kGrid).kept_elements == 21 * 7 * kWidth + 7.0);
 }
 
 TEST_CASE("The cost of parts that do not report it is estimated from their matrices", "[nn][cpu]") {

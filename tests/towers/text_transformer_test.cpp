@@ -151,6 +151,6 @@ TEST_CASE("The cost of a text whose layers differ is the sum of theirs", "[tower
     const auto attention = 36 * tokens * (4 * 20 + 2 * tokens), mlp = 18 * tokens * 2 * 20;
     CHECK(text->cost(tokens).macs == static_cast<double>(attention + mlp + 20 * 20));
     CHECK(text->cost(tokens).kept_elements ==
-          static_cast<double>(tokens * ((4 + 2 + 4) * 20 + 4 * 36 + 2 * 18)));
+          static_cast<double>(tokens * ((2 + 1 + 2) * 20 + 4 * 36 + 18)));
   }
 }

@@ -152,8 +152,8 @@ TEST_CASE("The cost of layers that differ is the sum of theirs", "[towers][cpu]"
   // 17 tokens of width 22; heads 1, 3, 0, 4, 2 of 6 numbers, hidden widths 9, 0, 30, 1, 13.
   const double attention = 60 * 17 * (4 * 22 + 2 * 17), mlp = 53 * 17 * 2 * 22;
   CHECK(vit->cost().macs == attention + mlp + 16 * 22 * 3 * 64 + 22 * 20);
-  const double norms = (4 * 4 + 2) * 22;
-  CHECK(vit->cost().kept_elements == 17 * (norms + 4 * 60 + 2 * 53));
+  const double inputs = (4 * 2 + 1) * 22;
+  CHECK(vit->cost().kept_elements == 17 * (inputs + 4 * 60 + 53));
 }
 
 TEST_CASE("Lists of layers of another length than the tower's are refused", "[towers][cpu]") {

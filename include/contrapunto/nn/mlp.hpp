@@ -58,6 +58,7 @@ class MlpImpl : public torch::nn::Module {
   }
 
   [[nodiscard]] Activation activation() const { return activation_; }
+  [[nodiscard]] std::int64_t hidden() const { return hidden_; }
 
   /// The cost of two products. Both sides of the activation are kept.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {

@@ -104,7 +104,7 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
 
   /// Maps `x` [batch * L, width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x, const TokenGrid& grid) {
-    if (!attn) return add_mlp(x, ln_2(x), grid.batch);
+    if (!attn) return mlp_half(x, grid.batch);
     if (order_ == BlockOrder::kSequential) return mlp_half(attention_half(x, grid), grid.batch);
     const auto normed = ln_1(x);
     const auto y = add(x, attn(normed, grid), ls_1, grid.batch);
@@ -128,15 +128,24 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
   /// have no second derivatives.
   void fuse_passes(bool on) { fuses_ = on; }
 
-  /// The cost of the parts, plus the inputs and results of their norms, which are kept.
+  /// The cost of the parts, plus what is kept around them. Fused passes keep the input of each half
+  /// and one side of the activation. Otherwise the results of the norms are kept too, and with
+  /// factors those of the branches.
   [[nodiscard]] ForwardCost cost(const TokenGrid& grid) const {
+    const auto tokens = static_cast<double>(grid.batch * grid.length());
+    const auto width = static_cast<double>((ln_2 ? ln_2 : ln_1)->weight.numel());
+    const bool sequential = order_ == BlockOrder::kSequential;
     auto cost = mlp.cost(grid);
-    if (attn) cost += attn.cost(grid);
-    const auto& norm = ln_2 ? ln_2 : ln_1;
-    const auto numbers = grid.batch * grid.length() * norm->weight.numel();
-    cost.kept_elements += (attn && ln_2 ? 4.0 : 2.0) * static_cast<double>(numbers);
-    // The result of each branch is kept for the gradient of its factors.
-    if (ls_2) cost.kept_elements += (attn ? 2.0 : 1.0) * static_cast<double>(numbers);
+    double widths = 0.0;  // Of a token.
+    const double separate = ls_2 ? 3.0 : 2.0;
+    if (attn) {
+      cost += attn.cost(grid);
+      widths += sequential && fusable<AttentionImpl>(*attn, ln_1) != nullptr ? 1.0 : separate;
+    }
+    const auto* plain = sequential ? fusable<MlpImpl>(*mlp, ln_2) : nullptr;
+    if (plain != nullptr) cost.kept_elements -= tokens * static_cast<double>(plain->hidden());
+    widths += plain != nullptr ? 1.0 : ln_2 ? separate : separate - 2.0;
+    cost.kept_elements += tokens * width * widths;
     return cost;
   }
 

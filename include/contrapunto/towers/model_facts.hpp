@@ -31,11 +31,11 @@ struct CheckpointedElements {
 /// Those of the blocks of a transformer of `tokens` tokens.
 template <class TransformerOptions>
 CheckpointedElements checkpointed_blocks(const TransformerOptions& o, std::int64_t tokens) {
-  std::int64_t largest = 0;  // Of one token: inputs and results of norms, attention and MLP.
+  std::int64_t largest = 0;  // Of one token: inputs of both halves, attention and hidden layer.
   for (std::int64_t i = 0; i < o.layers; ++i) {
     const auto attention =
-        o.heads_in(i) > 0 ? 2 * o.width + 4 * o.heads_in(i) * o.numbers_per_head() : 0;
-    largest = std::max(largest, attention + 2 * o.width + 2 * o.hidden_in(i));
+        o.heads_in(i) > 0 ? o.width + 4 * o.heads_in(i) * o.numbers_per_head() : 0;
+    largest = std::max(largest, attention + o.width + o.hidden_in(i));
   }
   return {static_cast<double>(tokens * o.width * o.layers), static_cast<double>(tokens * largest)};
 }
