@@ -740,7 +740,8 @@ def vit(build, work):
     (work / "others" / "blue").mkdir(parents=True)
     (work / "others" / "blue" / "0.jpg").write_bytes(jpeg("blue"))
     small = ["--model", tiny_model(work), "--batch-size", 16, "--epochs", 2, "--device", "cpu"]
-    said = run(train, *small, "--train-data", work / "folders", "--eval-data", work / "folders", "--output", work / "f")
+    said = run(train, *small, "--train-data", work / "folders", "--eval-data", work / "folders", "--eval-crop", 0.875, "--output",
+               work / "f")
     check("green" in said and "lowest accuracy" in said, f"folders are classes:\n{said}")
     said = run(train, *small, "--train-data", work / "good.tar", "--eval-data", work / "good.tar", "--output", work / "s")
     check("class 0" in said, f"labels in shards need no names:\n{said}")

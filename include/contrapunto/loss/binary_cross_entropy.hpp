@@ -36,7 +36,7 @@ struct BinaryCrossEntropyOptions {
 /// its class. The batch holds the classes of the samples; see core/mixed_label_names.hpp. It is a
 /// mean over samples. The logits and the result [] are float32 regardless of autocast (float64 for
 /// float64 logits). The part "top1" is that of SoftmaxCrossEntropy. It raises as that loss does.
-/// Reference: Wightman et al. 2021, https://arxiv.org/abs/2110.00476, section 2.2
+/// Reference: Wightman et al. 2021, https://arxiv.org/abs/2110.00476
 class BinaryCrossEntropy {
  public:
   static constexpr bool kSeparable = true;
