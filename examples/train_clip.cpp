@@ -26,11 +26,12 @@ namespace {
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
 /// threads. TeacherSettings: teacher, distillation. AugmentationSettings: color_jitter, augment.
-/// OptimizerSettings: optimizer, beta2, weight_decay.
+/// ImageTowerSettings: image_size. OptimizerSettings: optimizer, beta2, weight_decay.
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::TeacherSettings,
                   cp::AugmentationSettings,
+                  cp::ImageTowerSettings,
                   cp::OptimizerSettings {
   Settings() { output = "runs/train_clip", weight_decay = 0.2; }
   // Data
@@ -64,6 +65,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "a name such as RN50, a .json file in OpenCLIP's format, or weights");
+  cp::add_image_tower_settings(t, s);
   t.add("weights", s.weights, "OpenCLIP weights (.safetensors or .pt) to start from; empty: none");
   t.add("weights-model", s.weights_model, "larger model to inherit them from; empty: this model");
   t.add("weights-units", s.weights_units, "units to inherit").one_of({"leading", "magnitude"});
@@ -113,7 +115,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   torch::manual_seed(s.seed);
 
   // ==== Data ===================================================================================
-  cp::ModelConfig config = cp::find_model_config(s.model);
+  cp::ModelConfig config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
   const cp::Tokenizer tokenizer = cp::make_tokenizer(s.vocabulary, config.text.context_length);
   config.text.vocab_size = tokenizer.vocab_size;
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {

@@ -31,6 +31,7 @@ namespace {
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::AugmentationSettings,
+                  cp::ImageTowerSettings,
                   cp::OptimizerSettings {
   Settings() {
     output = "runs/train_images";
@@ -61,6 +62,7 @@ cp::SettingsTable describe(Settings& s) {
   cp::add_training_augmentation_settings(t, s);
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as RN50, or an OpenCLIP .json");
+  cp::add_image_tower_settings(t, s);
   t.add("loss", s.loss, "supcon needs labels").one_of({"nt-xent", "supcon"});
   t.add("projection-dim", s.projection_dim, "width of the features that the loss compares")
       .check(cp::at_least(1));
@@ -115,7 +117,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   torch::manual_seed(s.seed);
 
   // ==== Data ===================================================================================
-  const cp::ModelConfig config = cp::find_model_config(s.model);
+  const cp::ModelConfig config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };

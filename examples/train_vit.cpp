@@ -4,8 +4,7 @@
 //
 //   train_vit --model examples/models/cifar-vit.json                       # built-in shapes
 //   train_vit --config examples/recipes/vit_s16_imagenet.toml --train-data imagenet/train ...
-//   torchrun --no-python --nproc-per-node 8 train_vit --config ...         # or scripts/launch,
-//   srun
+//   scripts/launch -n 2 train_vit --config ...                  # or torchrun, srun, mpirun
 //
 // The gradient is that of a batch of all ranks, whatever --micro-batch and the number of ranks are.
 // A plan is printed before step 0. The output folder receives config.json, log.jsonl, classes.csv,
@@ -24,23 +23,27 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-/// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data.
+/// RunSettings: output, resume, plan and so on. DataSettings: train_data, eval_data.
 /// AugmentationSettings: crop_area, flip, augment. MixingSettings: mixup, cutmix.
-struct Settings : cp::RunSettings, cp::DataSettings, cp::AugmentationSettings, cp::MixingSettings {
+/// ImageTowerSettings: image_size, drop_path. OptimizerSettings: optimizer, beta2, weight_decay.
+struct Settings : cp::RunSettings,
+                  cp::DataSettings,
+                  cp::AugmentationSettings,
+                  cp::MixingSettings,
+                  cp::ImageTowerSettings,
+                  cp::OptimizerSettings {
   Settings() { output = "runs/train_vit", crop_area = 0.08, flip = true; }
   // Data
   std::string class_names;
-  std::int64_t repeats = 1, image_size = 0;
   // Model
   std::string model = "ViT-S-16", weights, head_init = "zero", loss = "softmax";
   bool weights_head = false, freeze = false, checkpoint_activations = false, bce_sum = false;
   double head_bias = 0.0, label_smoothing = 0.0, bce_threshold = 0.0, eval_crop = 1.0;
   // Optimization
-  std::int64_t batch_size = 256;
+  std::int64_t batch_size = 256, repeats = 1;
   std::string micro_batch = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
   std::string precision = "fp32";
-  double epochs = 10, lr = 1e-3, weight_decay = 0.1, beta2 = 0.999, clip = 1.0, ema = 0.0;
-  bool shard_optimizer = false;
+  double epochs = 10, lr = 1e-3, layer_decay = 1.0, clip = 1.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1, pretend_samples = 0;
@@ -61,7 +64,7 @@ cp::SettingsTable describe(Settings& s) {
   t.add("eval-crop", s.eval_crop, "part of the shorter side that an evaluation keeps");
   t.section("Model");
   t.add("model", s.model, "its image tower is used: a name such as ViT-S-16, a .json, or weights");
-  t.add("image-size", s.image_size, "pixels; 0: as the model says").check(cp::at_least(0));
+  cp::add_image_tower_settings(t, s);
   t.add("weights", s.weights, "of CLIP, a tower or a classifier to start from; empty: none");
   t.add("weights-head", s.weights_head, "start from the head of the weights too");
   t.add("freeze", s.freeze, "train only the head");
@@ -83,13 +86,14 @@ cp::SettingsTable describe(Settings& s) {
       .readable_by(cp::parse_duration);
   t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
   t.add("cooldown", s.cooldown, "its length, in the same forms").readable_by(cp::parse_duration);
-  t.add("weight-decay", s.weight_decay, "weight decay of matrices").check(cp::at_least(0));
-  t.add("beta2", s.beta2, "AdamW's decay of the mean of squared gradients");
+  cp::add_optimizer_settings(t, s);
+  t.add("layer-decay", s.layer_decay, "factor of the rate per layer towards the input; 1: none")
+      .check(cp::above(0))
+      .check(cp::in_range(0, 1));
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
   t.add("precision", s.precision, "fp32, tf32, fp16, bf16 or pure_bf16")
       .readable_by(cp::precision_policy);
-  t.add("shard-optimizer", s.shard_optimizer, "split its state over the ranks").may_change();
   t.add("seed", s.seed, "seed of weights, data order, crops, mixing and dropout");
   t.section("Run");
   t.add("eval-every", s.eval_every, "epochs per evaluation").check(cp::at_least(1)).may_change();
@@ -114,8 +118,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   torch::manual_seed(s.seed);
 
   // ==== Data ===================================================================================
-  cp::ModelConfig config = cp::find_model_config(s.model);
-  if (s.image_size > 0) std::visit([&](auto& o) { o.image_size = s.image_size; }, config.image);
+  const auto config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
@@ -194,8 +197,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
        .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
        .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
        .total_steps = run.total_steps});
-  cp::ShardedAdamW optimizer(cp::decay_groups(*model, s.weight_decay),
-                             s.shard_optimizer ? ranks : cp::Ranks(), {.beta2 = s.beta2});
+  const auto groups = cp::layer_decay(cp::decay_groups(*model, s.weight_decay),
+                                      tower.lock_groups().value(), s.layer_decay, "tower.");
+  auto optimizer = cp::make_optimizer(s, groups, ranks, {.beta2 = 0.999}, s.batch_size);
   const auto parameters = optimizer.parameters();
   const double max_norm = s.clip > 0.0 ? s.clip : std::numeric_limits<double>::infinity();
   cp::LossScaler scaler(precision, device);
@@ -215,12 +219,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
-  auto model_facts = cp::model_facts(*model, "image tower of " + config.name + ", " +
-                                                 cp::with_commas(classes.size()) + " classes");
-  if (const auto cost = tower.cost()) {
-    model_facts.forward_gflops = 2e-9 * cost->macs;
-    model_facts.activation_elements = cost->kept_elements;
-  }
+  auto model_facts = cp::model_facts(
+      *model, config.name + ", " + cp::with_commas(classes.size()) + " classes", tower);
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},

@@ -11,6 +11,7 @@
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
 #include "contrapunto/towers/image_normalizer.hpp"
+#include "contrapunto/towers/image_tower_settings.hpp"
 #include "contrapunto/towers/layer_decay.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"

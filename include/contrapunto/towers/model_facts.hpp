@@ -105,6 +105,18 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   return facts;
 }
 
+/// The same, with the computation and memory of a forward pass of `tower`, the only tower of
+/// `model`, if it reports its cost.
+[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model, const std::string& name,
+                                            const AnyTower& tower) {
+  auto facts = model_facts(model, name);
+  if (const auto cost = tower.cost()) {
+    facts.forward_gflops = 2e-9 * cost->macs;
+    facts.activation_elements = cost->kept_elements;
+  }
+  return facts;
+}
+
 /// The same, with the facts that the `config` of `model` adds: the name, the computation and memory
 /// of a forward pass, counted as if every tower were trained, and the activation. Set
 /// `checkpoints_activations` in the result if activations are checkpointed.
