@@ -717,6 +717,8 @@ def vit(build, work):
     (work / "large").mkdir()
     larger = tiny_model(work / "large", vision_cfg={**TINY["vision_cfg"], "image_size": 48})
     run(train, "--model", larger, *tune[2:], "--weights-head", "--output", work / "larger")
+    said = run(train, *tune, "--layer-decay", 0.75, "--optimizer", "lamb", "--output", work / "lamb")
+    check("optimizer      LAMB" in said, f"the optimizer is a setting:\n{said}")
     run(train, *tune, "--freeze", "--output", work / "probe")
     from safetensors.torch import load_file
     before, after = load_file(trained), load_file(work / "probe" / "classifier.safetensors")
