@@ -31,8 +31,8 @@ inline void add_image_tower_settings(SettingsTable& table, ImageTowerSettings& t
       .readable_by(parse_attention_plan);
 }
 
-/// Returns `config` with the changes of `tower`. Raises for a drop path or an attention if the tower
-/// is not a ViT.
+/// Returns `config` with the changes of `tower`. Raises for a drop path or an attention if the
+/// tower is not a ViT.
 [[nodiscard]] inline ModelConfig with_image_tower_settings(ModelConfig config,
                                                            const ImageTowerSettings& tower) {
   if (tower.image_size > 0)
