@@ -105,6 +105,24 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   return facts;
 }
 
+/// The same, with the computation and memory of a forward pass of each of `encoders`, which encode
+/// a sample together; a tower that encodes two views is listed twice. They are unknown if a tower
+/// does not report its cost.
+[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model, const std::string& name,
+                                            const std::vector<AnyTower>& encoders) {
+  auto facts = model_facts(model, name);
+  double macs = 0.0, kept_elements = 0.0;
+  for (const auto& encoder : encoders) {
+    const auto cost = encoder.cost();
+    if (!cost) return facts;
+    macs += cost->macs;
+    kept_elements += cost->kept_elements;
+  }
+  facts.forward_gflops = 2e-9 * macs;
+  facts.activation_elements = kept_elements;
+  return facts;
+}
+
 /// The same, with the facts that the `config` of `model` adds: the name, the computation and memory
 /// of a forward pass, counted as if every tower were trained, and the activation. Set
 /// `checkpoints_activations` in the result if activations are checkpointed.
