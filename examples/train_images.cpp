@@ -202,7 +202,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
-  auto model_facts = cp::model_facts(*model, "image tower of " + config.name);
+  auto model_facts =
+      cp::model_facts(*model, "image tower of " + config.name, {model->tower, model->tower});
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);

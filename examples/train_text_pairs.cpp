@@ -162,8 +162,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
   // ==== Plan ===================================================================================
-  cp::RunPlan plan(cp::model_facts(*model, "two text towers"), precision, schedule, optimizer,
-                   compute_gradients, ranks,
+  const auto model_facts =
+      cp::model_facts(*model, "two text towers", {model->x_tower(), model->y_tower()});
+  cp::RunPlan plan(model_facts, precision, schedule, optimizer, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));

@@ -220,7 +220,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
 
   // ==== Plan ===================================================================================
   auto model_facts = cp::model_facts(
-      *model, config.name + ", " + cp::with_commas(classes.size()) + " classes", tower);
+      *model, config.name + ", " + cp::with_commas(classes.size()) + " classes", {tower});
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},

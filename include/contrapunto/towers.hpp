@@ -19,6 +19,7 @@
 #include "contrapunto/towers/model_config.hpp"
 #include "contrapunto/towers/model_facts.hpp"
 #include "contrapunto/towers/modified_resnet.hpp"
+#include "contrapunto/towers/npz_state.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 #include "contrapunto/towers/optimizer_settings.hpp"
 #include "contrapunto/towers/read_model_config.hpp"

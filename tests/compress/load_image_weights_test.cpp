@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "contrapunto/towers/make_dual_encoder.hpp"
@@ -103,6 +104,50 @@ TEST_CASE("The head of a classifier is loaded if it is wanted", "[compress][cpu]
   CHECK_NOTHROW(load(config, state));  // The head in the file does not matter then.
   CHECK_THROWS_WITH(load(config, tensors_of(*tower, "tower."), fresh.get()),
                     Contains("missing: head.weight"));
+}
+
+TEST_CASE("An image tower starts from arrays of big_vision, with their classifier if wanted",
+          "[compress][cpu]") {
+  torch::manual_seed(5);
+  for (const auto* name :
+       {"vit_tiny_patch16_224", "vit_small_patch16_big_vision", "ViT-B-16-SigLIP"}) {
+    INFO(name);
+    const auto config = test::small_config(name);
+    const auto tower = make_image_tower(config);
+    auto state = npz_state(tower);
+    const auto expected = tensors_of(*tower);
+    CHECK(loads(config, state, expected));
+    const std::string prefix = state.contains("embedding/kernel") ? "" : "params/";
+    torch::nn::Linear head(config.embed_dim, 5), fresh(config.embed_dim, 5);
+    CHECK_THROWS_WITH(load(config, state, fresh.get()), Contains("missing: head.weight"));
+    state[prefix + "head/kernel"] = head->weight.detach().t().contiguous();
+    state[prefix + "head/bias"] = head->bias.detach();
+    CHECK(loads(config, state, expected));
+    load(config, state, fresh.get());
+    CHECK(torch::equal(fresh->weight, head->weight));
+    CHECK(torch::equal(fresh->bias, head->bias));
+    // A hidden layer below the classifier matters only with the classifier.
+    state[prefix + "pre_logits/kernel"] = torch::ones({4, 4});
+    CHECK(loads(config, state, expected));
+    CHECK_THROWS_WITH(load(config, state, fresh.get()),
+                      Contains("unexpected: head.pre_logits/kernel"));
+    state[prefix + "embedding/bias"].fill_(std::numeric_limits<float>::infinity());
+    CHECK_THROWS_WITH(load(config, state), Contains("conv1.bias") && Contains("NaN or infinity"));
+  }
+}
+
+TEST_CASE("Tensors that timm keeps apart or together are read", "[compress][cpu]") {
+  torch::manual_seed(6);
+  auto config = test::small_config("vit_small_patch16_rope_mixed_224");
+  const auto tower = make_image_tower(config);
+  auto state = timm_state(tower);
+  CHECK(state.contains("rope.freqs"));
+  const auto qkv = state.at("blocks.1.attn.qkv.weight").chunk(3);
+  state.erase("blocks.1.attn.qkv.weight");
+  for (const auto& [name, part] : {std::pair{"q", 0}, {"k", 1}, {"v", 2}})
+    state["blocks.1.attn." + std::string(name) + "_proj.weight"] =
+        qkv[static_cast<std::size_t>(part)];
+  CHECK(loads(config, state, tensors_of(*tower)));
 }
 
 TEST_CASE("Weights that do not fit are refused before anything changes", "[compress][cpu]") {

@@ -274,6 +274,48 @@ TEST_CASE("More memory than is free is a warning with the chunk that fits", "[pl
   CHECK(run.plan().findings().empty());
 }
 
+TEST_CASE("The largest chunk on common GPUs is estimated from the facts", "[plan][cpu]") {
+  Run run;
+  // (0.9 * 40 GiB - 151,277,313 * 16 bytes) / 40 MB per sample, and so on, in multiples of 8.
+  const auto expected = [](double gib, double fixed, double of_sample) {
+    return static_cast<std::int64_t>((0.9 * gib * kGiB - fixed) / of_sample);
+  };
+  const double fixed = 151'277'313.0 * 16;
+  REQUIRE(expected(40, fixed, 40e6) == 905);
+  CHECK(run.plan().largest_chunk(40 * kGiB) == 905);
+  CHECK(run.plan().largest_chunk(141 * kGiB) == expected(141, fixed, 40e6));
+  CHECK(run.plan().largest_chunk(2 * kGiB) == 0);
+  CHECK(run.plan().largest_chunk(0.0) == 0);
+  CHECK_THAT(run.plan().to_string(),
+             Contains("largest batch  an estimate: 904 samples on a GPU of 40 GB, 1,872 of 80 GB, "
+                      "3,344 of 141 GB\n"));
+  run.ranks.ranks = 2;
+  CHECK_THAT(run.plan().to_string(), Contains("3,344 of 141 GB, per rank\n"));
+  run.optimizer.shards_state = true;  // which leaves room for more
+  CHECK(run.plan().largest_chunk(40 * kGiB) == expected(40, 151'277'313.0 * 12, 40e6));
+  grad_cache(run, 64);
+  CHECK(run.plan().largest_chunk(40 * kGiB) == expected(40, 151'277'313.0 * 12, 40e6));
+  CHECK_THAT(run.plan().to_string(),
+             Contains("largest chunk  an estimate: ") && !Contains("per rank"));
+  grad_cache(run, 0);  // known before it is measured
+  CHECK(run.plan().largest_chunk(40 * kGiB) == expected(40, 151'277'313.0 * 12, 40e6));
+  run.precision = {.name = "bf16", .weight_bytes = 6, .gradient_bytes = 4, .activation_bytes = 2};
+  run.model.checkpoints_activations = true;
+  CHECK(run.plan().largest_chunk(40 * kGiB) == expected(40, 151'277'313.0 * 14, 2e6));
+  auto plan = run.plan();
+  plan.add(MemoryFacts{"teacher", 4 * kGiB});
+  CHECK(plan.largest_chunk(40 * kGiB) == expected(40, 151'277'313.0 * 14 + 4 * kGiB, 2e6));
+
+  run.model.checkpointed_elements = std::nullopt;
+  CHECK_FALSE(run.plan().largest_chunk(40 * kGiB));
+  CHECK_THAT(run.plan().to_string(), Contains("largest chunk  unknown"));
+  CHECK_FALSE(RunPlan(Run{}.model, Run{}.step, Run{}.precision).largest_chunk(40 * kGiB));
+  Run large;  // Of which no sample fits beside the weights on the smallest GPU.
+  large.model.towers[0] = {"visual", 2'500'000'000, 2'500'000'000};
+  CHECK_THAT(large.plan().to_string(),
+             Contains("an estimate: 0 samples on a GPU of 40 GB, 904 of 80 GB"));
+}
+
 TEST_CASE("Chunks lower the memory and cost a fourth forward", "[plan][cpu]") {
   Run run;
   CHECK(run.plan().forwards_per_step() == 3);

@@ -55,6 +55,12 @@ constexpr PublishedImageModel kPerceptionEncoders[] = {{"PE-Core-T-16-384", 69'5
 
 // timm 1.0.31 without classifiers; big_vision's and compact transformers' from their papers' rules.
 constexpr PublishedImageModel kPublishedImageModels[] = {
+    {"vit_tiny_patch16_224", 5'524'416},
+    {"vit_small_patch16_224", 21'665'664},
+    {"vit_small_patch32_224", 22'493'952},
+    {"vit_base_patch16_224", 85'798'656},
+    {"vit_base_patch32_224", 87'455'232},
+    {"vit_large_patch16_224", 303'301'632},
     {"deit3_small_patch16_224", 21'674'496},
     {"deit3_medium_patch16_224", 38'336'512},
     {"deit3_base_patch16_224", 85'816'320},

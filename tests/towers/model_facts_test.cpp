@@ -30,6 +30,27 @@ TEST_CASE("A model reports its towers, its work and its activation", "[towers][c
   CHECK_FALSE(facts.has_local_batch_norm);
 }
 
+TEST_CASE("Encoders give a plan the work and memory of each pass over a sample", "[towers][cpu]") {
+  const auto config = model_config("ViT-B-32");
+  const auto model = make_dual_encoder(config, torch::kMeta);
+  const auto& x = model->x_tower();
+  const auto both = model_facts(*model, "two towers", {x, model->y_tower()});
+  const auto whole = model_facts(*model, config);
+  CHECK(both.name == "two towers");
+  CHECK(both.towers.size() == whole.towers.size());
+  CHECK(both.forward_gflops.value() == Approx(whole.forward_gflops.value()));
+  CHECK(both.activation_elements.value() == Approx(whole.activation_elements.value()));
+  const auto views = model_facts(*model, "two views", {x, x});
+  CHECK(views.activation_elements == 2 * x.cost()->kept_elements);
+  struct SilentImpl : torch::nn::Module {
+    at::Tensor forward(const at::Tensor& images) { return images; }
+  };
+  TORCH_MODULE(Silent);
+  const auto unknown = model_facts(*model, "silent", {x, AnyTower(Silent())});
+  CHECK_FALSE(unknown.forward_gflops);
+  CHECK_FALSE(unknown.activation_elements);
+}
+
 TEST_CASE("Locked towers have no trainable parameters, and frozen batch norms are not local",
           "[towers][cpu]") {
   auto config = model_config("RN50");

@@ -16,7 +16,9 @@
 #include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/any_tower.hpp"
+#include "contrapunto/towers/npz_state.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
+#include "contrapunto/towers/timm_state.hpp"
 
 namespace contrapunto {
 
@@ -39,21 +41,41 @@ namespace detail {
   return {"visual." + open_clip, "tower." + name, open_clip, timm, name};
 }
 
+/// Returns the tensors of a file of vision_transformer or big_vision with the names of a classifier
+/// of the library.
+[[nodiscard]] inline TensorMap names_of_npz(const AnyTower& tower, const TensorMap& state,
+                                            const std::string& model_name) {
+  const auto& options = npz_options(tower, model_name);
+  const bool has_head = own_tensors(*tower).contains("head.weight");
+  TensorMap named;
+  for (const auto& [name, tensor] : own_npz_state(options, state, model_name)) {
+    const bool in_tower = has_head || !is_npz_classifier(name);
+    const std::string head = name.starts_with("head.") ? "" : "head.";
+    named.emplace((in_tower ? "tower." : head) + name, tensor);
+  }
+  return named;
+}
+
 }  // namespace detail
 
 /// Copies weights into the image tower of a classifier, and into its `head`, a linear layer with
 /// `weight` and `bias`, unless it is null. `state` holds the weights of a CLIP model with
 /// OpenCLIP's names, whose text tower is left out; or those of an image tower alone, with
 /// OpenCLIP's, timm's or the library's names; or those of a classifier of the library ("tower." and
-/// "head."). The names of one of these kinds must all be there. A tower resizes the tensors that it
-/// can, such as positions. Raises before anything is copied if a tensor is missing, unexpected, of
-/// another shape or not finite; `model_name` is in the message.
+/// "head."); or those of vision_transformer or big_vision, with or without their classifier (see
+/// load_npz_state). The names of one of these kinds must all be there. A tower resizes the tensors
+/// that it can, such as positions. Raises before anything is copied if a tensor is missing,
+/// unexpected, of another shape or not finite; `model_name` is in the message.
 inline void load_image_weights(const AnyTower& tower, torch::nn::Module* head, TensorMap state,
                                const std::string& model_name) {
   const at::NoGradGuard no_grad;
   TensorMap file;
+  if (detail::npz_prefix(state)) state = detail::names_of_npz(tower, state, model_name);
   for (auto& [name, tensor] : state) file.emplace(detail::unwrapped_name(name), std::move(tensor));
   const auto own = detail::own_tensors(*tower);
+  // Parts that some models of timm keep apart; other weights do not have such names.
+  if (!own.empty() && tower.open_clip_name(own.begin()->first).starts_with(detail::kTimmPrefix))
+    file = detail::tidy_timm_state(std::move(file));
   TORCH_CHECK(!own.empty() && !file.empty(), "load_image_weights: there are ", file.size(),
               " tensors for the ", own.size(), " of '", model_name, "'");
   constexpr std::size_t kKinds = 5;

@@ -4,18 +4,16 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 
 #include "contrapunto/core/data_error.hpp"
 #include "contrapunto/core/state.hpp"
+#include "contrapunto/io/detail/file_bytes.hpp"
 #include "contrapunto/io/detail/torch_archive.hpp"
 #include "contrapunto/io/safetensors.hpp"
 
@@ -29,15 +27,7 @@ namespace contrapunto {
 /// damaged or truncated file, for a TorchScript program, and for tensors of other dtypes than
 /// safetensors files have. Raises if the file cannot be opened or read.
 [[nodiscard]] inline TensorMap read_torch_state(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary | std::ios::ate);
-  TORCH_CHECK(stream, "weights '", path.string(), "': cannot be opened");
-  const detail::ByteSource file{
-      .size = static_cast<std::uint64_t>(std::max<std::int64_t>(stream.tellg(), 0)),
-      .read = [&](std::uint64_t offset, char* to, std::size_t count) {
-        stream.seekg(static_cast<std::streamoff>(offset));
-        stream.read(to, static_cast<std::streamsize>(count));
-        TORCH_CHECK(stream, "weights '", path.string(), "': cannot be read");
-      }};
+  const auto file = detail::file_bytes(path);
   TensorMap tensors;
   try {
     const auto archive = detail::read_torch_archive(file);

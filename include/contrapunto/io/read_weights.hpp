@@ -8,22 +8,26 @@
 #include <string>
 
 #include "contrapunto/core/state.hpp"
+#include "contrapunto/io/read_npz.hpp"
 #include "contrapunto/io/read_torch_state.hpp"
 #include "contrapunto/io/safetensors.hpp"
 
 namespace contrapunto {
 
-/// Whether `path` has the ending of a file of weights: .safetensors, or PyTorch's .pt, .pth or
-/// .bin.
+/// Whether `path` has the ending of a file of weights: .safetensors, PyTorch's .pt, .pth or .bin,
+/// or numpy's .npz.
 [[nodiscard]] inline bool is_weights_path(const std::filesystem::path& path) {
   const auto ending = path.extension();
-  return ending == ".safetensors" || ending == ".pt" || ending == ".pth" || ending == ".bin";
+  return ending == ".safetensors" || ending == ".pt" || ending == ".pth" || ending == ".bin" ||
+         ending == ".npz";
 }
 
-/// Returns the tensors of a file of weights, on the CPU: a state dict of torch.save, which is
-/// recognized by its first bytes or by the ending .pt, .pth or .bin, or else a safetensors file.
-/// Raises as read_torch_state() and read_safetensors() do.
+/// Returns the tensors of a file of weights, on the CPU: with the ending .npz, arrays of numpy; a
+/// state dict of torch.save, which is recognized by its first bytes or by the ending .pt, .pth or
+/// .bin; or else a safetensors file. Raises as read_npz(), read_torch_state() and
+/// read_safetensors() do.
 [[nodiscard]] inline TensorMap read_weights(const std::filesystem::path& path) {
+  if (path.extension() == ".npz") return read_npz(path);
   std::array<char, 4> head{};
   std::ifstream(path, std::ios::binary).read(head.data(), head.size());
   const bool is_zip = std::string(head.data(), head.size()) == "PK\x03\x04";

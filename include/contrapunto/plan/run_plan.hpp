@@ -105,6 +105,13 @@ class RunPlan {
   /// Estimates the memory on one device from the facts.
   [[nodiscard]] Memory memory() const;
 
+  /// Estimates how many samples one device of `device_bytes` holds at the same time beside weights,
+  /// gradients and optimizer, if a tenth of it is left for workspaces and fragmentation: the
+  /// largest chunk of a step, or the largest batch of a device for a step without chunks. 0 if not
+  /// one fits. It is unset if a part of the memory is unknown. Losses over the whole batch, such as
+  /// a matrix of similarities, are not counted.
+  [[nodiscard]] std::optional<std::int64_t> largest_chunk(double device_bytes) const;
+
   /// Returns a table for people to read, without a final newline.
   [[nodiscard]] std::string to_string() const;
 
@@ -139,6 +146,8 @@ class RunPlan {
     return step_ && step_->chunks != StepFacts::Chunks::kWholeBatch;
   }
   [[nodiscard]] double highest_lr() const;
+  /// Bytes of activations that a sample keeps for the backward; unset if unknown.
+  [[nodiscard]] std::optional<double> bytes_per_sample() const;
   /// GFLOP of a sample in one step, with backward and without teachers; unset if unknown.
   [[nodiscard]] std::optional<double> gflops_per_step() const;
 

@@ -189,6 +189,25 @@ inline std::vector<ModelConfig> image_configs() {
     const char* name;
     std::int64_t width, heads;
   };
+  // Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929; Steiner et al. 2021,
+  // https://arxiv.org/abs/2106.10270
+  struct Plain {
+    const char* name;
+    std::int64_t patch_size, width, layers, heads;
+  };
+  for (const auto& size : {Plain{"vit_tiny_patch16_224", 16, 192, 12, 3},
+                           Plain{"vit_small_patch16_224", 16, 384, 12, 6},
+                           Plain{"vit_small_patch32_224", 32, 384, 12, 6},
+                           Plain{"vit_base_patch16_224", 16, 768, 12, 12},
+                           Plain{"vit_base_patch32_224", 32, 768, 12, 12},
+                           Plain{"vit_large_patch16_224", 16, 1024, 24, 16}})
+    all.push_back(image_config(size.name,
+                               {.patch_size = size.patch_size,
+                                .width = size.width,
+                                .layers = size.layers,
+                                .heads = size.heads,
+                                .layer_norm_eps = 1e-6},
+                               half, half));
   // Touvron et al. 2022, https://arxiv.org/abs/2204.07118
   for (const auto& size :
        {Size{"deit3_small_patch16_224", 384, 6}, Size{"deit3_medium_patch16_224", 512, 8},

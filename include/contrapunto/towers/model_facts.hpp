@@ -105,15 +105,21 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   return facts;
 }
 
-/// The same, with the computation and memory of a forward pass of `tower`, the only tower of
-/// `model`, if it reports its cost.
+/// The same, with the computation and memory of a forward pass of each of `encoders`, which encode
+/// a sample together; a tower that encodes two views is listed twice. They are unknown if a tower
+/// does not report its cost.
 [[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model, const std::string& name,
-                                            const AnyTower& tower) {
+                                            const std::vector<AnyTower>& encoders) {
   auto facts = model_facts(model, name);
-  if (const auto cost = tower.cost()) {
-    facts.forward_gflops = 2e-9 * cost->macs;
-    facts.activation_elements = cost->kept_elements;
+  double macs = 0.0, kept_elements = 0.0;
+  for (const auto& encoder : encoders) {
+    const auto cost = encoder.cost();
+    if (!cost) return facts;
+    macs += cost->macs;
+    kept_elements += cost->kept_elements;
   }
+  facts.forward_gflops = 2e-9 * macs;
+  facts.activation_elements = kept_elements;
   return facts;
 }
 

@@ -43,16 +43,10 @@ inline std::unique_ptr<TorchArchive> read_torch_archive(const ByteSource& file) 
     throw DataError(
         "is a TorchScript program, as are OpenAI's CLIP files, and not a state dict; convert it in "
         "Python: torch.save(torch.jit.load(path, map_location='cpu').state_dict(), 'weights.pt')");
-  const auto content = [&](const std::string& name, const ZipEntry& entry) {
-    auto bytes = file.bytes(zip_content(file, name, entry), entry.size);
-    if (entry.crc32 != 0 && crc32_of(bytes) != entry.crc32)
-      throw DataError("part '" + name + "' is damaged: its bytes are not those that were written");
-    return bytes;
-  };
   if (const auto order = entries.find(archive->folder + "byteorder");
-      order != entries.end() && content(order->first, order->second) != "little")
+      order != entries.end() && read_zip(file, order->first, order->second) != "little")
     throw DataError("was written on a machine with another byte order");
-  archive->pickle = content(pickle->first, pickle->second);
+  archive->pickle = read_zip(file, pickle->first, pickle->second);
   archive->tensors = TorchPickle(archive->pickle).state();
   for (const auto& [name, tensor] : archive->tensors) {
     const auto storage = std::string(tensor.storage);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "contrapunto/core/data_error.hpp"
+#include "contrapunto/io/detail/inflate.hpp"
 
 namespace contrapunto::detail {
 
@@ -68,9 +69,11 @@ inline std::uint32_t crc32_of(std::string_view bytes, std::uint32_t before = 0) 
 
 /// A file in a zip archive.
 struct ZipEntry {
-  std::uint64_t header = 0;       ///< Offset of its local header from the start of the archive.
-  std::uint64_t size = 0;         ///< Size of the content in bytes.
-  std::uint32_t crc32 = 0;        ///< Of the content; 0: not recorded.
+  std::uint64_t header = 0;  ///< Offset of its local header from the start of the archive.
+  std::uint64_t size = 0;    ///< Size of the content in bytes.
+  std::uint32_t crc32 = 0;   ///< Of the content; 0: not recorded.
+  std::uint64_t packed = 0;  ///< Size in the archive, which is another if it is deflated.
+  bool deflated = false;
   const char* problem = nullptr;  ///< Why it cannot be read: compressed or encrypted.
 };
 
@@ -86,10 +89,11 @@ Number zip_number(std::string_view record, std::size_t at) {
 }
 
 /// Returns the entries of the zip archive in `file` by name, in the zip64 format too. Raises
-/// DataError if the archive is damaged and if two entries have one name. The entries that can be
-/// read are together no larger than the file, so that reading each of them once takes no more
-/// memory than the file is long.
-inline std::map<std::string, ZipEntry> list_zip(const ByteSource& file) {
+/// DataError if the archive is damaged and if two entries have one name. Entries that are deflated
+/// can be read if `compressed` is set. The entries that can be read are together no larger than the
+/// file, so that reading each of them once takes no more memory than the file is long; with
+/// `compressed`, no more than 1032 times as much, which is the most that deflate can save.
+inline std::map<std::string, ZipEntry> list_zip(const ByteSource& file, bool compressed = false) {
   const auto u16 = [](std::string_view r, std::size_t at) {
     return zip_number<std::uint16_t>(r, at);
   };
@@ -135,7 +139,7 @@ inline std::map<std::string, ZipEntry> list_zip(const ByteSource& file) {
                       " is cut off");
     const std::string name(record.substr(kRecord, name_size));
     ZipEntry entry{.header = u32(record, 42), .size = u32(record, 24), .crc32 = u32(record, 16)};
-    std::uint64_t packed = u32(record, 20);
+    entry.packed = u32(record, 20);
     // The extra field holds the 8-byte numbers that did not fit, in this order.
     auto extra = record.substr(kRecord + name_size, extra_size);
     while (extra.size() >= 4) {
@@ -143,7 +147,7 @@ inline std::map<std::string, ZipEntry> list_zip(const ByteSource& file) {
       if (extra.size() - 4 < field_size) break;
       if (u16(extra, 0) == 1) {
         std::size_t next = 4;
-        for (auto* number : {&entry.size, &packed, &entry.header})
+        for (auto* number : {&entry.size, &entry.packed, &entry.header})
           if (*number == 0xFFFFFFFF) {
             if (next + 8 > 4 + field_size)
               throw DataError("part '" + name + "' has a damaged entry");
@@ -153,46 +157,73 @@ inline std::map<std::string, ZipEntry> list_zip(const ByteSource& file) {
       }
       extra.remove_prefix(4 + field_size);
     }
+    constexpr std::uint64_t kMostSaved = 1032;
+    entry.deflated = u16(record, 10) == 8;
     if (u16(record, 8) & 1U)
       entry.problem = "encrypted";
-    else if (u16(record, 10) != 0 || packed != entry.size)
+    else if (entry.deflated ? !compressed : u16(record, 10) != 0 || entry.packed != entry.size)
       entry.problem = "compressed";
-    if (entry.problem == nullptr && entry.size > file.size - std::min(sum, file.size))
-      throw DataError("part '" + name + "' has " + std::to_string(entry.size) +
+    if (entry.problem == nullptr && entry.packed > file.size - std::min(sum, file.size))
+      throw DataError("part '" + name + "' has " + std::to_string(entry.packed) +
                       " bytes, more than the file of " + std::to_string(file.size) +
                       " bytes has room for; it is damaged or truncated");
-    if (entry.problem == nullptr) sum += entry.size;
+    if (entry.problem == nullptr && entry.size / kMostSaved > entry.packed)
+      throw DataError("part '" + name + "' has " + std::to_string(entry.size) +
+                      " bytes, more than " + std::to_string(entry.packed) +
+                      " compressed bytes can hold; the file is damaged");
+    if (entry.problem == nullptr) sum += entry.packed;
     if (!entries.emplace(name, entry).second) throw DataError("has two parts '" + name + "'");
     offset += whole;
   }
   return entries;
 }
 
-/// Returns the offset of the content of `entry`, which lies inside the file. Raises DataError if
-/// the archive is damaged, and if the content is compressed or encrypted.
+/// Returns the offset of the content of `entry`, as it is in the archive, which lies inside the
+/// file. Raises DataError if the archive is damaged, and if the entry has a `problem`.
 inline std::uint64_t zip_content(const ByteSource& file, const std::string& name,
                                  const ZipEntry& entry) {
   if (entry.problem != nullptr)
     throw DataError("part '" + name + "' is " + entry.problem +
-                    "; torch.save stores the parts as they are");
+                    ", in a way that is not supported; write the file again without that");
   constexpr std::uint64_t kLocal = 30;
   const auto local = file.bytes(entry.header, kLocal);
   if (!local.starts_with("PK\x03\x04"))
     throw DataError("part '" + name + "' does not begin where the list says; the file is damaged");
   const auto begin = entry.header + kLocal + zip_number<std::uint16_t>(local, 26) +
                      zip_number<std::uint16_t>(local, 28);
-  if (begin > file.size || entry.size > file.size - begin)
-    throw DataError("part '" + name + "' of " + std::to_string(entry.size) +
+  if (begin > file.size || entry.packed > file.size - begin)
+    throw DataError("part '" + name + "' of " + std::to_string(entry.packed) +
                     " bytes ends outside the file; it is damaged or truncated");
   return begin;
 }
 
-/// Copies the content of `entry` to `to`, which has room for it, and checks it.
+/// Copies the content of `entry` to `to`, which has room for it, and checks it. Raises DataError if
+/// it is damaged.
 inline void read_zip(const ByteSource& file, const std::string& name, const ZipEntry& entry,
                      char* to) {
-  file.read(zip_content(file, name, entry), to, static_cast<std::size_t>(entry.size));
-  if (entry.crc32 != 0 && crc32_of({to, static_cast<std::size_t>(entry.size)}) != entry.crc32)
+  const auto begin = zip_content(file, name, entry);
+  const auto size = static_cast<std::size_t>(entry.size);
+  if (entry.deflated) {
+    try {
+      inflate(file.bytes(begin, entry.packed), to, size);
+    } catch (const DataError& error) {
+      throw DataError("part '" + name + "' is damaged: " + error.what());
+    }
+  } else {
+    file.read(begin, to, size);
+  }
+  if (entry.crc32 != 0 && crc32_of({to, size}) != entry.crc32)
     throw DataError("part '" + name + "' is damaged: its bytes are not those that were written");
+}
+
+/// Returns the content of `entry`. Raises DataError if it is damaged, before memory is allocated if
+/// it lies outside the file.
+inline std::string read_zip(const ByteSource& file, const std::string& name,
+                            const ZipEntry& entry) {
+  static_cast<void>(zip_content(file, name, entry));
+  std::string content(static_cast<std::size_t>(entry.size), '\0');
+  read_zip(file, name, entry, content.data());
+  return content;
 }
 
 }  // namespace contrapunto::detail

@@ -219,13 +219,10 @@ inline void RunPlan::find_memory_faults(std::vector<PlanFinding>& found) const {
   if (free <= 0 || needs.total() <= free) return;
   auto message = "the run needs " + std::string(needs.complete() ? "about " : "at least ") +
                  as_bytes(needs.total()) + " per device but " + as_bytes(free) + " are free; ";
-  // A tenth is reserved for workspaces and fragmentation.
-  const double fit = needs.activations && samples && *needs.activations > 0
-                         ? (0.9 * free - fixed) * static_cast<double>(*samples) / *needs.activations
-                         : 0.0;
-  if (fit >= 1)
-    message += "run the towers in chunks of " + with_commas(static_cast<std::int64_t>(fit)) +
-               " instead of " + with_commas(*samples) + " samples";
+  const auto fit = largest_chunk(free);
+  if (samples && fit && *fit >= 1)
+    message += "run the towers in chunks of " + with_commas(*fit) + " instead of " +
+               with_commas(*samples) + " samples";
   else
     message += "weights, gradients and optimizer alone take " + as_bytes(fixed) +
                ", so choose a smaller model, a precision with fewer bytes, or an optimizer that "

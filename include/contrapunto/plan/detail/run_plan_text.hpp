@@ -62,11 +62,26 @@ inline RunPlan::Memory RunPlan::memory() const {
   if (!precision_) return memory;
   memory.weights = static_cast<double>(parameters(/*trainable=*/false)) * precision_->weight_bytes;
   memory.gradients = trainable * precision_->gradient_bytes;
+  const auto of_sample = bytes_per_sample();
+  if (const auto samples = samples_in_flight(); samples && of_sample)
+    memory.activations = *of_sample * static_cast<double>(*samples);
+  return memory;
+}
+
+inline std::optional<double> RunPlan::bytes_per_sample() const {
+  if (!model_ || !precision_) return std::nullopt;
   const auto elements =
       model_->checkpoints_activations ? model_->checkpointed_elements : model_->activation_elements;
-  if (const auto samples = samples_in_flight(); samples && elements)
-    memory.activations = *elements * precision_->activation_bytes * static_cast<double>(*samples);
-  return memory;
+  return elements ? std::optional(*elements * precision_->activation_bytes) : std::nullopt;
+}
+
+inline std::optional<std::int64_t> RunPlan::largest_chunk(double device_bytes) const {
+  const auto needs = memory();
+  const auto of_sample = bytes_per_sample();
+  if (!needs.weights || !needs.gradients || !needs.optimizer || !of_sample || *of_sample <= 0)
+    return std::nullopt;
+  const double samples = (0.9 * device_bytes - needs.without_activations()) / *of_sample;
+  return static_cast<std::int64_t>(std::max(samples, 0.0));
 }
 
 inline double RunPlan::highest_lr() const {
@@ -207,6 +222,20 @@ inline std::string RunPlan::to_string() const {
   rows.emplace_back(
       "", (needs.complete() ? "about " : "at least ") + as_bytes(needs.total()) + " per device" +
               (device_.free_bytes > 0 ? " of " + as_bytes(device_.free_bytes) + " free" : ""));
+
+  text.clear();
+  constexpr double kGiB = 1024.0 * 1024 * 1024;
+  for (const int size : {40, 80, 141}) {
+    auto samples = largest_chunk(size * kGiB);
+    if (!samples) continue;
+    // The estimate is not exact enough for more digits.
+    if (*samples >= 16) *samples -= *samples % 8;
+    text += (text.empty() ? "an estimate: " : ", ") + with_commas(*samples) +
+            (text.empty() ? " samples on a GPU of " : " of ") + std::to_string(size) + " GB";
+  }
+  const bool has_whole_batch = step_ && !has_chunks();
+  row(has_whole_batch ? "largest batch" : "largest chunk",
+      text + (has_whole_batch && ranks() > 1 && !text.empty() ? ", per rank" : ""));
 
   text.clear();
   if (model_ && model_->forward_gflops) {
