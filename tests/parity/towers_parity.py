@@ -190,6 +190,8 @@ def main():
             initialization(driver, folder, name, model)
             features_and_gradients(driver, folder, name, model, with_gradients)
         model = build("PE-Core-T-16-384")
+        with torch.no_grad():  # timm starts it so small that all features would be the bias
+            model.visual.trunk.head.weight.mul_(1000)
         features_and_gradients(driver, folder, "PE-Core-T-16-384", model, with_gradients=True)
         resnet_near_float64(driver, folder, "RN101", build("RN101"))
     locking(driver)
