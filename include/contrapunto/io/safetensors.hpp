@@ -25,6 +25,7 @@
 #include "contrapunto/core/hash.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/detail/typed_tensor.hpp"
 
 namespace contrapunto {
 
@@ -221,26 +222,15 @@ inline SafetensorsHeader read_safetensors_header(std::ifstream& stream, const st
 /// valid UTF-8.
 inline std::uint64_t write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,
                                        const std::map<std::string, std::string>& metadata = {}) {
-  struct Item {
-    const std::string* name;
-    const at::Tensor* tensor;
-    std::string_view type;
-  };
-  std::vector<Item> items;
+  std::vector<detail::TypedTensor> items;
   for (const auto& [name, tensor] : tensors) {
     const auto where = "write_safetensors('" + path.string() + "'): tensor '" + name + "' ";
     TORCH_CHECK(name != "__metadata__", where, "has a name that the format reserves");
-    TORCH_CHECK(tensor.defined(), where, "is undefined");
-    TORCH_CHECK(tensor.layout() == at::kStrided, where, "is not a dense tensor");
-    const auto type =
-        std::find_if(detail::kSafetensorsTypes.begin(), detail::kSafetensorsTypes.end(),
-                     [&](const auto& pair) { return pair.second == tensor.scalar_type(); });
-    TORCH_CHECK(type != detail::kSafetensorsTypes.end(), where, "has dtype ", tensor.scalar_type(),
-                ", which the safetensors format does not have");
-    items.push_back({&name, &tensor, type->first});
+    items.push_back(detail::typed_tensor(where, name, tensor, detail::kSafetensorsTypes,
+                                         ", which the safetensors format does not have"));
   }
   // Wide types come first, so that every tensor is aligned for readers that map the file.
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+  std::stable_sort(items.begin(), items.end(), [](const auto& a, const auto& b) {
     return a.tensor->element_size() > b.tensor->element_size();
   });
 

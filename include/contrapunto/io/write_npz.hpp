@@ -13,6 +13,7 @@
 
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/io/detail/typed_tensor.hpp"
 #include "contrapunto/io/detail/zip_writer.hpp"
 #include "contrapunto/io/read_npz.hpp"
 
@@ -48,12 +49,7 @@ inline std::string npy_header(const at::Tensor& tensor, std::string_view type) {
 /// depend only on the arguments. Raises for a dtype other than those that read_npz() reads, for
 /// tensors that are undefined or not dense, and for names that are empty or not printable ASCII.
 inline void write_npz(const std::filesystem::path& path, const TensorMap& tensors) {
-  struct Item {
-    const std::string* name;
-    const at::Tensor* tensor;
-    std::string_view type;
-  };
-  std::vector<Item> items;
+  std::vector<detail::TypedTensor> items;
   for (const auto& [name, tensor] : tensors) {
     const auto where = "write_npz('" + path.string() + "'): tensor '" + name + "' ";
     constexpr std::size_t kLongest = 60'000;  // The format has 16 bits for it.
@@ -61,14 +57,9 @@ inline void write_npz(const std::filesystem::path& path, const TensorMap& tensor
         !name.empty() && name.size() <= kLongest &&
             std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c <= '~'; }),
         where, "has a name that is empty, too long or not printable ASCII");
-    TORCH_CHECK(tensor.defined(), where, "is undefined");
-    TORCH_CHECK(tensor.layout() == at::kStrided, where, "is not a dense tensor");
-    const auto type =
-        std::find_if(detail::kNpyTypes.begin(), detail::kNpyTypes.end(),
-                     [&](const auto& known) { return known.second == tensor.scalar_type(); });
-    TORCH_CHECK(type != detail::kNpyTypes.end(), where, "has dtype ", tensor.scalar_type(),
-                ", which files of weights in .npz do not have; convert it");
-    items.push_back({&name, &tensor, type->first});
+    items.push_back(
+        detail::typed_tensor(where, name, tensor, detail::kNpyTypes,
+                             ", which files of weights in .npz do not have; convert it"));
   }
   AtomicFile file(path);
   detail::ZipWriter zip(file);
