@@ -8,7 +8,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <contrapunto/contrapunto.hpp>
-#include <ctime>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -88,11 +87,10 @@ int main(int argc, char** argv) {
   const auto images = torch::randn({s.batch, 3, options.image_size, options.image_size});
   const auto labels = torch::randint(1000, {s.batch}, torch::kLong);
 
-  std::vector<double> times, cpu_times;
+  std::vector<double> times;
   at::Tensor loss;
   for (int step = 0; step < s.steps + 2; ++step) {
     const auto begin = std::chrono::steady_clock::now();
-    const auto cpu_begin = std::clock();
     optimizer.zero_grad();
     at::Tensor logits;
     {
@@ -104,15 +102,12 @@ int main(int argc, char** argv) {
     cp::clip_grad_norm_(parameters, 1.0);
     optimizer.step(1e-4);
     times.push_back(seconds_since(begin));
-    cpu_times.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   times.erase(times.begin(), times.begin() + 2);
-  cpu_times.erase(cpu_times.begin(), cpu_times.begin() + 2);
   const auto dtype = s.precision == "bf16" ? torch::kBFloat16 : torch::kFloat32;
   std::cout << nlohmann::json{{"step_seconds", times},
-                              {"cpu_seconds", cpu_times},
                               {"products_seconds", products_seconds(options, s.batch, dtype)},
                               {"loss", loss.item<double>()},
                               {"peak_megabytes", static_cast<double>(usage.ru_maxrss) / 1024},
