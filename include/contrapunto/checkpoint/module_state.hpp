@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/detail/named_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 
 namespace contrapunto {
@@ -13,10 +14,8 @@ namespace contrapunto {
 /// so save them before the next step changes them.
 [[nodiscard]] inline State module_state(const torch::nn::Module& module) {
   State state;
-  for (const auto& item : module.named_parameters())
-    if (item.value().defined()) state.tensors.emplace(item.key(), item.value().detach());
-  for (const auto& item : module.named_buffers())
-    if (item.value().defined()) state.tensors.emplace(item.key(), item.value().detach());
+  for (const auto& [name, tensor] : detail::named_tensors(module))
+    state.tensors.emplace(name, tensor.detach());
   return state;
 }
 

@@ -23,6 +23,7 @@
 
 #include "contrapunto/compress/pruning_masks.hpp"
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/detail/named_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
@@ -159,12 +160,8 @@ class Extraction {
   [[nodiscard]] DualEncoder model(const DualEncoder& masked) const {
     const at::NoGradGuard no_grad;
     auto smaller = make_dual_encoder(config_);
-    TensorMap source, target;
-    for (const auto& item : masked->named_parameters()) source[item.key()] = item.value();
-    for (const auto& item : masked->named_buffers()) source[item.key()] = item.value();
-    source = tensors(source);
-    for (const auto& item : smaller->named_parameters()) target[item.key()] = item.value();
-    for (const auto& item : smaller->named_buffers()) target[item.key()] = item.value();
+    const TensorMap source = tensors(detail::named_tensors(*masked));
+    auto target = detail::named_tensors(*smaller);
     const char* failure = "Extraction: the masks belong to another model";
     detail::check_tensors(failure, target, source);
     for (auto& [name, tensor] : target)  // The device and dtype of each tensor of the model.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/detail/named_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/any_tower.hpp"
 #include "contrapunto/towers/npz_state.hpp"
@@ -24,19 +25,11 @@ namespace contrapunto {
 
 namespace detail {
 
-/// Returns the parameters and buffers of `module` by their names.
-[[nodiscard]] inline TensorMap own_tensors(const torch::nn::Module& module) {
-  TensorMap own;
-  for (const auto& item : module.named_parameters()) own.emplace(item.key(), item.value());
-  for (const auto& item : module.named_buffers()) own.emplace(item.key(), item.value());
-  return own;
-}
-
 /// Ways to name the tensor `name` of `tower` in a file of weights.
 [[nodiscard]] inline std::array<std::string, 5> names_in_files(const AnyTower& tower,
                                                                const std::string& name) {
   const auto open_clip = tower.open_clip_name(name);
-  const std::string trunk = "trunk.";
+  const std::string trunk = kTimmPrefix;
   const auto timm = open_clip.starts_with(trunk) ? open_clip.substr(trunk.size()) : open_clip;
   return {"visual." + open_clip, "tower." + name, open_clip, timm, name};
 }
@@ -46,7 +39,7 @@ namespace detail {
 [[nodiscard]] inline TensorMap names_of_npz(const AnyTower& tower, const TensorMap& state,
                                             const std::string& model_name) {
   const auto& options = npz_options(tower, model_name);
-  const bool has_head = own_tensors(*tower).contains("head.weight");
+  const bool has_head = named_tensors(*tower).contains("head.weight");
   TensorMap named;
   for (const auto& [name, tensor] : own_npz_state(options, state, model_name)) {
     const bool in_tower = has_head || !is_npz_classifier(name);
@@ -72,7 +65,7 @@ inline void load_image_weights(const AnyTower& tower, torch::nn::Module* head, T
   TensorMap file;
   if (detail::npz_prefix(state)) state = detail::names_of_npz(tower, state, model_name);
   for (auto& [name, tensor] : state) file.emplace(detail::unwrapped_name(name), std::move(tensor));
-  const auto own = detail::own_tensors(*tower);
+  const auto own = detail::named_tensors(*tower);
   // Parts that some models of timm keep apart; other weights do not have such names.
   if (!own.empty() && tower.open_clip_name(own.begin()->first).starts_with(detail::kTimmPrefix))
     file = detail::tidy_timm_state(std::move(file));
@@ -103,13 +96,10 @@ inline void load_image_weights(const AnyTower& tower, torch::nn::Module* head, T
     wanted.emplace(in_file, tensor);
     const auto item = given.find(in_file);
     if (item == given.end()) continue;
-    auto& source = item->second;
-    // timm keeps a batch dimension on tensors that are added to tokens.
-    while (source.dim() > tensor.dim() && source.size(0) == 1) source = source.squeeze(0);
-    source = tower.fit_open_clip_tensor(name, source);
+    item->second = tower.fit_open_clip_tensor(name, item->second);
   }
   if (head != nullptr) {
-    for (const auto& [name, tensor] : detail::own_tensors(*head))
+    for (const auto& [name, tensor] : detail::named_tensors(*head))
       wanted.emplace("head." + name, tensor);
     for (const auto& [name, tensor] : file)
       if (in_head(name)) given.emplace(name, tensor);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "contrapunto/core/detail/load_tensors.hpp"
+#include "contrapunto/core/detail/named_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/any_tower.hpp"
 #include "contrapunto/towers/vision_transformer.hpp"
@@ -270,14 +271,13 @@ inline bool is_npz_classifier(const std::string& name) {
   const bool big_vision = o.pool == ImagePool::kAttention ||
                           o.positions == ImagePositions::kSinCos ||
                           (o.class_token && !o.prefix_positions);
-  TensorMap own, state;
-  for (const auto& item : tower->named_parameters()) own.emplace(item.key(), item.value().detach());
-  for (const auto& item : tower->named_buffers()) own.emplace(item.key(), item.value().detach());
+  auto own = detail::named_tensors(*tower);
+  TensorMap state;
   const std::string prefix = big_vision ? "params/" : "";
   for (const auto& entry : detail::npz_tensors(o, big_vision)) {
     const auto found = own.find(entry.own);
     if (found == own.end()) continue;
-    const auto parts = found->second.chunk(static_cast<std::int64_t>(entry.part_count));
+    const auto parts = found->second.detach().chunk(static_cast<std::int64_t>(entry.part_count));
     state.emplace(prefix + entry.file, detail::to_npz_axes(entry, parts[entry.part]).contiguous());
     if (entry.part + 1 == entry.part_count) own.erase(found);
   }
@@ -298,9 +298,7 @@ inline void load_npz_state(AnyTower& tower, const TensorMap& state,
   const at::NoGradGuard no_grad;
   const auto& o = detail::npz_options(tower, model_name);
   auto given = detail::own_npz_state(o, state, model_name);
-  TensorMap own;
-  for (const auto& item : tower->named_parameters()) own.emplace(item.key(), item.value());
-  for (const auto& item : tower->named_buffers()) own.emplace(item.key(), item.value());
+  const auto own = detail::named_tensors(*tower);
   if (!own.contains("head.weight"))
     std::erase_if(given, [](const auto& item) { return detail::is_npz_classifier(item.first); });
   for (auto& [name, tensor] : given)

@@ -61,7 +61,7 @@ inline void join_timm_parts(TensorMap& state, const std::vector<std::string>& pa
 
 /// Brings the state of a timm model to the structure of our towers.
 inline TensorMap tidy_timm_state(TensorMap state) {
-  // Indices that older versions saved, and the classifier, which is not part of a tower.
+  // Older versions saved the indices, which follow from the sizes.
   std::erase_if(state,
                 [](const auto& item) { return item.first.ends_with("relative_position_index"); });
   if (const auto rates = state.find("rope.freqs"); rates != state.end()) {
@@ -91,7 +91,8 @@ inline TensorMap tidy_timm_state(TensorMap state) {
     if (item.name.ends_with(detail::kRotaryName))
       rates.emplace(std::stoll(item.name.substr(std::string("blocks.").size())), value);
     else
-      state.emplace(item.name, detail::with_timm_dimensions("trunk." + item.name, value));
+      state.emplace(item.name,
+                    detail::with_timm_dimensions(detail::kTimmPrefix + item.name, value));
   }
   if (!rates.empty()) {
     std::vector<at::Tensor> layers;
