@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 from open_clip.loss import ClipLoss, SigLipLoss
+from parity_checks import check, failures
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
@@ -19,13 +20,6 @@ from sentence_transformers.sentence_transformer.losses import CachedMultipleNega
 LAUNCH = Path(__file__).resolve().parents[2] / "scripts" / "launch"
 FLOAT = {torch.float32: 1e-6, torch.float64: 1e-13}  # relative to the largest entry of a tensor
 PAIRS, NEGATIVES = 24, 2
-failures = []
-
-
-def check(ok, line):
-    print(("ok    " if ok else "FAIL  ") + line)
-    if not ok:
-        failures.append(line)
 
 
 def off(ours, theirs):

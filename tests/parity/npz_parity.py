@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares archives of weights with numpy's, and towers that start from such files with timm's."""
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,21 +11,11 @@ from pathlib import Path
 import numpy as np
 import timm
 import torch
+from parity_checks import check, failures, run
 from safetensors.torch import load_file, save_file
 
 LIMIT = 1e-5      # of the largest feature; float32 sums in another order
 SIZE, LAYERS, CLASSES = 64, 3, 7
-failures = []
-
-
-def check(ok, line):
-    print(("ok    " if ok else "FAIL  ") + line)
-    if not ok:
-        failures.append(line)
-
-
-def run(driver, *arguments):
-    return subprocess.run([driver, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
 def arrays_of(model, big_vision, prefix, stacked):

@@ -3,7 +3,6 @@
 """Compares towers with open_clip: features, gradients, initialization, locking, and weights in both directions."""
 import argparse
 import logging
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import open_clip
 import torch
 from open_clip.model import CLIP
+from parity_checks import check, failures, run
 from safetensors.torch import load_file, save_file
 
 TINY = {
@@ -22,13 +22,6 @@ TINY = {
 }
 FEATURES = 1e-5   # absolute, on unit features
 GRADIENTS = 2e-5  # of the tensor's largest gradient; float32 sums in another order
-failures = []
-
-
-def check(ok, line):
-    print(("ok    " if ok else "FAIL  ") + line)
-    if not ok:
-        failures.append(line)
 
 
 def build(name):
@@ -69,10 +62,6 @@ def inputs(model, name, batch=2):
 
 def encode(model, image, text):
     return model.encode_image(image, normalize=True), model.encode_text(text, normalize=True)
-
-
-def run(driver, *arguments):
-    return subprocess.run([driver, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
 def features_and_gradients(driver, folder, name, model, with_gradients):

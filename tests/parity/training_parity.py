@@ -5,7 +5,6 @@ gradients, layer-wise decay of the learning rate, and the schedules."""
 import argparse
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ import torch
 from open_clip.loss import ClipLoss, SigLipLoss
 from open_clip.model import CLIP
 from open_clip_train.scheduler import const_lr, const_lr_cooldown, cosine_lr
+from parity_checks import check, failures, run
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from timm.optim._param_groups import param_groups_layer_decay
@@ -29,17 +29,6 @@ DRIFT = 0.3      # the same of a ResNet in float32, after its first two steps
 WEIGHTS = 1e-3   # absolute, at the end; and a hundredth of how far weights moved
 RATES = 1e-12    # relative
 STEPS = 100      # of each optimizer
-failures = []
-
-
-def check(ok, line):
-    print(("ok    " if ok else "FAIL  ") + line)
-    if not ok:
-        failures.append(line)
-
-
-def run(driver, *arguments):
-    return subprocess.run([driver, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def decayed(name, parameter):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares image towers with timm: features, gradients, window attention, and weights in both directions."""
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import timm
 import torch
+from parity_checks import check, failures, run
 from safetensors.torch import load_file, save_file
 from timm.models.swin_transformer import SwinTransformerBlock
 
@@ -25,17 +25,6 @@ MODELS = {
     "vit_small_patch16_rope_224": 64,
     "eva02_tiny_patch14_224": 84,
 }
-failures = []
-
-
-def check(ok, line):
-    print(("ok    " if ok else "FAIL  ") + line)
-    if not ok:
-        failures.append(line)
-
-
-def run(driver, *arguments):
-    return subprocess.run([driver, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
 def perturb(module):
