@@ -33,8 +33,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Seconds that the products of the linear layers of all blocks take in one step: forward, and
-/// those of the gradients of the input and of the weight.
+/// Seconds that the matrix products of all blocks take in one step. For each linear layer: forward,
+/// and those of the gradients of the input and of the weight. For global attention: scores and
+/// output, and the four of their gradients.
 double products_seconds(const cp::VisionTransformerOptions& o, std::int64_t batch,
                         at::ScalarType dtype) {
   const auto tokens = batch * (o.prefix() + o.grid() * o.grid());
@@ -50,6 +51,14 @@ double products_seconds(const cp::VisionTransformerOptions& o, std::int64_t batc
       static_cast<void>(dy.t().mm(x));
     });
   }
+  const auto heads =
+      torch::randn({batch * o.heads, tokens / batch, o.numbers_per_head()}).to(dtype);
+  const auto scores = heads.bmm(heads.transpose(1, 2));
+  seconds += median_seconds(torch::Device(torch::kCPU), 5, [&] {
+    for (int i = 0; i < 2; ++i) static_cast<void>(heads.bmm(heads.transpose(1, 2)));
+    for (int i = 0; i < 2; ++i) static_cast<void>(scores.bmm(heads));
+    for (int i = 0; i < 2; ++i) static_cast<void>(scores.transpose(1, 2).bmm(heads));
+  });
   return seconds * static_cast<double>(o.layers);
 }
 

@@ -26,12 +26,14 @@ namespace {
 // ==== Settings =================================================================================
 /// RunSettings: output, resume, log_every, plan and so on. DataSettings: train_data, eval_data,
 /// threads. TeacherSettings: teacher, distillation. AugmentationSettings: color_jitter, augment.
-/// ImageTowerSettings: image_size. OptimizerSettings: optimizer, beta2, weight_decay.
+/// ImageTowerSettings: image_size. ScheduleSettings: epochs, lr, warmup, phases. OptimizerSettings:
+/// optimizer, beta2, weight_decay.
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::TeacherSettings,
                   cp::AugmentationSettings,
                   cp::ImageTowerSettings,
+                  cp::ScheduleSettings,
                   cp::OptimizerSettings {
   Settings() { output = "runs/train_clip", weight_decay = 0.2; }
   // Data
@@ -43,9 +45,8 @@ struct Settings : cp::RunSettings,
   bool lock_image = false, lock_text = false, checkpoint_activations = false, ring = false;
   // Optimization
   std::int64_t batch_size = 256;
-  std::string chunk_size = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
-  double epochs = 10, lr = 5e-4, layer_decay = 1.0, clip = 1.0, ema = 0.0;
-  std::string precision = "fp32";
+  std::string chunk_size = "none", precision = "fp32";
+  double layer_decay = 1.0, clip = 1.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1, pretend_samples = 0;
@@ -82,12 +83,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("chunk-size", s.chunk_size, "GradCache: pairs in memory at once per rank, 'auto' or 'none'")
       .readable_by(cp::parse_chunk_size);
   // snippet end
-  t.add("epochs", s.epochs, "passes over the training data");
-  t.add("lr", s.lr, "learning rate at the end of the warm-up");
-  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
-      .readable_by(cp::parse_duration);
-  t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
-  t.add("cooldown", s.cooldown, "its length, in the same forms").readable_by(cp::parse_duration);
+  cp::add_schedule_settings(t, s);
+  cp::add_phase_settings(t, s);
   cp::add_optimizer_settings(t, s);
   t.add("layer-decay", s.layer_decay, "factor of the rate per layer towards the input; 1: none")
       .check(cp::above(0))
@@ -134,7 +131,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                               .pin_memory = device.is_cuda(),
                               .channels_last = true},
                              s, *train_source);
-  cp::add_teacher_readings(loading, s, config, s.vocabulary);
+  cp::add_teacher_readings(loading, s, cp::with_varying_sizes(config, s.phases), s.vocabulary);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
   cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
@@ -173,7 +170,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  auto teachers = cp::load_teachers(s, loader.teacher_stores(), config, precision, device);
+  auto teachers = cp::load_teachers(s, loader.teacher_stores(),
+                                    cp::with_varying_sizes(config, s.phases), precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};
@@ -186,16 +184,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto loss = cp::distillation_loss(s, contrast, {.tiles = tiles, .ring = s.ring}, ranks);
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0 ? s.pretend_samples
-                                                                       : loader.samples_per_epoch(),
-                    .batch_size = s.batch_size};
-  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
-  const cp::LearningRateSchedule schedule(
-      {.kind = s.schedule,
-       .peak_lr = s.lr,
-       .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
-       .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
-       .total_steps = run.total_steps});
+  const bool pretends = s.plan && s.pretend_samples > 0;
+  const auto run = cp::run_length(s, pretends ? s.pretend_samples : loader.samples_per_epoch(),
+                                  s.batch_size, cp::phase_of(config));
+  const auto schedule = cp::make_schedule(s, run);
   const auto groups = cp::layer_decay(cp::distillation_groups(*model, teachers, s.weight_decay),
                                       model, s.layer_decay);
   auto optimizer =
@@ -212,6 +204,14 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
+  cp::PhaseWatch phase_at(run, [&](const cp::RunPhase& phase) {  // Other sizes from this step on.
+    loader.change(cp::ImageTransform(pixels.with_size(phase.image_size)),
+                  cp::make_tokenizer(s.vocabulary, phase.text_length).encode,
+                  cp::samples_per_rank(phase.batch_size, ranks), loading.pad_text_to);
+    model->visual().accept_images(phase.image_size);
+    compute_gradients.measure_again();
+  });
+
   // ==== Plan ===================================================================================
   auto model_facts = cp::model_facts(*model, config);
   model_facts.checkpoints_activations = s.checkpoint_activations;
@@ -219,6 +219,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size},
                    cp::WeightsFacts{.name = s.weights}, free);
   for (const auto& facts : teachers.facts) plan.add(facts);
+  for (const auto& facts : cp::phase_facts(run, config, ranks)) plan.add(facts);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
@@ -251,6 +252,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const torch::NoGradGuard no_grad;
     const cp::AutocastGuard autocast(precision, device);
     const cp::EmaScope averaged(ema);
+    const cp::ImageSizeScope full_size(model->visual(), run.full_image_size());
     model->eval();
     const auto encode_text = [&](const at::Tensor& tokens) {
       return model->encode_text(tokens.to(device));
@@ -273,6 +275,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto last_step = s.last_step(run.total_steps);
   model->train();
   while (progress.step < last_step) {
+    const auto phase = phase_at(progress.step);
     const auto batch = loader.next();
     if (!batch) {  // The metric of a checkpoint belongs to exactly the weights in it.
       const auto epoch = loader.epoch() + 1;
@@ -292,8 +295,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     scaler.update();
     model->clamp_logit_scale_();
     ema.update();
-    progress.advance(s.batch_size);
-    meter.add(s.batch_size);
+    progress.advance(phase.batch_size);
+    meter.add(phase.batch_size);
 
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;

@@ -32,9 +32,10 @@ struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::AugmentationSettings,
                   cp::ImageTowerSettings,
+                  cp::ScheduleSettings,
                   cp::OptimizerSettings {
   Settings() {
-    output = "runs/train_images";
+    output = "runs/train_images", lr = 1e-3;
     crop_area = 0.2, flip = true, color_jitter = 0.5, grayscale = 0.2;
   }
   // Data
@@ -45,8 +46,8 @@ struct Settings : cp::RunSettings,
   bool checkpoint_activations = false;
   // Optimization
   std::int64_t batch_size = 256;
-  std::string chunk_size = "none", warmup = "5%", precision = "fp32";
-  double epochs = 10, lr = 1e-3, clip = 1.0, ema = 0.0;
+  std::string chunk_size = "none", precision = "fp32";
+  double clip = 1.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1;
@@ -72,10 +73,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("batch-size", s.batch_size, "images in one optimizer step, over all ranks");
   t.add("chunk-size", s.chunk_size, "GradCache: images in memory at once per rank, 'auto', 'none'")
       .readable_by(cp::parse_chunk_size);
-  t.add("epochs", s.epochs, "passes over the training data");
-  t.add("lr", s.lr, "learning rate at the end of the warm-up");
-  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
-      .readable_by(cp::parse_duration);
+  cp::add_schedule_settings(t, s);
+  cp::add_phase_settings(t, s);
   cp::add_optimizer_settings(t, s);
   t.add("clip", s.clip, "largest norm of the gradient; 0: no clipping").check(cp::at_least(0));
   t.add("ema", s.ema, "decay of the averaged weights, which are evaluated and exported; 0: none");
@@ -117,7 +116,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   torch::manual_seed(s.seed);
 
   // ==== Data ===================================================================================
-  const cp::ModelConfig config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
+  auto config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
+  config.image_only = true;
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
@@ -170,11 +170,9 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   };
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = loader.samples_per_epoch(), .batch_size = s.batch_size};
-  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
-  const cp::WarmupCosine schedule({.peak_lr = s.lr,
-                                   .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
-                                   .total_steps = run.total_steps});
+  const auto run =
+      cp::run_length(s, loader.samples_per_epoch(), s.batch_size, cp::phase_of(config));
+  const auto schedule = cp::make_schedule(s, run);
   auto optimizer = cp::make_optimizer(s, cp::decay_groups(*model, s.weight_decay), ranks,
                                       {.beta2 = 0.98}, s.batch_size);
   const auto parameters = optimizer.parameters();
@@ -201,12 +199,20 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       step_model, loss, {.chunk_size = cp::parse_chunk_size(s.chunk_size)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
+  cp::PhaseWatch phase_at(run, [&](const cp::RunPhase& phase) {  // Other sizes from this step on.
+    loader.change(cp::ImageTransform(pixels.with_size(phase.image_size)), nullptr,
+                  cp::samples_per_rank(phase.batch_size, ranks));
+    model->tower.accept_images(phase.image_size);
+    compute_gradients.measure_again();
+  });
+
   // ==== Plan ===================================================================================
   auto model_facts =
       cp::model_facts(*model, "image tower of " + config.name, {model->tower, model->tower});
   model_facts.checkpoints_activations = s.checkpoint_activations;
   cp::RunPlan plan(model_facts, precision, schedule, optimizer, ema, compute_gradients, ranks,
                    cp::DataFacts{.samples = run.dataset_samples, .batch_size = s.batch_size}, free);
+  for (const auto& facts : cp::phase_facts(run, config, ranks, /*views=*/2)) plan.add(facts);
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
   const bool may_start = cp::announce_plan(plan, out, s.force);
@@ -237,6 +243,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     const torch::NoGradGuard no_grad;
     const cp::AutocastGuard autocast(precision, device);
     const cp::EmaScope averaged(ema);
+    const cp::ImageSizeScope full_size(model->tower, run.full_image_size());
     model->eval();
     const auto features = [&](const at::Tensor& bytes) {
       ranks.progress(progress.step);
@@ -256,6 +263,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto last_step = s.last_step(run.total_steps);
   model->train();
   while (progress.step < last_step) {
+    const auto phase = phase_at(progress.step);
     const auto batch = loader.next();
     if (!batch) {  // The metric of a checkpoint belongs to exactly the weights in it.
       const auto epoch = loader.epoch() + 1;
@@ -274,8 +282,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     optimizer.step(lr, {.found_inf = found_inf});
     scaler.update();
     ema.update();
-    progress.advance(s.batch_size);
-    meter.add(s.batch_size);
+    progress.advance(phase.batch_size);
+    meter.add(phase.batch_size);
 
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;

@@ -23,16 +23,17 @@ namespace cp = contrapunto;
 namespace {
 
 // ==== Settings =================================================================================
-/// RunSettings: output, resume, plan and so on. DataSettings: train_data, eval_data.
-/// AugmentationSettings: crop_area, flip, augment. MixingSettings: mixup, cutmix.
-/// ImageTowerSettings: image_size, drop_path. OptimizerSettings: optimizer, beta2, weight_decay.
+/// RunSettings: output, resume. DataSettings: train_data. AugmentationSettings: crop_area, flip.
+/// MixingSettings: mixup, cutmix. ImageTowerSettings: image_size, drop_path. ScheduleSettings:
+/// epochs, lr, warmup, phases. OptimizerSettings: optimizer, beta2, weight_decay.
 struct Settings : cp::RunSettings,
                   cp::DataSettings,
                   cp::AugmentationSettings,
                   cp::MixingSettings,
                   cp::ImageTowerSettings,
+                  cp::ScheduleSettings,
                   cp::OptimizerSettings {
-  Settings() { output = "runs/train_vit", crop_area = 0.08, flip = true; }
+  Settings() { output = "runs/train_vit", crop_area = 0.08, flip = true, lr = 1e-3; }
   // Data
   std::string class_names;
   // Model
@@ -41,9 +42,8 @@ struct Settings : cp::RunSettings,
   double head_bias = 0.0, label_smoothing = 0.0, bce_threshold = 0.0, eval_crop = 1.0;
   // Optimization
   std::int64_t batch_size = 256, repeats = 1;
-  std::string micro_batch = "none", warmup = "5%", schedule = "cosine", cooldown = "20%";
-  std::string precision = "fp32";
-  double epochs = 10, lr = 1e-3, layer_decay = 1.0, clip = 1.0, ema = 0.0;
+  std::string micro_batch = "none", precision = "fp32";
+  double layer_decay = 1.0, clip = 1.0, ema = 0.0;
   std::uint64_t seed = 0;
   // Run
   std::int64_t eval_every = 1, pretend_samples = 0;
@@ -80,12 +80,8 @@ cp::SettingsTable describe(Settings& s) {
   t.add("batch-size", s.batch_size, "images in one optimizer step, over all ranks");
   t.add("micro-batch", s.micro_batch, "images in memory at once per rank, 'auto' or 'none'")
       .readable_by(cp::parse_chunk_size);
-  t.add("epochs", s.epochs, "passes over the training data");
-  t.add("lr", s.lr, "learning rate at the end of the warm-up");
-  t.add("warmup", s.warmup, "'500 steps', '1 epochs', '100000 samples' or '5%' of the run")
-      .readable_by(cp::parse_duration);
-  t.add("schedule", s.schedule, "after the warm-up").one_of({"cosine", "constant", "cooldown"});
-  t.add("cooldown", s.cooldown, "its length, in the same forms").readable_by(cp::parse_duration);
+  cp::add_schedule_settings(t, s);
+  cp::add_phase_settings(t, s);
   cp::add_optimizer_settings(t, s);
   t.add("layer-decay", s.layer_decay, "factor of the rate per layer towards the input; 1: none")
       .check(cp::above(0))
@@ -118,7 +114,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   torch::manual_seed(s.seed);
 
   // ==== Data ===================================================================================
-  const auto config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
+  auto config = cp::with_image_tower_settings(cp::find_model_config(s.model), s);
+  config.image_only = true;
   const auto open = [&](const std::string& spec, std::int64_t n, std::uint64_t seed) {
     return cp::open_data(s, spec, out, {.samples = n, .seed = seed});
   };
@@ -186,17 +183,10 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                             .sum_classes = s.bce_sum});
 
   // ==== Optimizer, schedule, averages ==========================================================
-  cp::RunLength run{.dataset_samples = s.plan && s.pretend_samples > 0
-                                           ? s.pretend_samples
-                                           : loader.samples_per_epoch() * s.repeats,
-                    .batch_size = s.batch_size};
-  run.total_steps = cp::to_steps({s.epochs, cp::DurationUnit::kEpochs}, run);
-  const cp::LearningRateSchedule schedule(
-      {.kind = s.schedule,
-       .peak_lr = s.lr,
-       .warmup_steps = cp::to_steps(cp::parse_duration(s.warmup), run),
-       .cooldown_steps = cp::to_steps(cp::parse_duration(s.cooldown), run),
-       .total_steps = run.total_steps});
+  const auto rows =
+      s.plan && s.pretend_samples > 0 ? s.pretend_samples : loader.samples_per_epoch() * s.repeats;
+  const auto run = cp::run_length(s, rows, s.batch_size, cp::phase_of(config));
+  const auto schedule = cp::make_schedule(s, run);
   const auto groups = cp::layer_decay(cp::decay_groups(*model, s.weight_decay),
                                       tower.lock_groups().value(), s.layer_decay, "tower.");
   auto optimizer = cp::make_optimizer(s, groups, ranks, {.beta2 = 0.999}, s.batch_size);
@@ -218,6 +208,13 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
       step_model, loss, {.micro_batch = cp::parse_chunk_size(s.micro_batch)},
       {.precision = precision, .device = device, .scaler = &scaler, .ranks = ranks});
 
+  cp::PhaseWatch phase_at(run, [&](const cp::RunPhase& phase) {  // Other sizes from this step on.
+    loader.change(cp::ImageTransform(pixels.with_size(phase.image_size)), nullptr,
+                  cp::samples_per_rank(phase.batch_size, ranks) / s.repeats);
+    tower.accept_images(phase.image_size);
+    compute_gradients.measure_again();
+  });
+
   // ==== Plan ===================================================================================
   auto model_facts = cp::model_facts(
       *model, config.name + ", " + cp::with_commas(classes.size()) + " classes", {tower});
@@ -229,6 +226,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     plan.warn("freeze and weights-head need weights; the tower has random features");
   const cp::RunFolder folder(s.output, {.resume = s.resume, .look_only = s.plan}, ranks);
   plan.refuse_changes(cp::setting_differences(settings, folder.earlier_config()));
+  for (const auto& facts : cp::phase_facts(run, config, ranks)) plan.add(facts);
   const bool may_start = cp::announce_plan(plan, out, s.force);
   if (s.plan) out << cp::learning_rate_curve(schedule, run.total_steps) << "\n";
   TORCH_CHECK(may_start, "the plan was refused; change what it names, or pass --force");
@@ -257,6 +255,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     if (!eval_loader) return std::nullopt;
     const auto pause = meter.pause();
     const cp::EmaScope averaged(ema);
+    const cp::ImageSizeScope full_size(tower, run.full_image_size());
     set_training(false);
     const auto classify = [&](const at::Tensor& bytes) {
       ranks.progress(progress.step);
@@ -277,6 +276,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   const auto last_step = s.last_step(run.total_steps);
   set_training(true);
   while (progress.step < last_step) {
+    const auto phase = phase_at(progress.step);
     const auto loaded = loader.next();
     if (!loaded) {  // The metric of a checkpoint belongs to exactly the weights in it.
       const auto epoch = loader.epoch() + 1;
@@ -299,8 +299,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     optimizer.step(lr, {.found_inf = found_inf});
     scaler.update();
     ema.update();
-    progress.advance(s.batch_size);
-    meter.add(s.batch_size);
+    progress.advance(phase.batch_size);
+    meter.add(phase.batch_size);
 
     const bool last = progress.step == last_step;
     const bool saves = progress.step % s.save_every == 0 && !last;

@@ -6,3 +6,4 @@
 #include "contrapunto/plan/learning_rate_curve.hpp"
 #include "contrapunto/plan/plan_finding.hpp"
 #include "contrapunto/plan/run_plan.hpp"
+#include "contrapunto/plan/schedule_settings.hpp"

@@ -428,6 +428,46 @@ TEST_CASE("A saved loader continues at the next sample with another batch size, 
   }
 }
 
+TEST_CASE("A loader that changes its batches goes on at the next sample", "[data][cpu]") {
+  const auto source =
+      std::make_shared<TestSource>(120, std::set<std::int64_t>{0, 7, 8, 60, 61, 99});
+  const ImageTransform large(kTrain.options().with_size(12));
+  const auto one_letter = [](std::string_view) { return std::vector<std::int64_t>{1, 2}; };
+  const LoaderOptions options{.batch_size = 8, .threads = 3};
+  const auto ahead = [&](ReadAheadOptions read_ahead) {
+    auto with = options;
+    with.read_ahead = read_ahead;
+    return with;
+  };
+  for (const auto& of_loader :
+       {options, ahead({.piece_samples = 5, .pieces_together = 2, .lanes = 2})}) {
+    DataLoader loader(source, kTrain, letters, of_loader);
+    loader.start_epoch(2);
+    for (int i = 0; i < 3; ++i) static_cast<void>(loader.next());
+    auto other = of_loader;
+    other.batch_size = 6;
+    other.pad_text_to = 9;
+    DataLoader expected(source, large, one_letter, other);
+    expected.load_state(loader.save_state());
+    loader.change(large, one_letter, 6, 9);
+    CHECK(loader.options().batch_size == 6);
+    CHECK(loader.batches_per_epoch() == 20);
+    CHECK(loader.save_state().scalar<std::int64_t>("samples") == 24);
+    const auto batches = drain(loader);
+    CHECK(batches.size() == 16);
+    CHECK(batches.front().at("image").size(3) == 12);
+    CHECK(batches.front().at("text").size(1) == 9);
+    require_equal(batches, drain(expected));
+    require_equal(epoch(loader, 3), epoch(expected, 3));
+  }
+  DataLoader unused(source, kTrain, letters, options);
+  unused.change(large, one_letter, 60);  // Before the first epoch.
+  CHECK(epoch(unused, 0).size() == 2);
+  CHECK_THROWS_WITH(unused.change(large, one_letter, 0), Contains("batch_size (0)"));
+  CHECK_THROWS_WITH(unused.change(large, one_letter, 121),
+                    Contains("120 samples") && Contains("121"));
+}
+
 TEST_CASE("A loader saved at the end of an epoch has no further batch of it", "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(21);
   for (const bool train : {true, false}) {

@@ -581,7 +581,7 @@ def recipes(build, work):
     # The samples of the data set and the steps of the run.
     expected = {"rn50_cc3m": (2_905_954, 85_110), "vit_b_32_cc12m": (10_968_539, 42_816),
                 "vit_b_32_laion400m_a100": (407_332_084, 1_018_328), "vit_b_32_laion400m_h100": (407_332_084, 370_296),
-                "cifar10": (50_000, 4_290)}
+                "clipa_b16_laion400m": (407_332_084, 45_292), "cifar10": (50_000, 4_290)}
     stages = {"tinyclip_auto_b32": (407_332_084, [74_580]), "tinyclip_manual_b32": (407_332_084, [74_580, 74_580]),
               "tinyclip_vit_39m_yfcc15m": (15_388_848, [93_925]), "tinyclip_vit_8m_yfcc15m": (15_388_848, [93_925] * 2),
               "tinyclip_rn_30m_laion400m": (407_332_084, [74_580]), "tinyclip_cifar10": (50_000, [780])}
@@ -611,8 +611,8 @@ def recipes(build, work):
     for name, (samples, steps) in expected.items():
         arguments = ["--config", folder / f"{name}.toml", "--train-data", "synthetic", "--vocabulary", vocabulary,
                      "--eval-data", "", "--class-names", "", "--plan", "--pretend-samples", samples]
-        if name == "cifar10":
-            arguments += ["--model", folder.parent / "models" / "cifar-rn.json"]
+        if name in ("cifar10", "clipa_b16_laion400m"):
+            arguments += ["--model", folder.parent / "models" / ("cifar-rn.json" if name == "cifar10" else "vit-b-16-clipa.json")]
         said = run(build / "train_clip", *arguments)
         check(f"{steps:,} steps" in said, f"{name} has {steps:,} steps:\n{said}")
         check("refused" not in said and "warm-up" in said, f"{name} may start:\n{said}")
@@ -767,6 +767,44 @@ def vit(build, work):
     check("random features" in said, f"a linear probe without weights is a warning:\n{said}")
 
 
+def phases(build, work):
+    """A run changes its sizes at given samples, in one process and over ranks, and resumes in any phase with the same losses."""
+    launch = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "launch"
+    model = tiny_model(work)
+    common = ["--model", model, "--epochs", 1, "--log-every", 1, "--threads", 1, "--device", "cpu", "--batch-size", 120, "--lr",
+              1e-3, "--warmup", "120 samples"]
+    eight = ["--stop-after", 8]
+    first = "image-size 16 batch-size 240 lr 2e-3"
+    for name, chunks in (("train_clip", "--chunk-size"), ("train_vit", "--micro-batch"), ("train_images", "--chunk-size")):
+        texts = " text-length 12" if name == "train_clip" else ""
+        arguments = [build / name, *common, "--phases", f"until 720 samples: {first}{texts}", "until 1000 samples: image-size 24"]
+        said = run(*arguments, *eight, "--output", work / name)
+        check("3 steps of 240 from step 0, images of 16 pixels" in said and "learning rate x 2" in said, f"the plan:\n{said}")
+        check("phase 2        3 steps of 120 from step 3, images of 24 pixels" in said, f"the plan:\n{said}")
+        rows = [line for line in lines(work / name) if "loss" in line]
+        check([row["samples"] for row in rows] == [240, 480, 720, 840, 960, 1080, 1200, 1320], f"samples of the steps: {rows}")
+        check(rows[2]["lr"] > 1.9 * rows[3]["lr"], f"the learning rate of the phases: {rows}")
+        whole = losses(work / name)
+        for stop in (2, 4, 6):
+            run(*arguments, "--stop-after", stop, "--output", work / f"{name}-{stop}")
+            run(*arguments, *eight, "--output", work / f"{name}-{stop}", "--resume", "auto")
+            check(losses(work / f"{name}-{stop}") == whole, f"{name} resumes after {stop} steps with the same losses")
+        run(launch, "-n", 2, "--", *arguments, *eight, chunks, 50, "--output", work / f"{name}-ranks")
+        check(close(losses(work / f"{name}-ranks"), whole, 1e-4), f"two ranks {losses(work / f'{name}-ranks')} are {whole}")
+        for phase, words in (("until 50%: image-size 4", ["image_size (4)"]), ("until 1e6 samples: lr 1", ["end"]),
+                             ("until 50%: text-length 99" if texts else "until 50%: text-length 9", ["text-length"]),
+                             ("until 50 %", ["parse_phase", "text-length 16"])):
+            said = run(build / name, *common, "--phases", phase, "--output", work / "mistake", expect=1)
+            for word in words:
+                check(word in said, f"'{phase}' should say '{word}', but said\n{said}")
+
+    # A teacher reads images and texts of its own size in every phase.
+    weights = work / "train_clip" / "open_clip_model.safetensors"
+    said = run(build / "train_clip", *common, *eight, "--phases", f"until 720 samples: {first} text-length 12", "--teacher", weights,
+               "--teacher-model", model, "--distillation", 0.5, "--output", work / "student")
+    check("images of 32 pixels, texts of" in said, f"the plan shows what the teacher reads:\n{said}")
+
+
 def mistakes(build, work):
     """Each mistake ends with a message that names it and the remedy, before the first step."""
     train = build / "train_clip"
@@ -808,8 +846,8 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "optimizers", "text_pairs",
-                                         "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "mistakes",
-                                         "folders", "recipes"])
+                                         "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "phases",
+                                         "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

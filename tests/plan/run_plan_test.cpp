@@ -59,6 +59,40 @@ void grad_cache(Run& run, std::int64_t chunk_size) {
 
 }  // namespace
 
+TEST_CASE("Phases of a run have rows, and length, computation and memory count them",
+          "[plan][cpu]") {
+  Run run;
+  run.schedule.total_steps = 1000 + 200;
+  run.data.samples = 100'000;
+  run.data.batch_size = 500;
+  auto plan = run.plan();
+  CHECK_THAT(plan.to_string(), !Contains("phase"));
+  plan.add(PhaseFacts{.steps = 1000,
+                      .batch_size = 2000,
+                      .image_size = 112,
+                      .text_length = 16,
+                      .lr_factor = 2.0,
+                      .forward_gflops = 3.0,
+                      .activation_elements = 4e6,
+                      .checkpointed_elements = 5e5});
+  plan.add(PhaseFacts{.first_step = 1000, .steps = 200, .batch_size = 500});
+  CHECK(plan.total_samples() == 2'100'000);
+  CHECK(plan.epochs() == 21.0);
+  CHECK(plan.memory().activations == 4e6 * 4 * 2000);
+  const auto text = plan.to_string();
+  CAPTURE(text);
+  CHECK_THAT(text, Contains("1,200 steps, 2,100,000 samples, 21.00 epochs"));
+  CHECK_THAT(text,
+             Contains("phase 1        1,000 steps of 2,000 from step 0, images of 112 pixels, "
+                      "texts of 16 tokens, learning rate x 2, 80 % of the computation"));
+  CHECK_THAT(text, Contains("phase 2        200 steps of 500 from step 1,000, 20 % of the"));
+  // (2,000,000 x 3.0 + 100,000 x 14.78) GFLOP in three forwards.
+  CHECK_THAT(text, Contains("22.4 PFLOP in all"));
+  grad_cache(run, 64);
+  plan.add(run.step);
+  CHECK(plan.memory().activations == 10e6 * 4 * 64);
+}
+
 TEST_CASE("A sound run has no findings and a table with its numbers", "[plan][cpu]") {
   const auto plan = Run{}.plan();
   REQUIRE(plan.findings().empty());

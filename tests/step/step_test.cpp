@@ -428,6 +428,8 @@ TEST_CASE("When memory runs out the chunks are halved, and the result is the sam
     for (auto& [_, gradient] : result) gradient.sub_(1.0);
     CHECK(cached.chunk_size() == (from < 6 ? 8 : 16));
     if (from < 6) CHECK(gradient_error(result, expected) < 1e-10);
+    cached.measure_again();
+    CHECK(cached.chunk_size() == 16);
   }
   forwards = 0;
   GradCache hopeless(failing(0, 1), InfoNce{}, {.chunk_size = 4});
@@ -448,6 +450,10 @@ TEST_CASE("The chunk size is measured when none is given, and changes nothing", 
   const auto result = test::take_gradients(*model);
   GradCache given(step_of(model), InfoNce{}, {.chunk_size = cached.chunk_size()});
   CHECK(gradient_error(result, gradients_of(given, batch, *model)) == 0.0);
+  cached.measure_again();
+  CHECK(cached.chunk_size() == 0);
+  CHECK(gradient_error(gradients_of(cached, batch, *model), result) < 1e-5);
+  CHECK(cached.chunk_size() >= 8);
   const auto little = choose_chunk_size(step_of(model), batch, {},
                                         {.memory_fraction = 1.0, .free_memory_bytes = 1e6});
   CHECK(little < 100);

@@ -116,6 +116,8 @@ TEST_CASE("An Accumulator measures its micro-batch, and says what it does", "[st
   const auto found = test::gradients_of(measured, batch, *model, &result);
   CHECK(result == Approx(expected).epsilon(1e-12));
   CHECK(test::gradient_error(found, gradients) < 1e-10);
+  measured.measure_again();
+  CHECK(test::gradient_error(test::gradients_of(measured, batch, *model), gradients) < 1e-10);
   CHECK(measured.facts().chunks == StepFacts::Chunks::kMeasured);
   const auto fixed = Accumulator(step, ClassLoss(), {.micro_batch = 4}).facts();
   CHECK(fixed.chunks == StepFacts::Chunks::kFixed);

@@ -19,6 +19,34 @@ TEST_CASE("A ResNet gives the same features for inputs of every memory format", 
     if (item.value().dim() == 4) CHECK(item.value().is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+TEST_CASE("A ResNet takes images of another size with the same parameters", "[towers][cpu]") {
+  torch::manual_seed(44);
+  ModifiedResNet resnet(test::small_resnet());
+  auto options = test::small_resnet();
+  options.image_size = 96;
+  ModifiedResNet larger(options);
+  {
+    const at::NoGradGuard no_grad;
+    const auto weights = resnet->named_parameters();
+    for (auto& item : larger->named_parameters())
+      item.value().copy_(larger->fit_open_clip_tensor(item.key(), weights[item.key()]));
+  }
+  CHECK(resnet->accept_images(96) == 64);
+  CHECK(resnet->cost().macs == larger->cost().macs);
+  const auto images = torch::randn({2, 3, 96, 96});
+  const auto features = resnet(images);
+  CHECK(test::close(features, larger(images)));
+  features.square().sum().backward();
+  const auto& positions = resnet->attnpool->positional_embedding;
+  CHECK(positions.grad().abs().sum(1).min().item<double>() > 0.0);
+  CHECK(test::raises(
+      [&] {
+        static_cast<void>(resnet(torch::randn({2, 3, 64, 64})));
+      },
+      {"[B, 3, 96, 96]"}));
+  CHECK(test::raises([&] { resnet->accept_images(40); }, {"40", "multiple of 32"}));
+}
+
 TEST_CASE("A new bottleneck returns its shortcut", "[towers][cpu]") {
   torch::manual_seed(41);
   Bottleneck block(16, 4, 1);

@@ -271,6 +271,71 @@ TEST_CASE("One call fits a tower to images of another size", "[towers][cpu]") {
   CHECK(test::raises([&] { vit->resize_images(4); }, {"image_size (4)", "patch_size (8)"}));
 }
 
+TEST_CASE("A tower takes images of another size with the same parameters", "[towers][cpu]") {
+  torch::manual_seed(43);
+  const auto bias_table = [](auto& options) { options.relative_bias = RelativeBiasKind::kTable; };
+  const auto windows = [](auto& options) {
+    options.relative_bias = RelativeBiasKind::kTable;
+    options.attention = parse_attention_plan("window3, global, shifted3");
+  };
+  const auto continuous = [](auto& options) {
+    options.relative_bias = RelativeBiasKind::kContinuous;
+  };
+  const auto rotary = [](auto& options) {
+    options.head_width = 12;
+    options.rotary.kind = RotaryKind::kAxial;
+    options.positions = ImagePositions::kNone;
+  };
+  const auto sincos = [](auto& options) {
+    options.positions = ImagePositions::kSinCos;
+    options.class_token = false;
+    options.pool = ImagePool::kAverage;
+  };
+  const auto convolutions = [](auto& options) { options.stem = ImageStem::kConvolutions; };
+  const auto nothing = [](auto&) {};
+  const auto check = [&](const char* what, auto change, bool has_table) {
+    CAPTURE(what);
+    auto options = test::small_vit();
+    change(options);
+    VisionTransformer vit(options);
+    const auto images = torch::randn({2, 3, 48, 48});
+    const auto full = torch::randn({2, 3, 32, 32});
+    const auto full_features = vit(full);
+    // The oracle has the same weights, resized once.
+    VisionTransformer resized(options);
+    {
+      const at::NoGradGuard no_grad;
+      const auto weights = vit->named_parameters();
+      for (auto& item : resized->named_parameters()) item.value().copy_(weights[item.key()]);
+    }
+    resized->resize_images(48);
+    CHECK(vit->accept_images(48) == 32);
+    CHECK(vit->options().image_size == 32);
+    CHECK(vit->cost().macs == resized->cost().macs);
+    const auto features = vit(images);
+    CHECK(test::close(features, resized(images)));
+    features.sum().backward();
+    for (const auto& item : vit->named_parameters()) {
+      CAPTURE(item.key());
+      CHECK(item.value().grad().sizes() == item.value().sizes());
+      if (has_table && item.key().ends_with("table"))
+        CHECK(item.value().grad().abs().sum().template item<double>() > 0.0);
+    }
+    CHECK(test::raises([&] { static_cast<void>(vit(full)); }, {"[B, 3, 48, 48]"}));
+    CHECK(vit->accept_images(32) == 48);
+    CHECK(at::equal(vit(full), full_features));
+  };
+  check("learned", nothing, false);
+  check("table", bias_table, true);
+  check("windows", windows, true);
+  check("continuous", continuous, false);
+  check("rotary", rotary, false);
+  check("sincos", sincos, false);
+  check("convolutions", convolutions, false);
+  CHECK(test::raises([] { VisionTransformer(test::small_vit())->accept_images(4); },
+                     {"image_size (4)", "patch_size (8)"}));
+}
+
 TEST_CASE("Dropped patches and positions of the plane are refused together", "[towers][cpu]") {
   auto options = test::small_vit();
   options.patch_dropout = 0.5;

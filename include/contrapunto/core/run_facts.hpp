@@ -95,6 +95,19 @@ struct ScheduleFacts {
   std::optional<std::int64_t> total_steps = std::nullopt;  ///< Optimizer steps of the whole run.
 };
 
+/// A part of the run with sizes of its own. An unset value is that of the run.
+struct PhaseFacts {
+  std::int64_t first_step = 0;
+  std::int64_t steps = 0;
+  std::int64_t batch_size = 0;  ///< Samples in one optimizer step, over all ranks.
+  std::optional<std::int64_t> image_size = std::nullopt;   ///< Side in pixels.
+  std::optional<std::int64_t> text_length = std::nullopt;  ///< Maximum number of tokens per text.
+  double lr_factor = 1.0;                                  ///< Factor on the learning rate.
+  std::optional<double> forward_gflops = std::nullopt;     ///< As in ModelFacts.
+  std::optional<double> activation_elements = std::nullopt;
+  std::optional<double> checkpointed_elements = std::nullopt;
+};
+
 /// Number formats, in bytes.
 struct PrecisionFacts {
   std::string name = {};

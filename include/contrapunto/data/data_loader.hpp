@@ -19,7 +19,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,6 +29,8 @@
 #include "contrapunto/core/random.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/data/detail/batch_builder.hpp"
+#include "contrapunto/data/detail/batch_places.hpp"
+#include "contrapunto/data/detail/batch_slot.hpp"
 #include "contrapunto/data/detail/check_loader.hpp"
 #include "contrapunto/data/detail/choose_caption.hpp"
 #include "contrapunto/data/detail/group_reader.hpp"
@@ -42,6 +43,7 @@
 #include "contrapunto/data/detail/sample_reader.hpp"
 #include "contrapunto/data/detail/sample_stream.hpp"
 #include "contrapunto/data/detail/skip_counter.hpp"
+#include "contrapunto/data/detail/start_threads.hpp"
 #include "contrapunto/data/detail/stored_views.hpp"
 #include "contrapunto/data/detail/substitute_place.hpp"
 #include "contrapunto/data/detail/view_maker.hpp"
@@ -99,10 +101,8 @@ class DataLoader {
         views_(transform_, o_),
         tensors_(detail::loader_tensors(views_.transforms(), o_, tokenize_ != nullptr,
                                         stored_.tensors())),
+        places_(o_, order_.size()),
         skips_(source_->size(), o_.max_unusable_fraction) {
-    TORCH_CHECK(batches_per_epoch() > 0, "DataLoader: ", samples_per_epoch(),
-                " samples do not fill one batch of ", o_.batch_size, " on ", o_.ranks.size(),
-                " ranks; lower batch_size to at most ", samples_per_epoch() / o_.ranks.size());
     if (o_.read_ahead.enabled()) {
       const std::int64_t lanes = o_.read_ahead.lanes / o_.ranks.size();
       const auto parts = std::max<std::size_t>(source_->parts().size(), 1);
@@ -110,16 +110,8 @@ class DataLoader {
                                                      2 * static_cast<std::size_t>(lanes) * parts,
                                                      std::min<std::int64_t>(lanes, 8), reading_);
     }
-    try {
-      for (std::int64_t i = 0; i < o_.threads; ++i) workers_.emplace_back([this] { work(); });
-    } catch (const std::system_error& error) {
-      const std::size_t started = workers_.size();
-      join_workers();
-      TORCH_CHECK(false, "DataLoader: the system started only ", started, " of ", o_.threads,
-                  " threads (", error.what(),
-                  "); lower LoaderOptions::threads, or raise the limit on processes (ulimit -u, or "
-                  "pids.max of the container) or on memory (ulimit -v)");
-    }
+    detail::start_threads(
+        workers_, o_.threads, [this] { work(); }, [this] { join_workers(); });
   }
 
   DataLoader(const DataLoader&) = delete;
@@ -129,7 +121,7 @@ class DataLoader {
   ~DataLoader() { join_workers(); }
 
   /// Number of batches in a whole epoch, the same on every rank.
-  [[nodiscard]] std::int64_t batches_per_epoch() const { return batches_from(0); }
+  [[nodiscard]] std::int64_t batches_per_epoch() const { return places_.batches_from(0); }
 
   /// Number of samples in an epoch, over all ranks.
   [[nodiscard]] std::int64_t samples_per_epoch() const { return order_.size(); }
@@ -154,33 +146,51 @@ class DataLoader {
                 ") must be from 0 to the number of samples in an epoch (", samples_per_epoch(),
                 "); a position in an epoch is valid only for the data it was saved with");
     std::unique_lock lock(mutex_);
-    batches_ = 0;  // Keeps the threads from starting another batch.
-    next_row_ = 0;
-    idle_.wait(lock, [&] { return busy_ == 0; });
-    queue_.clear();
-    error_ = nullptr;
+    stop_preparing(lock);
     epoch_ = epoch;
     started_ = true;
     order_.start(o_.seed, epoch);
     source_->will_visit(order_.shard_order(), o_.shuffle_window);
-    first_sample_ = first_sample;
+    places_.start(first_sample);
     skips_.start_epoch();
     next_to_build_ = 0;
     next_to_give_ = 0;
-    batches_ = batches_from(first_sample);
+    batches_ = places_.batches_from(first_sample);
     if (ahead_)
       ahead_->start(order_, first_sample + o_.ranks.rank(), o_.ranks.size(),
-                    first_sample + batches_ * samples_together());
+                    places_.begin_of(batches_));
     work_.notify_all();
+  }
+
+  /// Makes other batches from the next one on, for a phase of a training: with another transform,
+  /// tokenize function, `batch_size` and `pad_text_to`. The epoch continues at the sample after
+  /// those that were returned; batches that were prepared before are discarded. Raises as the
+  /// constructor does.
+  void change(const ImageTransform& transform, Tokenize tokenize, std::int64_t batch_size,
+              std::int64_t pad_text_to = 0) {
+    std::unique_lock lock(mutex_);
+    const std::int64_t given = samples_given();
+    stop_preparing(lock);
+    o_.batch_size = batch_size;
+    o_.pad_text_to = pad_text_to;
+    detail::check_loader(o_, source_.get(), transform.options());
+    for (const auto& store : stored_.stores()) store->require_views_of(transform.options());
+    transform_ = transform;
+    tokenize_ = std::move(tokenize);
+    views_ = detail::ViewMaker(transform_, o_);
+    tensors_ =
+        detail::loader_tensors(views_.transforms(), o_, tokenize_ != nullptr, stored_.tensors());
+    places_ = detail::BatchPlaces(o_, order_.size());
+    lock.unlock();
+    if (started_) start_epoch(epoch_, given);
   }
 
   /// Saves `epoch` and `samples`, the number of samples that next() has returned since the start of
   /// the epoch, over all ranks. Batches that are prepared but not returned do not count.
   [[nodiscard]] State save_state() const {
     const std::lock_guard lock(mutex_);
-    const std::int64_t given = first_sample_ + next_to_give_ * samples_together();
     State state;
-    state.scalars = {{"epoch", epoch_}, {"samples", std::min(given, samples_per_epoch())}};
+    state.scalars = {{"epoch", epoch_}, {"samples", samples_given()}};
     state.scalars["epoch_samples"] = samples_per_epoch();
     stored_.save_to(state);
     return state;
@@ -267,15 +277,7 @@ class DataLoader {
   /// Number of unusable samples in a row after which the loader gives up.
   static constexpr std::int64_t kMostAttempts = 1000;
 
-  struct Slot {
-    explicit Slot(std::int64_t first_place, std::int64_t rows,
-                  const detail::BatchBuilder::Options& tensors)
-        : builder(first_place, rows, tensors) {}
-    detail::BatchBuilder builder;
-    Batch batch;
-    bool ready = false;
-    std::exception_ptr error;
-  };
+  using Slot = detail::BatchSlot;
   struct Task {
     std::shared_ptr<Slot> slot;
     std::int64_t begin = 0;
@@ -286,13 +288,18 @@ class DataLoader {
     detail::ViewMaker::Workspace views;
   };
 
-  /// Number of samples in one batch, over all ranks.
-  [[nodiscard]] std::int64_t samples_together() const { return o_.batch_size * o_.ranks.size(); }
+  /// Number of samples of the epoch that were returned, over all ranks. Call it with the lock held.
+  [[nodiscard]] std::int64_t samples_given() const {
+    return std::min(places_.begin_of(next_to_give_), samples_per_epoch());
+  }
 
-  [[nodiscard]] std::int64_t batches_from(std::int64_t first_sample) const {
-    const std::int64_t left = samples_per_epoch() - first_sample;
-    const std::int64_t together = samples_together();
-    return o_.train ? left / together : (left + together - 1) / together;
+  /// Discards what is prepared and waits until no thread prepares anything.
+  void stop_preparing(std::unique_lock<std::mutex>& lock) {
+    batches_ = 0;  // Keeps the threads from starting another batch.
+    next_row_ = 0;
+    idle_.wait(lock, [&] { return busy_ == 0; });
+    queue_.clear();
+    error_ = nullptr;
   }
 
   void join_workers() {
@@ -364,19 +371,14 @@ class DataLoader {
     return true;
   }
 
-  /// A rank has consecutive positions of a batch, or those of its lanes, which are every n-th.
   [[nodiscard]] std::int64_t position_of(const detail::BatchBuilder& builder,
                                          std::int64_t row) const {
-    return builder.first_place() + row * (ahead_ ? o_.ranks.size() : 1);
+    return builder.first_place() + row * places_.stride();
   }
 
   [[nodiscard]] std::shared_ptr<Slot> make_slot(std::int64_t batch) const {
-    const std::int64_t first = first_sample_ + batch * samples_together();
-    if (ahead_) return std::make_shared<Slot>(first + o_.ranks.rank(), o_.batch_size, tensors_);
-    const std::int64_t left = std::min(samples_together(), samples_per_epoch() - first);
-    const std::int64_t begin = left * o_.ranks.rank() / o_.ranks.size();
-    const std::int64_t end = left * (o_.ranks.rank() + 1) / o_.ranks.size();
-    return std::make_shared<Slot>(first + begin, end - begin, tensors_);
+    const auto rows = places_.rows_of(batch);
+    return std::make_shared<Slot>(rows.first, rows.count, tensors_);
   }
 
   void fill(detail::BatchBuilder& builder, std::int64_t row, Scratch& scratch) {
@@ -467,6 +469,7 @@ class DataLoader {
   detail::SampleReader reader_;
   detail::ViewMaker views_;
   detail::BatchBuilder::Options tensors_;
+  detail::BatchPlaces places_;
 
   detail::ReadingClock reading_;
   std::unique_ptr<detail::GroupReader> ahead_;  // If options ask for it.
@@ -478,7 +481,6 @@ class DataLoader {
   std::condition_variable idle_;   // No thread is preparing anything.
   std::int64_t epoch_ = 0;
   bool started_ = false;
-  std::int64_t first_sample_ = 0;            // Position in the epoch at which batch 0 starts.
   std::int64_t batches_ = 0;                 // Number of batches until the end of the epoch.
   std::int64_t next_to_build_ = 0;           // Batch whose rows are handed out next.
   std::int64_t next_row_ = 0;                // Its first row that is not handed out.

@@ -61,6 +61,13 @@ struct ImageTransformOptions {
     return options;
   }
 
+  /// Returns the same options for another size of the result, in pixels.
+  [[nodiscard]] ImageTransformOptions with_size(std::int64_t size) const {
+    ImageTransformOptions options = *this;
+    options.image_size = size;
+    return options;
+  }
+
   /// Raises for options out of range.
   void check() const {
     TORCH_CHECK(image_size > 0, "ImageTransform: image_size (", image_size, ") must be positive");

@@ -342,11 +342,7 @@ class AttentionImpl : public ParametrizedModule {
   /// Returns the bias of a plane or window of `rows` x `columns`, if there is one.
   [[nodiscard]] std::optional<at::Tensor> bias_of(std::int64_t rows, std::int64_t columns) const {
     if (!relative_bias) return std::nullopt;
-    const auto& bias = relative_bias->options();
-    TORCH_CHECK(bias.rows == rows && bias.columns == columns, "Attention: the relative bias is of ",
-                bias.rows, " x ", bias.columns, " tokens, but the tokens form ", rows, " x ",
-                columns, "; resize the tower to the images, and do not drop patches");
-    return relative_bias->forward();
+    return relative_bias->forward(rows, columns);
   }
 
   /// The depth-wise convolution of the values of the plane, [B, L, heads, D]; 0 for prefix tokens.

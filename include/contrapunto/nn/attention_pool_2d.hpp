@@ -11,6 +11,7 @@
 
 #include "contrapunto/nn/attention.hpp"
 #include "contrapunto/nn/linear.hpp"
+#include "contrapunto/nn/positional_embedding.hpp"
 
 namespace contrapunto {
 
@@ -47,11 +48,13 @@ class AttentionPool2dImpl : public torch::nn::Module {
   }
 
   /// Maps a feature map [B, width, grid, grid] to [B, output_dim]. Only the query of the mean is
-  /// computed. A map in channels-last memory format is read without a copy.
+  /// computed. A map in channels-last memory format is read without a copy. For a square map of
+  /// another size the positions are resized on the way; see resize_grid_positions.
   [[nodiscard]] at::Tensor forward(const at::Tensor& map) {
     const auto cells = map.flatten(2).transpose(1, 2);  // [B, grid^2, width]
     auto tokens = at::cat({cells.mean(1, /*keepdim=*/true), cells}, 1);
-    tokens.add_(positional_embedding.to(tokens.scalar_type()));
+    tokens.add_(resize_grid_positions(positional_embedding, /*prefix=*/1, map.size(2))
+                    .to(tokens.scalar_type()));
     return c_proj(detail::attend_once(
         q_proj(tokens.select(1, 0)), tokens, k_proj->effective_weight(k_proj->weight), k_proj->bias,
         v_proj->effective_weight(v_proj->weight), v_proj->bias, heads_));

@@ -60,7 +60,8 @@ class RelativeBiasImpl : public torch::nn::Module {
     if (o_.kind == RelativeBiasKind::kTable) {
       table = register_parameter(
           "table", detail::truncated_normal_tensor(
-                       {distances() + (o_.prefix > 0 ? 3 : 0), o_.heads}, 0.02, tensor_options));
+                       {distances(o_.rows, o_.columns) + (o_.prefix > 0 ? 3 : 0), o_.heads}, 0.02,
+                       tensor_options));
     } else {
       fc1 = register_module(
           "fc1",
@@ -73,14 +74,18 @@ class RelativeBiasImpl : public torch::nn::Module {
   }
 
   /// Returns the bias [heads, prefix + rows * columns, prefix + rows * columns], query by key.
-  [[nodiscard]] at::Tensor forward() const {
+  [[nodiscard]] at::Tensor forward() const { return forward(o_.rows, o_.columns); }
+
+  /// Returns the bias of another plane or window, of `rows` x `columns`: the table is resized on
+  /// the way by bicubic interpolation, so gradients reach it, and the network reads the distances
+  /// of that plane in the unit of its own.
+  [[nodiscard]] at::Tensor forward(std::int64_t rows, std::int64_t columns) const {
     const auto device = table.defined() ? table.device() : fc1->weight.device();
-    const auto tokens = o_.rows * o_.columns;
-    const auto index = distance_index(device);  // [tokens, tokens]
+    const auto tokens = rows * columns;
+    const auto index = distance_index(rows, columns, device);  // [tokens, tokens]
     if (o_.kind == RelativeBiasKind::kContinuous) {
-      const auto numbers =
-          16 *
-          at::sigmoid(fc2->forward(at::relu(fc1->forward(log_distances(fc1->weight.options())))));
+      const auto distances = log_distances(rows, columns, fc1->weight.options());
+      const auto numbers = 16 * at::sigmoid(fc2->forward(at::relu(fc1->forward(distances))));
       const auto plane = numbers.index_select(0, index.flatten())
                              .view({tokens, tokens, o_.heads})
                              .permute({2, 0, 1});
@@ -88,14 +93,16 @@ class RelativeBiasImpl : public torch::nn::Module {
     }
     auto all = index;
     if (o_.prefix > 0) {
-      const auto same = [&](std::int64_t rows, std::int64_t columns, std::int64_t entry) {
-        return at::full({rows, columns}, distances() + entry, index.options());
+      const auto same = [&](std::int64_t queries, std::int64_t keys, std::int64_t entry) {
+        return at::full({queries, keys}, distances(rows, columns) + entry, index.options());
       };
       all = at::cat({at::cat({same(o_.prefix, o_.prefix, 2), same(o_.prefix, tokens, 0)}, 1),
                      at::cat({same(tokens, o_.prefix, 1), index}, 1)},
                     0);
     }
-    return table.index_select(0, all.flatten())
+    const bool own = rows == o_.rows && columns == o_.columns;
+    return (own ? table : resize_table(table, o_.rows, o_.columns, rows, columns))
+        .index_select(0, all.flatten())
         .view({all.size(0), all.size(1), o_.heads})
         .permute({2, 0, 1});
   }
@@ -140,27 +147,31 @@ class RelativeBiasImpl : public torch::nn::Module {
   Linear fc2 = nullptr;  ///< kContinuous only; without a bias.
 
  private:
-  [[nodiscard]] std::int64_t distances() const { return (2 * o_.rows - 1) * (2 * o_.columns - 1); }
-
-  /// The row of the table for each query and key of the plane, [tokens, tokens].
-  [[nodiscard]] at::Tensor distance_index(const at::Device& device) const {
-    const auto cell = at::arange(o_.rows * o_.columns, at::TensorOptions(at::kLong).device(device));
-    const auto row = cell.div(o_.columns, "floor"), column = cell.remainder(o_.columns);
-    const auto down = row.unsqueeze(1) - row.unsqueeze(0) + (o_.rows - 1);
-    const auto across = column.unsqueeze(1) - column.unsqueeze(0) + (o_.columns - 1);
-    return down * (2 * o_.columns - 1) + across;
+  [[nodiscard]] static std::int64_t distances(std::int64_t rows, std::int64_t columns) {
+    return (2 * rows - 1) * (2 * columns - 1);
   }
 
-  /// sign(d) log2(1 + |d|) / log2(8) of distances d of which the largest of the plane is 8;
-  /// [distances, 2].
-  [[nodiscard]] at::Tensor log_distances(const at::TensorOptions& like) const {
-    const auto axis = [&](std::int64_t size) {
-      const auto unit = o_.trained_side > 0 ? o_.trained_side : size;
+  /// The row of the table for each query and key of a plane, [tokens, tokens].
+  [[nodiscard]] static at::Tensor distance_index(std::int64_t rows, std::int64_t columns,
+                                                 const at::Device& device) {
+    const auto cell = at::arange(rows * columns, at::TensorOptions(at::kLong).device(device));
+    const auto row = cell.div(columns, "floor"), column = cell.remainder(columns);
+    const auto down = row.unsqueeze(1) - row.unsqueeze(0) + (rows - 1);
+    const auto across = column.unsqueeze(1) - column.unsqueeze(0) + (columns - 1);
+    return down * (2 * columns - 1) + across;
+  }
+
+  /// sign(d) log2(1 + |d|) / log2(8) of distances d in a plane of `rows` x `columns`, of which the
+  /// largest of this plane, or of that of `trained_side`, is 8; [distances, 2].
+  [[nodiscard]] at::Tensor log_distances(std::int64_t rows, std::int64_t columns,
+                                         const at::TensorOptions& like) const {
+    const auto axis = [&](std::int64_t size, std::int64_t own) {
+      const auto unit = o_.trained_side > 0 ? o_.trained_side : own;
       const auto d = at::arange(-(size - 1), size, like.requires_grad(false)) *
                      (8.0 / static_cast<double>(std::max<std::int64_t>(unit - 1, 1)));
       return d.sign() * (d.abs() + 1).log2() / 3.0;
     };
-    const auto down = axis(o_.rows), across = axis(o_.columns);
+    const auto down = axis(rows, o_.rows), across = axis(columns, o_.columns);
     const auto shape = {down.size(0), across.size(0)};
     return at::stack({down.unsqueeze(1).expand(shape), across.unsqueeze(0).expand(shape)}, 2)
         .reshape({-1, 2});

@@ -49,7 +49,7 @@ class RunPlan {
 
   /// Adds a struct of core/run_facts.hpp, or the result of `facts()` of any other object. An empty
   /// std::optional adds nothing. Later facts of a kind replace earlier ones, except that there may
-  /// be several MemoryFacts and TeacherFacts.
+  /// be several MemoryFacts, TeacherFacts and PhaseFacts.
   template <class Part>
   RunPlan& add(const Part& part) {
     if constexpr (requires { this->take(part); })
@@ -94,15 +94,19 @@ class RunPlan {
   /// Number of passes over the data, which may be fractional.
   [[nodiscard]] std::optional<double> epochs() const;
 
+  /// Samples of the whole run; unset if the data or the number of steps is unknown.
+  [[nodiscard]] std::optional<std::int64_t> total_samples() const;
+
   /// Samples whose activations one device holds at the same time. It is unset if the number is
-  /// measured at the first step, or if the step or the data is unknown.
+  /// measured at the first step, or if the step or the data is unknown. It is that of the last
+  /// phase.
   [[nodiscard]] std::optional<std::int64_t> samples_in_flight() const;
 
   /// Cost of a step in units of one forward pass. A backward pass costs two. GradCache and
   /// activation checkpointing each add one forward pass.
   [[nodiscard]] std::optional<std::int64_t> forwards_per_step() const;
 
-  /// Estimates the memory on one device from the facts.
+  /// Estimates the memory on one device from the facts, in the phase that needs the most.
   [[nodiscard]] Memory memory() const;
 
   /// Estimates how many samples one device of `device_bytes` holds at the same time beside weights,
@@ -134,6 +138,7 @@ class RunPlan {
   }
   void take(AverageFacts facts) { average_ = facts; }
   void take(TeacherFacts facts) { teachers_.push_back(std::move(facts)); }
+  void take(const PhaseFacts& facts) { phases_.push_back(facts); }
 
   void find_data_faults(std::vector<PlanFinding>& found) const;
   void find_schedule_faults(std::vector<PlanFinding>& found) const;
@@ -150,6 +155,14 @@ class RunPlan {
   [[nodiscard]] std::optional<double> bytes_per_sample() const;
   /// GFLOP of a sample in one step, with backward and without teachers; unset if unknown.
   [[nodiscard]] std::optional<double> gflops_per_step() const;
+  /// Samples of a batch of `batch_size` that a rank holds at once; unset as samples_in_flight().
+  [[nodiscard]] std::optional<std::int64_t> in_flight_of(std::int64_t batch_size) const;
+  /// GFLOP of a forward pass of all samples of `phase`.
+  [[nodiscard]] double forward_gflops_of(const PhaseFacts& phase) const;
+  /// GFLOP of the forward passes of the model on each sample of the run once; unset if unknown.
+  [[nodiscard]] std::optional<double> forward_gflops_of_run() const;
+  /// A row of the table for each phase.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> phase_rows() const;
 
   std::optional<ModelFacts> model_;
   std::optional<DataFacts> data_;
@@ -163,6 +176,7 @@ class RunPlan {
   DeviceFacts device_;
   std::vector<MemoryFacts> other_memory_;
   std::vector<TeacherFacts> teachers_;
+  std::vector<PhaseFacts> phases_;
   std::vector<PlanFinding> own_findings_;
 };
 

@@ -9,9 +9,11 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "contrapunto/core/concepts.hpp"
 #include "contrapunto/core/run_facts.hpp"
+#include "contrapunto/schedule/run_phase.hpp"
 #include "contrapunto/schedule/warmup_constant.hpp"
 #include "contrapunto/schedule/warmup_constant_cooldown.hpp"
 #include "contrapunto/schedule/warmup_cosine.hpp"
@@ -19,12 +21,13 @@
 namespace contrapunto {
 
 struct LearningRateScheduleOptions {
-  std::string kind = "cosine";      ///< "cosine", "constant" or "cooldown"; see the class.
-  double peak_lr = 5e-4;            ///< Rate at the end of the warm-up.
-  double final_lr = 0.0;            ///< Rate at the end of a cosine or a cooldown.
-  std::int64_t warmup_steps = 0;    ///< Optimizer steps.
-  std::int64_t cooldown_steps = 0;  ///< Optimizer steps; used by "cooldown" only.
-  std::int64_t total_steps = 1;     ///< Optimizer steps of the whole run.
+  std::string kind = "cosine";        ///< "cosine", "constant" or "cooldown"; see the class.
+  double peak_lr = 5e-4;              ///< Rate at the end of the warm-up.
+  double final_lr = 0.0;              ///< Rate at the end of a cosine or a cooldown.
+  std::int64_t warmup_steps = 0;      ///< Optimizer steps.
+  std::int64_t cooldown_steps = 0;    ///< Optimizer steps; used by "cooldown" only.
+  std::int64_t total_steps = 1;       ///< Optimizer steps of the whole run.
+  std::vector<RunPhase> phases = {};  ///< Of the run, whose `lr_factor` multiplies the rate.
 };
 
 /// A schedule that is selected by name: WarmupCosine, WarmupConstant or WarmupConstantCooldown. It
@@ -40,10 +43,13 @@ class LearningRateSchedule {
 
   /// Learning rate for optimizer step `step`, counted from 0.
   [[nodiscard]] double operator()(std::int64_t step) const {
-    return std::visit([&](const auto& schedule) { return schedule(step); }, schedule_);
+    double factor = 1.0;
+    for (const RunPhase& phase : o_.phases)
+      if (phase.first_step <= step) factor = phase.lr_factor;
+    return factor * std::visit([&](const auto& schedule) { return schedule(step); }, schedule_);
   }
 
-  /// The requested values, for a plan of the run.
+  /// The requested values, for a plan of the run; the peak without the factors of phases.
   [[nodiscard]] ScheduleFacts facts() const {
     return {.name = o_.kind,
             .peak_lr = o_.peak_lr,

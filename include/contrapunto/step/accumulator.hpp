@@ -57,6 +57,15 @@ class Accumulator {
       return engine_(batch);
   }
 
+  /// Takes the size of micro-batches of the options, and measures it in the next step if it is to
+  /// be measured. Call it before inputs of another size come, as in another phase of a training.
+  void measure_again() {
+    if constexpr (SeparableLoss<Loss>)
+      micro_batch_ = o_.micro_batch;
+    else
+      engine_.measure_again();
+  }
+
   /// The properties of this strategy that a plan of the run uses.
   [[nodiscard]] StepFacts facts() const {
     if constexpr (SeparableLoss<Loss>) {

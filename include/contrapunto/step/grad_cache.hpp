@@ -127,6 +127,14 @@ class GradCache {
   /// first step if the size is measured.
   [[nodiscard]] std::int64_t chunk_size() const { return chunk_size_; }
 
+  /// Takes the chunk size of the options, and measures in the next step what is to be measured.
+  /// Call it before inputs of another size come, as in another phase of a training.
+  void measure_again() {
+    chunk_size_ = o_.chunk_size;
+    chunk_bytes_.clear();
+    chunks_of_.clear();
+  }
+
   /// The properties of this strategy that a plan of the run uses.
   [[nodiscard]] StepFacts facts() const {
     if (o_.chunk_size == kWholeBatch) return {.name = "whole batch"};

@@ -31,6 +31,8 @@ using LockGroups = std::vector<std::vector<std::string>>;
 ///       trimmed texts, and 0 means the longest.
 ///   `LockGroups lock_groups() const`
 ///       For lock_tower.
+///   `int64_t accept_images(int64_t image_size)`
+///       For the phases of a training; returns the size before.
 ///   `void checkpoint_activations(bool on)`
 ///       For checkpoint_activations.
 ///   `string open_clip_name(const string& name) const`
@@ -49,6 +51,10 @@ class AnyTower : public detail::ModulePointer {
       cost_ = [tower](std::int64_t tokens) -> ForwardCost { return tower->cost(tokens); };
     if constexpr (requires { tower->lock_groups(); })
       lock_groups_ = [tower]() -> LockGroups { return tower->lock_groups(); };
+    if constexpr (requires { tower->accept_images(std::int64_t{}); })
+      accept_images_ = [tower](std::int64_t size) mutable -> std::int64_t {
+        return tower->accept_images(size);
+      };
     if constexpr (requires { tower->checkpoint_activations(true); })
       checkpoint_activations_ = [tower](bool on) mutable { tower->checkpoint_activations(on); };
     if constexpr (requires(const std::string& name) { tower->open_clip_name(name); })
@@ -77,6 +83,18 @@ class AnyTower : public detail::ModulePointer {
   [[nodiscard]] std::optional<LockGroups> lock_groups() const {
     if (!lock_groups_) return std::nullopt;
     return lock_groups_();
+  }
+
+  /// Whether accept_images() is supported.
+  [[nodiscard]] bool can_accept_images() const { return static_cast<bool>(accept_images_); }
+
+  /// Lets the tower take images of `image_size` pixels from now on, with the same parameters.
+  /// Returns the size before. Raises if the tower does not support it.
+  std::int64_t accept_images(std::int64_t image_size) const {
+    TORCH_CHECK(accept_images_, "accept_images: the tower '", ptr()->name(),
+                "' has no member `int64_t accept_images(int64_t image_size)`, which images of "
+                "several sizes in one training need; see docs/guides/extending.md, Towers");
+    return accept_images_(image_size);
   }
 
   /// Whether checkpoint_activations() is supported.
@@ -109,6 +127,7 @@ class AnyTower : public detail::ModulePointer {
   std::function<at::Tensor(const at::Tensor&)> forward_;
   std::function<ForwardCost(std::int64_t)> cost_;
   std::function<LockGroups()> lock_groups_;
+  std::function<std::int64_t(std::int64_t)> accept_images_;
   std::function<void(bool)> checkpoint_activations_;
   std::function<std::string(const std::string&)> open_clip_name_;
   std::function<at::Tensor(const std::string&, const at::Tensor&)> fit_open_clip_tensor_;

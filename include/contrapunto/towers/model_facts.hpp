@@ -123,14 +123,11 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
   return facts;
 }
 
-/// The same, with the facts that the `config` of `model` adds: the name, the computation and memory
-/// of a forward pass, counted as if every tower were trained, and the activation. Set
-/// `checkpoints_activations` in the result if activations are checkpointed.
-[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
-                                            const ModelConfig& config) {
-  auto facts = model_facts(model, config.name);
+/// Returns the facts of a sample of a model of `config`: the computation and memory of a forward
+/// pass, counted as if every tower were trained.
+[[nodiscard]] inline ModelFacts sample_facts(const ModelConfig& config) {
+  ModelFacts facts{.name = config.name};
   facts.forward_gflops = forward_gflops(config).total();
-  if (!config.image_only) facts.text_context = config.text.context_length;
   facts.activation_elements = activation_bytes(config, /*element_bytes=*/1.0);
   const auto image =
       std::visit([](const auto& o) { return detail::checkpointed_elements(o); }, config.image);
@@ -138,7 +135,22 @@ inline CheckpointedElements checkpointed_elements(const ModifiedResNetOptions& o
                                       : detail::checkpointed_elements(config.text);
   facts.checkpointed_elements =
       image.inputs + text.inputs + std::max(image.largest_block, text.largest_block);
-  if (!config.image_only) facts.quick_gelu = config.text.activation == Activation::kQuickGelu;
+  return facts;
+}
+
+/// Returns model_facts() with the facts that the `config` of `model` adds: those of sample_facts(),
+/// the length of texts and the activation. Set `checkpoints_activations` in the result if
+/// activations are checkpointed.
+[[nodiscard]] inline ModelFacts model_facts(const torch::nn::Module& model,
+                                            const ModelConfig& config) {
+  auto facts = model_facts(model, config.name);
+  const auto sample = sample_facts(config);
+  facts.forward_gflops = sample.forward_gflops;
+  facts.activation_elements = sample.activation_elements;
+  facts.checkpointed_elements = sample.checkpointed_elements;
+  if (config.image_only) return facts;
+  facts.text_context = config.text.context_length;
+  facts.quick_gelu = config.text.activation == Activation::kQuickGelu;
   return facts;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contrapunto/nn/activation_checkpoint.hpp"
@@ -85,13 +86,13 @@ class ModifiedResNetImpl : public torch::nn::Module {
   }
 
   /// Maps normalized images [B, 3, image_size, image_size] of any floating dtype and memory format
-  /// to features [B, output_dim], which are not normalized. Raises for another size and for images
-  /// that are not floating point.
+  /// to features [B, output_dim], which are not normalized. Raises for another size, unless
+  /// accept_images() was called with it, and for images that are not floating point.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
-    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
-                    images.size(3) == o_.image_size,
+    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == accepted_ &&
+                    images.size(3) == accepted_,
                 "ModifiedResNet: images are ", images.sizes(), ", but this tower takes [B, 3, ",
-                o_.image_size, ", ", o_.image_size,
+                accepted_, ", ", accepted_,
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "ModifiedResNet: images are ", images.scalar_type(),
@@ -109,6 +110,16 @@ class ModifiedResNetImpl : public torch::nn::Module {
     return attnpool(x);
   }
 
+  /// Takes images of `image_size` pixels from now on, for a phase of a training, and returns the
+  /// size before. No parameter changes: the positions of the attention pool are resized in each
+  /// forward, so that gradients reach them. Raises unless `image_size` is a positive multiple of
+  /// 32.
+  std::int64_t accept_images(std::int64_t image_size) {
+    TORCH_CHECK(image_size > 0 && image_size % 32 == 0, "ModifiedResNet: image_size (", image_size,
+                ") must be a positive multiple of 32");
+    return std::exchange(accepted_, image_size);
+  }
+
   /// Turns activation checkpointing on or off: the forward then keeps only the input of each
   /// bottleneck, and the backward runs the bottleneck again; see activation_checkpoint.
   void checkpoint_activations(bool on) { checkpoint_ = on; }
@@ -123,7 +134,7 @@ class ModifiedResNetImpl : public torch::nn::Module {
       cost.macs += results * static_cast<double>(in * kernel * kernel);
       cost.kept_elements += 2.0 * results;
     };
-    auto side = o_.image_size / 2;
+    auto side = accepted_ / 2;
     convolution(side, 3, o_.width / 2, 3);
     convolution(side, o_.width / 2, o_.width / 2, 3);
     convolution(side, o_.width / 2, o_.width, 3);
@@ -141,7 +152,8 @@ class ModifiedResNetImpl : public torch::nn::Module {
         in = out;
       }
     }
-    const auto tokens = static_cast<double>(o_.grid() * o_.grid() + 1);
+    const auto grid = accepted_ / 32;
+    const auto tokens = static_cast<double>(grid * grid + 1);
     const auto width = static_cast<double>(in);
     cost.macs += tokens * width * (3.0 * width + 2.0 * tokens + static_cast<double>(o_.output_dim));
     return cost;
@@ -167,6 +179,7 @@ class ModifiedResNetImpl : public torch::nn::Module {
 
  private:
   ModifiedResNetOptions o_;
+  std::int64_t accepted_ = o_.image_size;  // Pixels of the images that forward() takes.
   std::vector<Convolution> convolutions_;
   std::vector<BatchNorm> norms_;
   std::vector<Bottleneck> blocks_;

@@ -105,9 +105,11 @@ struct VisionTransformerOptions {
   BlockParts parts = {};         ///< Attention and MLP of each layer; see BlockParts.
 
   /// Number of patches along one side, or of tokens of the convolutions.
-  [[nodiscard]] std::int64_t grid() const {
-    if (stem == ImageStem::kPatches) return image_size / patch_size;
-    return (image_size + (std::int64_t{1} << stem_layers) - 1) >> stem_layers;
+  [[nodiscard]] std::int64_t grid() const { return grid_of(image_size); }
+  /// The same for images of `size` pixels.
+  [[nodiscard]] std::int64_t grid_of(std::int64_t size) const {
+    if (stem == ImageStem::kPatches) return size / patch_size;
+    return (size + (std::int64_t{1} << stem_layers) - 1) >> stem_layers;
   }
   /// Number of tokens before the patches.
   [[nodiscard]] std::int64_t prefix() const { return (class_token ? 1 : 0) + registers; }
@@ -201,13 +203,13 @@ class VisionTransformerImpl : public ParametrizedModule {
   }
 
   /// Maps normalized images [B, 3, image_size, image_size] of any floating dtype and memory format
-  /// to features [B, output_dim], which are not normalized. Raises for another size and for images
-  /// that are not floating point.
+  /// to features [B, output_dim], which are not normalized. Raises for another size, unless
+  /// accept_images() was called with it, and for images that are not floating point.
   [[nodiscard]] at::Tensor forward(const at::Tensor& images) {
-    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == o_.image_size &&
-                    images.size(3) == o_.image_size,
+    TORCH_CHECK(images.dim() == 4 && images.size(1) == 3 && images.size(2) == accepted_ &&
+                    images.size(3) == accepted_,
                 "VisionTransformer: images are ", images.sizes(), ", but this tower takes [B, 3, ",
-                o_.image_size, ", ", o_.image_size,
+                accepted_, ", ", accepted_,
                 "]; resize them, or build the tower with another image_size (loading resizes its "
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "VisionTransformer: images are ", images.scalar_type(),
@@ -228,33 +230,37 @@ class VisionTransformerImpl : public ParametrizedModule {
     return o_.projection ? at::matmul(x, effective_weight(proj)) : x;
   }
 
-  /// Fits the tower to images of another size, between two stages of a training: learned positions
+  /// Takes images of `image_size` pixels from now on, for a phase of a training, and returns the
+  /// size before. No parameter changes: learned positions and tables of relative positions are
+  /// resized in each forward, so that gradients reach them. Raises for a size without a patch.
+  std::int64_t accept_images(std::int64_t image_size) {
+    check_image_size(image_size);
+    return std::exchange(accepted_, image_size);
+  }
+
+  /// Fits the tower to images of another size, between two trainings: learned positions
   /// (bicubic, antialiased) and tables of relative positions (bicubic) are resized and change their
   /// shapes, so call this before the optimizer is created. Rotary embeddings with a `trained_side`
   /// keep it. Raises for a size without a patch.
   void resize_images(std::int64_t image_size) {
-    auto resized = o_;
-    resized.image_size = image_size;
-    TORCH_CHECK(image_size >= o_.patch_size, "VisionTransformer: image_size (", image_size,
-                ") must be at least patch_size (", o_.patch_size, ")");
+    check_image_size(image_size);
     const at::NoGradGuard no_grad;
-    if (positional_embedding.defined())
-      positional_embedding.set_data(
-          resize_grid_positions(positional_embedding, learned_prefix(), resized.grid()));
-    o_ = resized;
+    o_.image_size = accepted_ = image_size;
+    if (positional_embedding.defined()) positional_embedding.set_data(positions());
     for (auto& block : transformer->resblocks)
       if (auto* attention = block->attn ? block->attn->as<AttentionImpl>() : nullptr)
         attention->resize_plane(o_.grid(), o_.grid());
   }
 
-  /// Returns the cost of one image if every token passes through every layer.
+  /// Returns the cost of one image, of the size that forward() takes, if every token passes through
+  /// every layer.
   [[nodiscard]] ForwardCost cost(std::int64_t /*tokens*/ = 0) const {
     const auto width = static_cast<double>(o_.width);
-    const auto grid = token_grid(1, prefix() + o_.grid() * o_.grid());
-    auto cost = transformer->cost(grid);
+    const auto tokens = token_grid(1, prefix() + grid() * grid());
+    auto cost = transformer->cost(tokens);
     cost.macs += stem_macs();
     if (o_.pool == ImagePool::kAttention)
-      cost.macs += static_cast<double>(grid.length()) * 2.0 * width * (width + 1.0) +
+      cost.macs += static_cast<double>(tokens.length()) * 2.0 * width * (width + 1.0) +
                    2.0 * width * (width + static_cast<double>(o_.hidden()));
     if (o_.projection) cost.macs += width * static_cast<double>(o_.output_dim);
     return cost;
@@ -354,6 +360,19 @@ class VisionTransformerImpl : public ParametrizedModule {
     return RelativeBiasImpl::resize_table(source, from, from, to, to);
   }
 
+  void check_image_size(std::int64_t image_size) const {
+    TORCH_CHECK(image_size >= o_.patch_size, "VisionTransformer: image_size (", image_size,
+                ") must be at least patch_size (", o_.patch_size, ")");
+  }
+
+  /// Number of tokens along one side of the images that forward() takes.
+  [[nodiscard]] std::int64_t grid() const { return o_.grid_of(accepted_); }
+
+  /// The learned positions for these images.
+  [[nodiscard]] at::Tensor positions() const {
+    return resize_grid_positions(positional_embedding, learned_prefix(), grid());
+  }
+
   /// Number of prefix tokens that have learned positions.
   [[nodiscard]] std::int64_t learned_prefix() const { return o_.prefix_positions ? prefix() : 0; }
 
@@ -415,10 +434,10 @@ class VisionTransformerImpl : public ParametrizedModule {
     auto x = (stem ? stem(images) : conv1(images)).view({images.size(0), -1, o_.width});
     const auto batch = x.size(0);
     if (o_.positions == ImagePositions::kSinCos)
-      x = x + sincos_positions(o_.grid(), o_.grid(), o_.width, x.options().dtype(at::kFloat))
+      x = x + sincos_positions(grid(), grid(), o_.width, x.options().dtype(at::kFloat))
                   .to(x.scalar_type());
     else if (positional_embedding.defined() && !o_.prefix_positions)
-      x = x + positional_embedding.to(x.scalar_type());
+      x = x + positions().to(x.scalar_type());
     std::vector<at::Tensor> tokens;
     const auto add_tokens = [&](const at::Tensor& rows) {
       tokens.push_back(rows.to(x.scalar_type()).expand({batch, rows.size(0), o_.width}));
@@ -430,7 +449,7 @@ class VisionTransformerImpl : public ParametrizedModule {
       x = at::cat(tokens, 1);
     }
     if (positional_embedding.defined() && o_.prefix_positions)
-      x = x + positional_embedding.to(x.scalar_type());
+      x = x + positions().to(x.scalar_type());
     return is_training() && o_.patch_dropout > 0.0 ? drop_patches(x, o_.patch_dropout, prefix())
                                                    : x;
   }
@@ -448,11 +467,11 @@ class VisionTransformerImpl : public ParametrizedModule {
   [[nodiscard]] double stem_macs() const {
     const auto width = static_cast<double>(o_.width);
     if (o_.stem == ImageStem::kPatches)
-      return static_cast<double>(o_.grid() * o_.grid()) * width * 3.0 *
+      return static_cast<double>(grid() * grid()) * width * 3.0 *
              static_cast<double>(o_.patch_size * o_.patch_size);
     double macs = 0.0;
     for (std::int64_t i = 0; i < o_.stem_layers; ++i) {
-      const auto side = static_cast<double>((o_.image_size + (std::int64_t{1} << i) - 1) >> i);
+      const auto side = static_cast<double>((accepted_ + (std::int64_t{1} << i) - 1) >> i);
       const auto in = static_cast<double>(i == 0 ? 3 : o_.stem_channels);
       const auto out = i + 1 == o_.stem_layers ? width : static_cast<double>(o_.stem_channels);
       macs += side * side * 9.0 * in * out;
@@ -463,12 +482,13 @@ class VisionTransformerImpl : public ParametrizedModule {
   /// Returns the grid of `length` tokens. Fewer tokens than the full grid do not form a plane,
   /// because patches were dropped.
   TokenGrid token_grid(std::int64_t batch, std::int64_t length) const {
-    if (length == prefix() + o_.grid() * o_.grid())
-      return {.batch = batch, .rows = o_.grid(), .columns = o_.grid(), .prefix = prefix()};
+    if (length == prefix() + grid() * grid())
+      return {.batch = batch, .rows = grid(), .columns = grid(), .prefix = prefix()};
     return {.batch = batch, .rows = 1, .columns = length - prefix(), .prefix = prefix()};
   }
 
   VisionTransformerOptions o_;
+  std::int64_t accepted_ = o_.image_size;  // Pixels of the images that forward() takes.
 };
 TORCH_MODULE(VisionTransformer);
 

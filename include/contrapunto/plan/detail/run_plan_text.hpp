@@ -27,13 +27,26 @@ inline std::optional<std::int64_t> RunPlan::steps_per_epoch() const {
 inline std::optional<double> RunPlan::epochs() const {
   const auto per_epoch = steps_per_epoch();
   if (!per_epoch || !total_steps()) return std::nullopt;
+  if (!phases_.empty()) return detail::fraction_of(*total_samples(), data_->samples);
   return detail::fraction_of(*total_steps(), *per_epoch);
 }
 
-inline std::optional<std::int64_t> RunPlan::samples_in_flight() const {
-  if (!step_ || !data_ || step_->chunks == StepFacts::Chunks::kMeasured) return std::nullopt;
-  const auto of_rank = (data_->batch_size + ranks() - 1) / ranks();
+inline std::optional<std::int64_t> RunPlan::total_samples() const {
+  if (!data_ || !total_steps()) return std::nullopt;
+  if (phases_.empty()) return *total_steps() * data_->batch_size;
+  std::int64_t samples = 0;
+  for (const auto& phase : phases_) samples += phase.steps * phase.batch_size;
+  return samples;
+}
+
+inline std::optional<std::int64_t> RunPlan::in_flight_of(std::int64_t batch_size) const {
+  if (!step_ || step_->chunks == StepFacts::Chunks::kMeasured) return std::nullopt;
+  const auto of_rank = (batch_size + ranks() - 1) / ranks();
   return has_chunks() ? std::min(step_->chunk_size, of_rank) : of_rank;
+}
+
+inline std::optional<std::int64_t> RunPlan::samples_in_flight() const {
+  return data_ ? in_flight_of(data_->batch_size) : std::nullopt;
 }
 
 inline std::optional<std::int64_t> RunPlan::forwards_per_step() const {
@@ -65,6 +78,14 @@ inline RunPlan::Memory RunPlan::memory() const {
   const auto of_sample = bytes_per_sample();
   if (const auto samples = samples_in_flight(); samples && of_sample)
     memory.activations = *of_sample * static_cast<double>(*samples);
+  for (const auto& phase : phases_) {
+    const auto elements =
+        model_->checkpoints_activations ? phase.checkpointed_elements : phase.activation_elements;
+    if (const auto samples = in_flight_of(phase.batch_size); samples && elements)
+      memory.activations =
+          std::max(memory.activations.value_or(0.0),
+                   *elements * precision_->activation_bytes * static_cast<double>(*samples));
+  }
   return memory;
 }
 
@@ -95,6 +116,35 @@ inline std::optional<double> RunPlan::gflops_per_step() const {
   const auto forwards = forwards_per_step();
   if (!forwards || !model_ || !model_->forward_gflops) return std::nullopt;
   return *model_->forward_gflops * static_cast<double>(*forwards);
+}
+
+inline double RunPlan::forward_gflops_of(const PhaseFacts& phase) const {
+  const auto of_sample = phase.forward_gflops.value_or(model_->forward_gflops.value_or(0.0));
+  return of_sample * static_cast<double>(phase.steps * phase.batch_size);
+}
+
+inline std::optional<double> RunPlan::forward_gflops_of_run() const {
+  if (!model_ || !model_->forward_gflops || !total_samples()) return std::nullopt;
+  if (phases_.empty()) return *model_->forward_gflops * static_cast<double>(*total_samples());
+  double all = 0.0;
+  for (const auto& phase : phases_) all += forward_gflops_of(phase);
+  return all;
+}
+
+inline std::vector<std::pair<std::string, std::string>> RunPlan::phase_rows() const {
+  std::vector<std::pair<std::string, std::string>> rows;
+  const auto all = forward_gflops_of_run();
+  for (const auto& phase : phases_) {
+    auto text = with_commas(phase.steps) + " steps of " + with_commas(phase.batch_size) +
+                " from step " + with_commas(phase.first_step);
+    if (phase.image_size) text += ", images of " + with_commas(*phase.image_size) + " pixels";
+    if (phase.text_length) text += ", texts of " + with_commas(*phase.text_length) + " tokens";
+    if (phase.lr_factor != 1.0) text += ", learning rate x " + with_digits(phase.lr_factor, 3);
+    if (all && *all > 0.0)
+      text += ", " + as_percent(forward_gflops_of(phase) / *all, 0) + " of the computation";
+    rows.emplace_back("phase " + std::to_string(rows.size() + 1), text);
+  }
+  return rows;
 }
 
 inline std::string RunPlan::to_string() const {
@@ -159,10 +209,11 @@ inline std::string RunPlan::to_string() const {
   text.clear();
   if (total) {
     text = with_commas(*total) + " steps";
-    if (data_) text += ", " + with_commas(*total * data_->batch_size) + " samples";
+    if (const auto samples = total_samples()) text += ", " + with_commas(*samples) + " samples";
     if (const auto passes = epochs()) text += ", " + with_decimals(*passes, 2) + " epochs";
   }
   row("length", text);
+  for (const auto& [name, value] : phase_rows()) row(name, value);
   if (ranks() > 1) row("ranks", with_commas(ranks()));
 
   text.clear();
@@ -240,10 +291,11 @@ inline std::string RunPlan::to_string() const {
   text.clear();
   if (model_ && model_->forward_gflops) {
     text = with_digits(*model_->forward_gflops, 4) + " GFLOP per sample forward";
-    if (own_gflops && total && data_)
+    const auto forward = forward_gflops_of_run();
+    if (const auto forwards = forwards_per_step(); forwards && forward)
       text += ", " +
-              with_digits(1e-6 * (*own_gflops + teacher_gflops) *
-                              static_cast<double>(*total * data_->batch_size),
+              with_digits(1e-6 * (*forward * static_cast<double>(*forwards) +
+                                  teacher_gflops * static_cast<double>(*total_samples())),
                           3) +
               " PFLOP in all with backward" + (teachers_.empty() ? "" : " and teacher");
   }

@@ -1,0 +1,21 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace contrapunto {
+
+/// A part of a run with its own sizes and learning rate. A value of 0 means that the run has no
+/// such value.
+struct RunPhase {
+  std::int64_t first_step = 0;
+  std::int64_t steps = 0;
+  std::int64_t batch_size = 0;   ///< Samples per optimizer step, over all ranks.
+  std::int64_t image_size = 0;   ///< Side of the images in pixels.
+  std::int64_t text_length = 0;  ///< Maximum number of tokens per text.
+  double lr_factor = 1.0;        ///< Factor on the schedule of the run.
+  double first_epoch = 0.0;      ///< Passes over the data before `first_step`.
+};
+
+}  // namespace contrapunto
