@@ -587,7 +587,8 @@ def recipes(build, work):
               "tinyclip_rn_30m_laion400m": (407_332_084, [74_580]), "tinyclip_cifar10": (50_000, [780])}
     found = {path.stem for path in folder.glob("*.toml")}
     # Rows of an epoch, classes and steps of supervised runs.
-    supervised = {"vit_s16_imagenet": 112_590, "deit3_b16_imagenet": 502_400, "deit3_b16_finetune_imagenet": 50_040}
+    supervised = {"vit_s16_imagenet": (1_281_167, 112_590), "deit3_b16_imagenet": (1_281_167, 502_400),
+                  "deit3_b16_finetune_imagenet": (1_281_167, 50_040), "cct2_cifar10": (50_000, 5_070)}
     check(found == {*expected, *stages, *supervised, "text_pairs", "supcon_cifar10"}, f"the recipes are {found}")
     tiny = tiny_model(work)
     run(build / "train_clip", "--model", tiny, "--batch-size", 128, "--epochs", 0.1, "--threads", 1, "--output", work / "tiny")
@@ -603,9 +604,9 @@ def recipes(build, work):
     said = run(build / "train_images", "--config", folder / "supcon_cifar10.toml", "--model",
                folder.parent / "models" / "cifar-rn.json", "--train-data", "synthetic", "--eval-data", "", "--plan")
     check("55 steps" in said and "refused" not in said, f"supcon_cifar10 may start:\n{said}")
-    for name, steps in supervised.items():
+    for name, (samples, steps) in supervised.items():
         said = run(build / "train_vit", "--config", folder / f"{name}.toml", "--train-data", "synthetic", "--eval-data", "",
-                   "--weights", "", "--plan", "--pretend-samples", 1_281_167)
+                   "--weights", "", "--plan", "--pretend-samples", samples)
         check(f"{steps:,} steps" in said and "refused" not in said, f"{name} may start:\n{said}")
     write_shard(work / "few.tar", shard_samples(8))
     for name, (samples, steps) in expected.items():

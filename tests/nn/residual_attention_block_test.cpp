@@ -169,14 +169,15 @@ TEST_CASE("Blocks refuse options that do not go together", "[nn][cpu]") {
 TEST_CASE("Fused passes give what separate operations give, in every precision", "[nn][cpu]") {
   for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf})
     for (const bool autocast : {false, true})
-      for (const auto activation : {Activation::kGelu, Activation::kQuickGelu}) {
+      for (const auto* kind : {"gelu", "quick_gelu", "swiglu"}) {
         if (autocast && dtype != at::kBFloat16) continue;
-        CAPTURE(dtype, autocast, static_cast<int>(activation));
+        CAPTURE(dtype, autocast, kind);
         torch::manual_seed(7);
         auto o = options();
         o.layer_scale = 0.5;
         o.drop_path = 0.3;
-        o.mlp.activation = activation;
+        if (kind == std::string("quick_gelu")) o.mlp.activation = Activation::kQuickGelu;
+        if (kind == std::string("swiglu")) o.mlp.kind = MlpKind::kSwiGlu;
         ResidualAttentionBlock block(o);
         if (!autocast) cast(*block, dtype);
         const auto x =
@@ -237,9 +238,9 @@ TEST_CASE("Fused passes keep about half of the activations", "[nn][cpu]") {
   o.mlp = {.width = 64, .hidden = 256};
   o.layer_scale = 0.1;
   o.drop_path = 0.1;
-  ResidualAttentionBlock block(o);
   const TokenGrid grid{.batch = 4, .columns = 64};
   const auto kept = [&](bool fused) {
+    ResidualAttentionBlock block(o);
     block->fuse_passes(fused);
     const auto x = torch::randn({256, 64}).requires_grad_();
     const MemoryMeter meter;
@@ -249,5 +250,9 @@ TEST_CASE("Fused passes keep about half of the activations", "[nn][cpu]") {
   // Queries, keys and values, attention, the stream twice and the hidden layer; and the sums of
   // the softmax, one for each token and head.
   CHECK(kept(true) == Approx(3 + 1 + 2 + 4 + 2.0 / 64).margin(0.1));
+  CHECK(kept(false) > 1.5 * kept(true));
+  // The gate and what it multiplies, each as wide as the hidden layer.
+  o.mlp.kind = MlpKind::kSwiGlu;
+  CHECK(kept(true) == Approx(3 + 1 + 2 + 8 + 2.0 / 64).margin(0.1));
   CHECK(kept(false) > 1.5 * kept(true));
 }

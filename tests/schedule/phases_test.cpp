@@ -115,6 +115,11 @@ TEST_CASE("A phase that changes nothing keeps the steps of the run", "[schedule]
     CHECK(run.epochs_at(step) == Approx(static_cast<double>(step) / 3.0).margin(0.4));
   }
   CHECK(run.epochs_at(30) == Approx(10.0).margin(0.2));
+  // A phase that begins with a pass begins at a whole epoch, although some samples were left out.
+  const auto whole = with_phases(plain, 10, {{.until = {4, DurationUnit::kEpochs}}}, {}, 1.0);
+  CHECK(whole.phases[1].first_epoch == 4.0);
+  for (std::int64_t step = 0; step <= 30; ++step)
+    CHECK(whole.epochs_at(step) == Approx(static_cast<double>(step) / 3.0).epsilon(1e-12));
 }
 
 TEST_CASE("Each phase has its batch, sizes and learning rate", "[schedule][cpu]") {

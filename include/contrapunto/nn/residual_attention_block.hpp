@@ -143,8 +143,10 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
       widths += sequential && fusable<AttentionImpl>(*attn, ln_1) != nullptr ? 1.0 : separate;
     }
     const auto* plain = sequential ? fusable<MlpImpl>(*mlp, ln_2) : nullptr;
+    const auto* gated = sequential ? fusable_gate() : nullptr;
     if (plain != nullptr) cost.kept_elements -= tokens * static_cast<double>(plain->hidden());
-    widths += plain != nullptr ? 1.0 : ln_2 ? separate : separate - 2.0;
+    if (gated != nullptr) cost.kept_elements -= 2.0 * tokens * static_cast<double>(gated->hidden());
+    widths += plain != nullptr || gated != nullptr ? 1.0 : ln_2 ? separate : separate - 2.0;
     cost.kept_elements += tokens * width * widths;
     return cost;
   }
@@ -188,22 +190,31 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
                             attention->effective_weight(attention->in_proj_weight),
                             attention->projection_bias().value_or(at::Tensor()));
     const auto& out = attention->out_proj;
-    return detail::linear_residual(x, attention->mix_tokens(projected, grid), std::nullopt,
+    return detail::linear_residual(x, attention->mix_tokens(projected, grid), {},
                                    out->effective_weight(out->weight), out->bias,
                                    factors(ls_1, x, grid.batch));
   }
 
   /// y + mlp(ln_2 y), likewise.
   at::Tensor mlp_half(const at::Tensor& y, std::int64_t batch) {
-    auto* plain = fusable<MlpImpl>(*mlp, ln_2);
-    if (plain == nullptr) return add_mlp(y, ln_2(y), batch);
-    const auto& in = plain->c_fc;
-    const auto& out = plain->c_proj;
-    const auto hidden = detail::norm_linear(y, ln_2->weight, ln_2->bias, ln_2->eps(),
-                                            in->effective_weight(in->weight), in->bias);
-    return detail::linear_residual(y, hidden, plain->activation(),
-                                   out->effective_weight(out->weight), out->bias,
-                                   factors(ls_2, y, batch));
+    const auto fused = [&](const auto& part, const detail::BranchActivation& act) {
+      const auto& in = part.c_fc;
+      const auto& out = part.c_proj;
+      const auto hidden = detail::norm_linear(y, ln_2->weight, ln_2->bias, ln_2->eps(),
+                                              in->effective_weight(in->weight), in->bias);
+      return detail::linear_residual(y, hidden, act, out->effective_weight(out->weight), out->bias,
+                                     factors(ls_2, y, batch));
+    };
+    if (const auto* plain = fusable<MlpImpl>(*mlp, ln_2))
+      return fused(*plain, {plain->activation()});
+    if (const auto* gated = fusable_gate()) return fused(*gated, {.gated = true});
+    return add_mlp(y, ln_2(y), batch);
+  }
+
+  /// The gated MLP, if it may run in fused passes. A norm inside of it is not fused.
+  const SwiGluMlpImpl* fusable_gate() const {
+    const auto* gated = fusable<SwiGluMlpImpl>(*mlp, ln_2);
+    return gated != nullptr && !gated->norm ? gated : nullptr;
   }
 
   at::Tensor after(const at::Tensor& y, std::int64_t batch) {

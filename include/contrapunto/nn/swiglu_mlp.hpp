@@ -64,6 +64,9 @@ class SwiGluMlpImpl : public torch::nn::Module {
     return {3.0 * tokens * static_cast<double>(width_) * hidden, 4.0 * tokens * hidden};
   }
 
+  /// Width of the gate, and of what it multiplies.
+  [[nodiscard]] std::int64_t hidden() const { return hidden_; }
+
   Linear c_fc = nullptr;  ///< [2 hidden, width]: rows of the gate, then of the values.
   LayerNorm norm = nullptr;
   Linear c_proj = nullptr;

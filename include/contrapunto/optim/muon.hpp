@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,8 +53,9 @@ struct MuonRule {
   /// Parameters of two or more dimensions that are no matrices of hidden layers, as globs over full
   /// names; see not_hidden().
   std::vector<std::string> adamw_patterns = not_hidden();
-  /// Dtype of the products of newton_schulz(); float32 is faster on CPUs without bf16 products.
-  at::ScalarType product_dtype = at::kBFloat16;
+  /// Dtype of the products of newton_schulz(); unset: bfloat16, but float32 on the CPU, where
+  /// batched products in bfloat16 are slow.
+  std::optional<at::ScalarType> product_dtype = std::nullopt;
 
   /// Embeddings and positions, the first convolution, and the last projections of the models of the
   /// library.
@@ -97,6 +99,8 @@ struct MuonRule {
     at::_foreach_lerp_(momenta->second, batch.gradients, 1.0 - momentum);
     const auto updates = at::_foreach_lerp(batch.gradients, momenta->second, momentum);
     at::_foreach_mul_(batch.weights, 1.0 - batch.lr * batch.weight_decay);
+    const bool on_cpu = !updates.empty() && updates.front().is_cpu();
+    const auto dtype = product_dtype.value_or(on_cpu ? at::kFloat : at::kBFloat16);
     std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::size_t>> by_shape;
     std::vector<at::Tensor> matrices;  // [matrices of the parameter, rows, columns] for each.
     for (std::size_t i = 0; i < updates.size(); ++i) {
@@ -107,7 +111,7 @@ struct MuonRule {
     for (const auto& [shape, members] : by_shape) {
       std::vector<at::Tensor> equal;
       for (const auto i : members) equal.push_back(matrices[i]);
-      const auto orthogonal = newton_schulz(at::cat(equal), product_dtype);
+      const auto orthogonal = newton_schulz(at::cat(equal), dtype);
       const double factor = batch.lr * scale_of(shape.first, shape.second);
       std::int64_t first = 0;
       for (const auto i : members) {

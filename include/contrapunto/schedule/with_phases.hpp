@@ -75,7 +75,9 @@ namespace detail {
                 " samples) does not fill one batch of phase ", i + 1, " (", phase.batch_size,
                 "); lower the batch size");
     phase.first_step = step;
-    phase.first_epoch = static_cast<double>(epoch) + static_cast<double>(used) / samples;
+    const bool fits = used + phase.batch_size <= size;
+    phase.first_epoch =
+        static_cast<double>(epoch) + (fits ? static_cast<double>(used) / samples : 1.0);
     for (;;) {
       // The batches that begin before the end of the phase and fit into the pass.
       const auto batch = static_cast<double>(phase.batch_size);

@@ -7,11 +7,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addcmul.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/silu_backward.h>
 #include <c10/core/ScalarType.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
@@ -116,12 +119,36 @@ struct BranchFactors {
   double scale = 1.0;     ///< Of all numbers.
 };
 
+/// The function before the last product of a branch: nothing, an activation, or the gate of a
+/// SwiGluMlp, silu(g) * h with (g, h) = z.
+struct BranchActivation {
+  std::optional<Activation> activation = std::nullopt;
+  bool gated = false;
+
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& z) const {
+    if (gated) {
+      const auto parts = z.chunk(2, 1);
+      return at::silu(parts[0]) * parts[1];
+    }
+    return activation ? activate(z, *activation) : z;
+  }
+
+  /// The gradient of z, from that of the result.
+  [[nodiscard]] at::Tensor backward(const at::Tensor& gradient, const at::Tensor& z) const {
+    if (gated) {
+      const auto parts = z.chunk(2, 1);
+      return at::cat(
+          {at::silu_backward(gradient * parts[1], parts[0]), gradient * at::silu(parts[0])}, 1);
+    }
+    return activation ? activate_backward(gradient, z, *activation) : gradient;
+  }
+};
+
 /// Returns x + scale * kept * gamma * (act(z) W^T + b) for `x` [N, width] and `z` [N, inner], and
-/// keeps only `z` and `x` for the backward; without `activation` act(z) is z. gamma and scale are
-/// multiplied into the weight, which has fewer rows than the tokens, and its gradient gives that of
-/// gamma.
+/// keeps only `z` and `x` for the backward. gamma and scale are multiplied into the weight, which
+/// has fewer rows than the tokens, and its gradient gives that of gamma.
 inline at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& z,
-                                  std::optional<Activation> activation, const at::Tensor& weight,
+                                  const BranchActivation& act, const at::Tensor& weight,
                                   const at::Tensor& bias, const BranchFactors& factors) {
   const auto dtype = product_dtype(z);
   const bool scales = factors.gamma.defined() || factors.scale != 1.0;
@@ -143,7 +170,7 @@ inline at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& z,
   };
   const auto out = [&] {
     const PlainScope plain;
-    const auto h = (activation ? activate(z.to(dtype), *activation) : z.to(dtype));
+    const auto h = act(z.to(dtype));
     const auto w = scaled_weight(inputs);
     const auto b = (scales ? bias * of_rows(inputs) : bias);
     if (!kept.defined() && x.scalar_type() == dtype) return (x + b.to(dtype)).addmm_(h, w.t());
@@ -167,12 +194,11 @@ inline at::Tensor linear_residual(const at::Tensor& x, const at::Tensor& z,
     const auto z_in = saved[1].to(dtype);
     if (trains[1]) {
       const auto dh = narrow.mm(scaled_weight(saved));
-      result[1] =
-          (activation ? activate_backward(dh, z_in, *activation) : dh).to(saved[1].scalar_type());
+      result[1] = act.backward(dh, z_in).to(saved[1].scalar_type());
     }
     const bool gamma_trains = saved.size() > 4 && trains[4];
     if (trains[2] || gamma_trains) {
-      const auto h = activation ? activate(z_in, *activation) : z_in;
+      const auto h = act(z_in);
       auto d_weight = narrow.t().mm(h).to(saved[2].scalar_type());
       if (gamma_trains) result[4] = (saved[2] * d_weight).sum(1) * scale;
       if (scales) d_weight.mul_(of_rows(saved).to(d_weight.scalar_type()).unsqueeze(1));

@@ -27,7 +27,12 @@ inline std::optional<std::int64_t> RunPlan::steps_per_epoch() const {
 inline std::optional<double> RunPlan::epochs() const {
   const auto per_epoch = steps_per_epoch();
   if (!per_epoch || !total_steps()) return std::nullopt;
-  if (!phases_.empty()) return detail::fraction_of(*total_samples(), data_->samples);
+  if (!phases_.empty()) {
+    double passes = 0.0;
+    for (const auto& phase : phases_)
+      passes += detail::fraction_of(phase.steps, data_->samples / phase.batch_size);
+    return passes;
+  }
   return detail::fraction_of(*total_steps(), *per_epoch);
 }
 
