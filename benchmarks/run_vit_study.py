@@ -64,7 +64,7 @@ def main():
         model.write_text(json.dumps({"vision_cfg": {**BASE, **changes}}))
         shutil.rmtree(output, ignore_errors=True)
         command = [a.programs / "train_vit", "--model", model, "--train-data", a.data / "train-{000..007}.tar", "--eval-data",
-                   a.data / "test-{000..003}.tar", "--index-folder", a.work, "--batch-size", 128, "--epochs", 4, "--lr", 2e-3,
+                   a.data / "test-{000..003}.tar", "--index-folder", a.work, "--batch-size", 128, "--epochs", 3, "--lr", 2e-3,
                    "--crop-area", 1, "--shift", 4, "--flip", "--weight-decay", 0.05, "--label-smoothing", 0.1, "--cache-decoded", "--threads",
                    1, "--seed", seed, "--output", output, *settings]
         result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

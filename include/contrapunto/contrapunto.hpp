@@ -9,6 +9,7 @@
 #include "contrapunto/data.hpp"
 #include "contrapunto/distributed.hpp"
 #include "contrapunto/evaluate.hpp"
+#include "contrapunto/export.hpp"
 #include "contrapunto/image.hpp"
 #include "contrapunto/io.hpp"
 #include "contrapunto/kernels.hpp"

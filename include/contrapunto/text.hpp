@@ -9,6 +9,7 @@
 
 #ifdef CONTRAPUNTO_HAS_TEXT
 #include "contrapunto/text/bpe_tokenizer.hpp"
+#include "contrapunto/text/write_hugging_face_tokenizer.hpp"
 #else
 #include "contrapunto/text/detail/without_text.hpp"
 #endif

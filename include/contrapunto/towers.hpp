@@ -10,6 +10,8 @@
 #include "contrapunto/towers/dual_encoder.hpp"
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/forward_gflops.hpp"
+#include "contrapunto/towers/hugging_face_config.hpp"
+#include "contrapunto/towers/hugging_face_state.hpp"
 #include "contrapunto/towers/image_normalizer.hpp"
 #include "contrapunto/towers/image_size_scope.hpp"
 #include "contrapunto/towers/image_tower_settings.hpp"

@@ -111,6 +111,66 @@ def interchange(build, work):
         check(torch.equal(tensor, written[name]), f"with a learning rate of 0 {name} stays as it was")
 
 
+def export(build, work):
+    """A model of train_clip gives the same features in transformers and in OpenCLIP, comes back bit by bit, and can be averaged."""
+    import numpy as np
+    import open_clip
+    import torch
+    import transformers
+    from PIL import Image
+    from safetensors.torch import load_file
+    vocabulary = os.environ["CONTRAPUNTO_BPE_VOCAB"]
+    write, model = build / "export_model", tiny_model(work)
+    trained = ["--model", model, "--vocabulary", vocabulary, "--batch-size", 250, "--epochs", 1, "--stop-after", 3]
+    for seed in (0, 1):
+        run(build / "train_clip", *trained, "--seed", seed, "--output", work / f"run{seed}")
+    weights = work / "run0" / "open_clip_model.safetensors"
+    source = ["--weights", weights, "--model", model, "--vocabulary", vocabulary]
+    run(write, *source, "--output", work / "hf")
+    run(write, *source, "--format", "open-clip", "--output", work / "open_clip")
+
+    texts = ["a photo of a red circle.", "Two   triangles, it's 3 o'clock & raining — café <|x|>"]
+    theirs = transformers.CLIPModel.from_pretrained(work / "hf").eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(work / "hf")(texts, padding="max_length", truncation=True,
+                                                                    max_length=TINY["text_cfg"]["context_length"], return_tensors="pt")
+    ours, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{work / 'open_clip'}")
+    ours.eval()
+    ids = open_clip.SimpleTokenizer(context_length=TINY["text_cfg"]["context_length"])(texts)
+    for row, (a, b) in enumerate(zip(tokens["input_ids"], ids)):
+        length = int(b.argmax()) + 1
+        check(bool((a[:length] == b[:length]).all()), f"text {row} has the tokens {a} in transformers and {b} in OpenCLIP")
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8))
+    pixels = transformers.CLIPImageProcessorPil.from_pretrained(work / "hf")(image, return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        difference = float((pixels[0] - preprocess(image)).abs().max())
+        check(difference < 1e-5, f"both prepare the same image, with a largest difference of {difference}")
+        result = theirs(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], pixel_values=pixels)
+        for name, a, b in [("image", result.image_embeds, ours.encode_image(pixels, normalize=True)),
+                           ("text", result.text_embeds, ours.encode_text(ids, normalize=True))]:
+            check(float((a - b).abs().max()) < 1e-5, f"{name} features of transformers and of OpenCLIP differ: {a} and {b}")
+    # Back again, and from what transformers itself writes.
+    theirs.save_pretrained(work / "saved")
+    for folder in ("hf", "saved"):
+        run(write, "--weights", work / folder, "--model", work / "hf", "--format", "open-clip", "--output", work / f"back_{folder}")
+        before, after = load_file(weights), load_file(work / f"back_{folder}" / "open_clip_model.safetensors")
+        check(before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before), f"{folder} is read bit by bit")
+    run(build / "train_clip", *trained[2:], "--model", work / "hf", "--weights", work / "hf", "--output", work / "from_hf")
+
+    # A soup in half precision, formats of the image tower, and what cannot be written.
+    other = work / "run1" / "open_clip_model.safetensors"
+    run(write, "--weights", weights, other, *source[2:], "--dtype", "float16", "--output", work / "soup")
+    soup, a, b = load_file(work / "soup" / "model.safetensors"), load_file(weights), load_file(other)
+    mean = ((a["text_projection"] + b["text_projection"]) / 2).half()
+    check(torch.equal(soup["text_projection.weight"], mean.t()), "the weights are the mean of two runs")
+    run(write, *source[:4], "--format", "npz", "--output", work / "tower.npz")
+    check("embedding/kernel" in np.load(work / "tower.npz").files, "the image tower has the names of vision_transformer")
+    for arguments, words in [(["--model", model], ["--weights is needed"]), ([*source[:4], "--format", "timm"], ["timm_names"]),
+                             (["--weights", weights, "--model", "RN50"], ["RN50"]), (["--weights", work], ["model.safetensors"])]:
+        said = run(write, *arguments, "--output", work / "mistake", expect=1)
+        for word in words:
+            check(word in said and not (work / "mistake").exists(), f"{arguments} should say '{word}', but said\n{said}")
+
+
 def sources(build, work):
     """Shards, one of them truncated, with a corrupt image, and a CSV table train; skipped samples are named and counted."""
     write_shard(work / "a-000.tar", shard_samples(48))
@@ -846,7 +906,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
-    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "sources", "large_batches", "optimizers", "text_pairs",
+    parser.add_argument("case", choices=["quickstart", "resume", "interchange", "export", "sources", "large_batches", "optimizers", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "phases",
                                          "mistakes", "folders", "recipes"])
     a = parser.parse_args()

@@ -96,7 +96,8 @@ TEST_CASE("An evaluation within a phase sees whole images", "[towers][cpu]") {
   CHECK(tower.accept_images(16) == 16);
   { const ImageSizeScope unused(tower, 0); }
   CHECK(tower.accept_images(16) == 16);
-  const AnyTower text(TextTransformer(test::small_text()));
+  const TextTransformer small(test::small_text());
+  const AnyTower text(small);
   CHECK_FALSE(text.can_accept_images());
   CHECK(test::raises([&] { text.accept_images(32); }, {"accept_images", "extending.md"}));
 }

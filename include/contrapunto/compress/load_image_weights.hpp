@@ -17,6 +17,7 @@
 #include "contrapunto/core/detail/named_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/any_tower.hpp"
+#include "contrapunto/towers/hugging_face_state.hpp"
 #include "contrapunto/towers/npz_state.hpp"
 #include "contrapunto/towers/open_clip_state.hpp"
 #include "contrapunto/towers/timm_state.hpp"
@@ -53,16 +54,18 @@ namespace detail {
 
 /// Copies weights into the image tower of a classifier, and into its `head`, a linear layer with
 /// `weight` and `bias`, unless it is null. `state` holds the weights of a CLIP model with
-/// OpenCLIP's names, whose text tower is left out; or those of an image tower alone, with
-/// OpenCLIP's, timm's or the library's names; or those of a classifier of the library ("tower." and
-/// "head."); or those of vision_transformer or big_vision, with or without their classifier (see
-/// load_npz_state). The names of one of these kinds must all be there. A tower resizes the tensors
-/// that it can, such as positions. Raises before anything is copied if a tensor is missing,
-/// unexpected, of another shape or not finite; `model_name` is in the message.
+/// OpenCLIP's names or those of Hugging Face's transformers, whose text tower is left out; or those
+/// of an image tower alone, with OpenCLIP's, timm's or the library's names; or those of a classifier
+/// of the library ("tower." and "head."); or those of vision_transformer or big_vision, with or
+/// without their classifier (see load_npz_state). The names of one of these kinds must all be
+/// there. A tower resizes the tensors that it can, such as positions. Raises before anything is
+/// copied if a tensor is missing, unexpected, of another shape or not finite; `model_name` is in
+/// the message.
 inline void load_image_weights(const AnyTower& tower, torch::nn::Module* head, TensorMap state,
                                const std::string& model_name) {
   const at::NoGradGuard no_grad;
   TensorMap file;
+  if (is_hugging_face_state(state)) state = open_clip_from_hugging_face(state);
   if (detail::npz_prefix(state)) state = detail::names_of_npz(tower, state, model_name);
   for (auto& [name, tensor] : state) file.emplace(detail::unwrapped_name(name), std::move(tensor));
   const auto own = detail::named_tensors(*tower);

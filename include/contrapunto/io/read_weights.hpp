@@ -22,11 +22,18 @@ namespace contrapunto {
          ending == ".npz";
 }
 
-/// Returns the tensors of a file of weights, on the CPU: with the ending .npz, arrays of numpy; a
-/// state dict of torch.save, which is recognized by its first bytes or by the ending .pt, .pth or
-/// .bin; or else a safetensors file. Raises as read_npz(), read_torch_state() and
-/// read_safetensors() do.
+/// Returns the tensors of a file of weights, on the CPU. A folder stands for model.safetensors or
+/// open_clip_model.safetensors in it, as Hugging Face's transformers and OpenCLIP name them. With
+/// the ending .npz, arrays of numpy; a state dict of torch.save, which is recognized by its first
+/// bytes or by the ending .pt, .pth or .bin; or else a safetensors file. Raises as read_npz(),
+/// read_torch_state() and read_safetensors() do.
 [[nodiscard]] inline TensorMap read_weights(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path)) {
+    for (const auto* name : {"model.safetensors", "open_clip_model.safetensors"})
+      if (std::filesystem::exists(path / name)) return read_safetensors(path / name);
+    TORCH_CHECK(false, "read_weights: the folder '", path.string(),
+                "' has neither model.safetensors nor open_clip_model.safetensors; give the file");
+  }
   if (path.extension() == ".npz") return read_npz(path);
   std::array<char, 4> head{};
   std::ifstream(path, std::ios::binary).read(head.data(), head.size());

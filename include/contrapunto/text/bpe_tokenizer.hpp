@@ -40,7 +40,7 @@ class BpeTokenizer {
       : o_(options) {
     detail::checked_context_length("BpeTokenizer", o_.context_length);
     try {
-      model_ = std::make_shared<const detail::BpeModel>(read_gzip(vocabulary), kMerges);
+      model_ = std::make_shared<const detail::BpeModel>(read_gzip(vocabulary), detail::kClipMerges);
     } catch (const std::exception& error) {
       TORCH_CHECK(false, "BpeTokenizer: vocabulary file '", vocabulary.string(),
                   "': ", error_text(error),
@@ -101,8 +101,6 @@ class BpeTokenizer {
   [[nodiscard]] std::int64_t end_token() const { return vocab_size() - 1; }
 
  private:
-  static constexpr std::size_t kMerges = 48'894;
-
   BpeTokenizerOptions o_;
   std::shared_ptr<const detail::BpeModel> model_;
 };

@@ -13,6 +13,7 @@
 #include "contrapunto/core/detail/load_tensors.hpp"
 #include "contrapunto/core/state.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
+#include "contrapunto/towers/hugging_face_state.hpp"
 #include "contrapunto/towers/model_config.hpp"
 
 namespace contrapunto {
@@ -68,6 +69,7 @@ inline std::string unwrapped_name(std::string name) {
 
 /// Converts names from wrapped, older or differently structured checkpoints to one layout.
 inline TensorMap tidy_open_clip_names(TensorMap wrapped, bool custom_text) {
+  if (is_hugging_face_state(wrapped)) wrapped = open_clip_from_hugging_face(wrapped);
   TensorMap state, tidy;
   for (auto& [key, tensor] : wrapped) {
     const auto [item, is_new] = state.emplace(unwrapped_name(key), std::move(tensor));
@@ -115,13 +117,13 @@ inline TensorMap tidy_open_clip_names(TensorMap wrapped, bool custom_text) {
   return open_clip_state(model, config.custom_text);
 }
 
-/// Copies an OpenCLIP state into `model` and converts the device and dtype. Accepts "module."
-/// prefixes, the prefixes of TinyCLIP's checkpoints, text names with and without "text.", and
-/// scalars stored as [1]. Towers resize the tensors that they can: those of the library resize
-/// image positions (bicubic, antialiased) and text positions (linear). A bias that only the model
-/// has becomes 0. Everything else must match. Raises before anything is copied if names are
-/// missing, unexpected or of another shape, and lists them. Raises likewise if a tensor holds NaN
-/// or infinity.
+/// Copies an OpenCLIP state into `model` and converts the device and dtype. Accepts the names of
+/// CLIPModel in Hugging Face's transformers, "module." prefixes, the prefixes of TinyCLIP's
+/// checkpoints, text names with and without "text.", and scalars stored as [1]. Towers resize the
+/// tensors that they can: those of the library resize image positions (bicubic, antialiased) and
+/// text positions (linear). A bias that only the model has becomes 0. Everything else must match.
+/// Raises before anything is copied if names are missing, unexpected or of another shape, and lists
+/// them. Raises likewise if a tensor holds NaN or infinity.
 inline void load_open_clip_state(DualEncoder& model, bool custom_text, TensorMap state,
                                  const std::string& model_name = "this model") {
   const at::NoGradGuard no_grad;

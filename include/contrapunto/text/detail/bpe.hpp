@@ -20,6 +20,28 @@
 
 namespace contrapunto::detail {
 
+/// Returns, for each byte, its token and its character in the merges file. The printable part of
+/// Latin-1 is represented by itself and comes first; the others are numbered from U+0100 on.
+inline std::array<std::pair<std::uint32_t, std::string>, 256> byte_symbols() {
+  const auto printable = [](std::size_t b) {
+    return (b >= '!' && b <= '~') || (b >= 0xA1 && b != 0xAD);
+  };
+  std::array<std::pair<std::uint32_t, std::string>, 256> symbols;
+  std::uint32_t id = 0;
+  char32_t substitute = 0x100;
+  for (const bool wanted : {true, false}) {
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      if (printable(byte) != wanted) continue;
+      symbols[byte].first = id++;
+      append_utf8(symbols[byte].second, wanted ? static_cast<char32_t>(byte) : substitute++);
+    }
+  }
+  return symbols;
+}
+
+/// Number of merges of CLIP's vocabulary.
+inline constexpr std::size_t kClipMerges = 48'894;
+
 /// Byte-level BPE. The tokens are the 256 bytes, the same 256 bytes at the end of a word, one token
 /// per merge, and two special tokens. It is plain C++ without Torch, so errors are
 /// std::invalid_argument. Const calls may run in many threads.
@@ -120,25 +142,6 @@ class BpeModel {
 
   static std::uint64_t pair_key(std::uint32_t left, std::uint32_t right) {
     return (std::uint64_t{left} << 32) | right;
-  }
-
-  /// Returns, for each byte, its token and its character in the merges file. The printable part of
-  /// Latin-1 is represented by itself and comes first; the others are numbered from U+0100 on.
-  static std::array<std::pair<std::uint32_t, std::string>, 256> byte_symbols() {
-    const auto printable = [](std::size_t b) {
-      return (b >= '!' && b <= '~') || (b >= 0xA1 && b != 0xAD);
-    };
-    std::array<std::pair<std::uint32_t, std::string>, 256> symbols;
-    std::uint32_t id = 0;
-    char32_t substitute = 0x100;
-    for (const bool wanted : {true, false}) {
-      for (std::size_t byte = 0; byte < 256; ++byte) {
-        if (printable(byte) != wanted) continue;
-        symbols[byte].first = id++;
-        append_utf8(symbols[byte].second, wanted ? static_cast<char32_t>(byte) : substitute++);
-      }
-    }
-    return symbols;
   }
 
   [[nodiscard]] std::uint32_t rank(std::uint32_t left, std::uint32_t right) const {

@@ -1,0 +1,7 @@
+// SPDX-FileCopyrightText: 2026 The Contrapunto Authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "contrapunto/export/average_states.hpp"
+#include "contrapunto/export/write_hugging_face.hpp"
+#include "contrapunto/export/write_open_clip.hpp"
