@@ -338,13 +338,30 @@ TEST_CASE("Attention refuses options that do not go together", "[nn][cpu]") {
       {"no scores"}));
   CHECK(test::raises([&] { make({.head_width = 6, .rotary = {.kind = RotaryKind::kAxial}}); },
                      {"multiple of 4"}));
-  Attention attn(AttentionOptions{
-      .width = kWidth,
-      .heads = kHeads,
-      .relative_bias = {.kind = RelativeBiasKind::kTable, .rows = 3, .columns = 3}});
   CHECK(test::raises(
-      [&] {
-        attn(torch::randn({8, kWidth}), TokenGrid{.rows = 2, .columns = 4});
+      [] {
+        static_cast<void>(RelativeBiasImpl::resize_table(torch::zeros({24, 2}), 3, 3, 2, 4));
       },
-      {"the relative bias is of 3 x 3 tokens, but the tokens form 2 x 4"}));
+      {"of a plane of 3 x 3"}));
+}
+
+TEST_CASE("A relative bias is resized to another plane", "[nn][cpu]") {
+  torch::manual_seed(31);
+  for (const auto kind : {RelativeBiasKind::kTable, RelativeBiasKind::kContinuous}) {
+    CAPTURE(static_cast<int>(kind));
+    // The network has one unit of distance for both sides, so its first plane is square.
+    const std::int64_t columns = kind == RelativeBiasKind::kTable ? 4 : 3;
+    RelativeBias bias(
+        RelativeBiasOptions{.kind = kind, .heads = 2, .rows = 3, .columns = columns, .prefix = 1});
+    const auto before = bias();
+    const auto other = bias->of_plane(5, 2);
+    CHECK(other.sizes() == at::IntArrayRef({2, 11, 11}));
+    CHECK(at::equal(bias(), before));
+    // It is that of a bias which is resized for good.
+    const auto weights = bias->parameters();
+    auto gradients = torch::autograd::grad({other.square().sum()}, weights);
+    for (const auto& gradient : gradients) CHECK(gradient.abs().sum().item<double>() > 0.0);
+    bias->resize(5, 2);
+    CHECK(test::close(other, bias()));
+  }
 }

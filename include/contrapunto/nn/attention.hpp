@@ -342,7 +342,7 @@ class AttentionImpl : public ParametrizedModule {
   /// Returns the bias of a plane or window of `rows` x `columns`, if there is one.
   [[nodiscard]] std::optional<at::Tensor> bias_of(std::int64_t rows, std::int64_t columns) const {
     if (!relative_bias) return std::nullopt;
-    return relative_bias->forward(rows, columns);
+    return relative_bias->of_plane(rows, columns);
   }
 
   /// The depth-wise convolution of the values of the plane, [B, L, heads, D]; 0 for prefix tokens.

@@ -74,12 +74,12 @@ class RelativeBiasImpl : public torch::nn::Module {
   }
 
   /// Returns the bias [heads, prefix + rows * columns, prefix + rows * columns], query by key.
-  [[nodiscard]] at::Tensor forward() const { return forward(o_.rows, o_.columns); }
+  [[nodiscard]] at::Tensor forward() const { return of_plane(o_.rows, o_.columns); }
 
   /// Returns the bias of another plane or window, of `rows` x `columns`: the table is resized on
   /// the way by bicubic interpolation, so gradients reach it, and the network reads the distances
   /// of that plane in the unit of its own.
-  [[nodiscard]] at::Tensor forward(std::int64_t rows, std::int64_t columns) const {
+  [[nodiscard]] at::Tensor of_plane(std::int64_t rows, std::int64_t columns) const {
     const auto device = table.defined() ? table.device() : fc1->weight.device();
     const auto tokens = rows * columns;
     const auto index = distance_index(rows, columns, device);  // [tokens, tokens]

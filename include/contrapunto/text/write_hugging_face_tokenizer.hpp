@@ -21,7 +21,6 @@ find_package(Contrapunto COMPONENTS text) and link contrapunto::text"
 #include "contrapunto/io/read_gzip.hpp"
 #include "contrapunto/text/bpe_tokenizer.hpp"
 #include "contrapunto/text/detail/bpe.hpp"
-#include "contrapunto/text/detail/tokens.hpp"
 
 namespace contrapunto {
 
@@ -48,11 +47,11 @@ inline void write_hugging_face_tokenizer(const std::filesystem::path& folder,
     merges += line + "\n";
     tokens.push_back(line.erase(line.find(' '), 1));
   }
-  tokens.emplace_back(detail::kStartOfText);
-  tokens.emplace_back(detail::kEndOfText);
+  const std::string start = "<|startoftext|>", end = "<|endoftext|>";  // OpenCLIP has other names.
+  tokens.push_back(start);
+  tokens.push_back(end);
   nlohmann::json ids = nlohmann::json::object();
   for (std::size_t id = 0; id < tokens.size(); ++id) ids[tokens[id]] = id;
-  const std::string start(detail::kStartOfText), end(detail::kEndOfText);
   const nlohmann::json config{{"tokenizer_class", "CLIPTokenizer"},
                               {"bos_token", start},
                               {"eos_token", end},
