@@ -162,10 +162,18 @@ def export(build, work):
     soup, a, b = load_file(work / "soup" / "model.safetensors"), load_file(weights), load_file(other)
     mean = ((a["text_projection"] + b["text_projection"]) / 2).half()
     check(torch.equal(soup["text_projection.weight"], mean.t()), "the weights are the mean of two runs")
-    run(write, *source[:4], "--format", "npz", "--output", work / "tower.npz")
-    check("embedding/kernel" in np.load(work / "tower.npz").files, "the image tower has the names of vision_transformer")
+    plain = work / "plain.json"
+    plain.write_text(json.dumps({"vision_cfg": {**TINY["vision_cfg"], "patch_bias": True, "no_ln_pre": True, "timm_names": True}}))
+    run(build / "train_vit", "--model", plain, "--batch-size", 250, "--epochs", 1, "--stop-after", 1, "--output", work / "vit")
+    tower = ["--weights", work / "vit" / "classifier.safetensors", "--model", plain]
+    run(write, *tower, "--format", "npz", "--output", work / "tower.npz")
+    run(write, *tower, "--format", "timm", "--output", work / "tower.safetensors")
+    kernel, weight = np.load(work / "tower.npz")["embedding/kernel"], load_file(work / "tower.safetensors")["patch_embed.proj.weight"]
+    check(bool((torch.from_numpy(kernel).permute(3, 2, 0, 1) == weight).all()), "both files have the patches of the tower")
     for arguments, words in [(["--model", model], ["--weights is needed"]), ([*source[:4], "--format", "timm"], ["timm_names"]),
-                             (["--weights", weights, "--model", "RN50"], ["RN50"]), (["--weights", work], ["model.safetensors"])]:
+                             ([*source[:4], "--format", "npz"], ["patches without a bias"]),
+                             (["--weights", weights, "--model", "RN50"], ["RN50"]), (["--weights", work], ["neither config.json"]),
+                             (["--weights", work, "--model", model], ["neither model.safetensors"])]:
         said = run(write, *arguments, "--output", work / "mistake", expect=1)
         for word in words:
             check(word in said and not (work / "mistake").exists(), f"{arguments} should say '{word}', but said\n{said}")

@@ -55,10 +55,10 @@ namespace detail {
 /// Copies weights into the image tower of a classifier, and into its `head`, a linear layer with
 /// `weight` and `bias`, unless it is null. `state` holds the weights of a CLIP model with
 /// OpenCLIP's names or those of Hugging Face's transformers, whose text tower is left out; or those
-/// of an image tower alone, with OpenCLIP's, timm's or the library's names; or those of a classifier
-/// of the library ("tower." and "head."); or those of vision_transformer or big_vision, with or
-/// without their classifier (see load_npz_state). The names of one of these kinds must all be
-/// there. A tower resizes the tensors that it can, such as positions. Raises before anything is
+/// of an image tower alone, with OpenCLIP's, timm's or the library's names; or those of a
+/// classifier of the library ("tower." and "head."); or those of vision_transformer or big_vision,
+/// with or without their classifier (see load_npz_state). The names of one of these kinds must all
+/// be there. A tower resizes the tensors that it can, such as positions. Raises before anything is
 /// copied if a tensor is missing, unexpected, of another shape or not finite; `model_name` is in
 /// the message.
 inline void load_image_weights(const AnyTower& tower, torch::nn::Module* head, TensorMap state,

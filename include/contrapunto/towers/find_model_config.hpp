@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/util/Exception.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -33,6 +35,8 @@ namespace contrapunto {
   }
   if (std::filesystem::exists(folder / "open_clip_config.json"))
     return read_model_config(folder / "open_clip_config.json");
+  TORCH_CHECK(!std::filesystem::is_directory(folder), "find_model_config: the folder '", name,
+              "' has neither config.json (transformers) nor open_clip_config.json (OpenCLIP)");
   if (name.ends_with(".json")) return read_model_config(name);
   if (!is_weights_path(name)) return model_config(name);
   auto config = config_of_state(read_weights(name));
