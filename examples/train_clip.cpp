@@ -317,6 +317,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
   if (!ranks.is_first()) return;
   const cp::EmaScope averaged(ema);
   cp::write_safetensors(folder / "open_clip_model.safetensors", cp::open_clip_state(model, config));
+  if (!config.custom_text) cp::write_model_config(folder / "open_clip_config.json", config);
   out << scores.text() << loader.statistics().skipped << " samples were skipped\n";
   out << "wrote weights, log and checkpoints to " << s.output << "\n";
   if (!cp::write_curves(folder / "log.jsonl", folder / "curves.png",

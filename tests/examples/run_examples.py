@@ -129,6 +129,11 @@ def export(build, work):
     run(write, *source, "--output", work / "hf")
     run(write, *source, "--format", "open-clip", "--output", work / "open_clip")
 
+    # The output folder of a run is a folder of OpenCLIP by itself.
+    run(write, "--weights", work / "run0", "--vocabulary", vocabulary, "--output", work / "hf_again")
+    for name in ("config.json", "model.safetensors", "vocab.json"):
+        check((work / "hf" / name).read_bytes() == (work / "hf_again" / name).read_bytes(), f"{name} of a run's folder is the same")
+
     texts = ["a photo of a red circle.", "Two   triangles, it's 3 o'clock & raining — café <|x|>"]
     theirs = transformers.CLIPModel.from_pretrained(work / "hf").eval()
     tokens = transformers.AutoTokenizer.from_pretrained(work / "hf")(texts, padding="max_length", truncation=True,
