@@ -148,6 +148,12 @@ TEST_CASE("Each phase has its batch, sizes and learning rate", "[schedule][cpu]"
   const LearningRateSchedule rate(options);
   for (std::int64_t step = 0; step < 60; ++step)
     CHECK(rate(step) == plain_rate(step) * (step < 40 ? 2.0 : 1.0));
+  CHECK(rate.facts().highest_lr == rate(4));
+  CHECK(plain_rate.facts().highest_lr == 0.0);
+  // The rate of a later phase may be the highest.
+  options.phases.back().lr_factor = 100.0;
+  const LearningRateSchedule late(options);
+  CHECK(late.facts().highest_lr == late(50));
 }
 
 TEST_CASE("Phases that cannot be are refused", "[schedule][cpu]") {

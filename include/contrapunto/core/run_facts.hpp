@@ -90,6 +90,7 @@ struct OptimizerFacts {
 struct ScheduleFacts {
   std::string name = {};
   double peak_lr = 0.0;             ///< Learning rate at the end of the warm-up.
+  double highest_lr = 0.0;          ///< Highest learning rate of the run; 0: the peak.
   std::int64_t warmup_steps = 0;    ///< Optimizer steps.
   std::int64_t cooldown_steps = 0;  ///< Optimizer steps at the end; 0: no separate cooldown.
   std::optional<std::int64_t> total_steps = std::nullopt;  ///< Optimizer steps of the whole run.

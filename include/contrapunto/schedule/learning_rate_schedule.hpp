@@ -51,8 +51,14 @@ class LearningRateSchedule {
 
   /// The requested values, for a plan of the run; the peak without the factors of phases.
   [[nodiscard]] ScheduleFacts facts() const {
+    // After the warm-up the rate falls within each phase.
+    double highest = 0.0;
+    for (const RunPhase& phase : o_.phases)
+      for (const auto step : {phase.first_step, o_.warmup_steps - 1})
+        if (step >= 0 && step < o_.total_steps) highest = std::max(highest, (*this)(step));
     return {.name = o_.kind,
             .peak_lr = o_.peak_lr,
+            .highest_lr = highest,
             .warmup_steps = o_.warmup_steps,
             .cooldown_steps = o_.kind == "cooldown" ? o_.cooldown_steps : 0,
             .total_steps = o_.total_steps};

@@ -224,9 +224,13 @@ inline std::string RunPlan::to_string() const {
   text.clear();
   if (schedule_) {
     const auto peak = std::max<std::int64_t>(schedule_->warmup_steps, 1);
-    text = (schedule_->name.empty() ? "" : schedule_->name + ", ") + "highest " +
-           with_digits(highest_lr(), 4) + " at step " +
-           with_commas(total ? std::min(peak, *total) : peak);
+    text = schedule_->name.empty() ? "" : schedule_->name + ", ";
+    const auto at = " at step " + with_commas(total ? std::min(peak, *total) : peak);
+    // With phases, the schedule and the factors of the phases are multiplied.
+    text += schedule_->highest_lr > 0.0 ? with_digits(highest_lr(), 4) + at +
+                                              " before the factors of the phases, highest " +
+                                              with_digits(schedule_->highest_lr, 4)
+                                        : "highest " + with_digits(highest_lr(), 4) + at;
   }
   row("learning rate", text);
   if (schedule_)
