@@ -2,8 +2,8 @@
 // Writes a trained model for other libraries: a folder for Hugging Face's transformers or for
 // OpenCLIP, or the image tower alone for timm or for vision_transformer.
 //
-//   export_model --weights runs/train_clip --vocabulary bpe_simple_vocab_16e6.txt.gz --output
-//   my-clip python -c 'import transformers; transformers.CLIPModel.from_pretrained("my-clip")'
+//   export_model --weights runs/train_clip --vocabulary bpe_simple_vocab_16e6.txt.gz
+//   python -c 'import transformers; transformers.CLIPModel.from_pretrained("exported")'
 //
 // It reads all of these as well: --weights and --model may be such a folder. Several --weights of
 // one model are averaged. docs/guides/export.md lists what each format can hold.
