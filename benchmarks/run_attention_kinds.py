@@ -9,14 +9,11 @@ Appends one row per size and kind to benchmarks/results/attention_kinds.csv and 
 """
 
 import argparse
-import csv
-import datetime
 import os
 import pathlib
 import statistics
-import subprocess
 
-from run_training_step import hardware, run
+from benchmark_rows import append_row, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "load", "threads", "model", "precision", "image_size", "tokens", "batch", "attention",
@@ -35,32 +32,24 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "attention_kinds.csv")
     a = parser.parse_args()
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    new_file = not a.results.exists()
-    with a.results.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new_file:
-            writer.writeheader()
-        for case in a.sizes:
-            size, batch = case.split(",")
-            runs = {kind: [] for kind in a.kinds}
-            load = os.getloadavg()[0]
-            for _ in range(a.rounds):
-                for kind in a.kinds:
-                    runs[kind].append(run([a.program, "--model", a.model, "--image-size", size, "--batch", batch, "--attention", kind,
-                                           "--precision", a.precision, "--steps", str(a.steps), "--threads", str(a.threads)]))
-            ms = {kind: 1e3 * statistics.median(t for r in rs for t in r["step_seconds"]) for kind, rs in runs.items()}
-            peak = {kind: statistics.median(r["peak_megabytes"] for r in rs) for kind, rs in runs.items()}
+    for case in a.sizes:
+        size, batch = case.split(",")
+        runs = {kind: [] for kind in a.kinds}
+        load = os.getloadavg()[0]
+        for _ in range(a.rounds):
             for kind in a.kinds:
-                row = {"date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware("cpu"), "load": f"{load:.1f}",
-                       "threads": a.threads, "model": a.model, "precision": a.precision, "image_size": size,
-                       "tokens": (int(size) // 16) ** 2, "batch": batch, "attention": kind, "step_ms": f"{ms[kind]:.0f}",
-                       "peak_mb": f"{peak[kind]:.0f}", "time_over_global": f"{ms[kind] / ms[a.kinds[0]]:.2f}",
-                       "memory_over_global": f"{peak[kind] / peak[a.kinds[0]]:.2f}"}
-                writer.writerow(row)
-                file.flush()
-                print(f"{size} pixels, batch {batch}, {kind}: {row['step_ms']} ms ({row['time_over_global']}), {row['peak_mb']} MB "
-                      f"({row['memory_over_global']})", flush=True)
+                runs[kind].append(run([a.program, "--model", a.model, "--image-size", size, "--batch", batch, "--attention", kind,
+                                       "--precision", a.precision, "--steps", str(a.steps), "--threads", str(a.threads)]))
+        ms = {kind: 1e3 * statistics.median(t for r in rs for t in r["step_seconds"]) for kind, rs in runs.items()}
+        peak = {kind: statistics.median(r["peak_megabytes"] for r in rs) for kind, rs in runs.items()}
+        for kind in a.kinds:
+            row = {"load": f"{load:.1f}", "threads": a.threads, "model": a.model, "precision": a.precision, "image_size": size,
+                   "tokens": (int(size) // 16) ** 2, "batch": batch, "attention": kind, "step_ms": f"{ms[kind]:.0f}",
+                   "peak_mb": f"{peak[kind]:.0f}", "time_over_global": f"{ms[kind] / ms[a.kinds[0]]:.2f}",
+                   "memory_over_global": f"{peak[kind] / peak[a.kinds[0]]:.2f}"}
+            append_row(a.results, FIELDS, row)
+            print(f"{size} pixels, batch {batch}, {kind}: {row['step_ms']} ms ({row['time_over_global']}), {row['peak_mb']} MB "
+                  f"({row['memory_over_global']})", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,12 @@ Appends one row per case to benchmarks/results/distillation_step.csv and prints 
 """
 
 import argparse
-import csv
-import datetime
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 
-from run_training_step import hardware, run
+from benchmark_rows import append_row, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "versions", "device", "threads", "student", "teacher", "batch", "precision", "text_tokens",
@@ -37,46 +34,37 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "distillation_step.csv")
     a = parser.parse_args()
 
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    new_file = not a.results.exists()
-    with a.results.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new_file:
-            writer.writeheader()
-        for case in a.cases:
-            student, teacher, batch, precision, tokens = case.split(",")
-            options = ["--model", student, "--teacher", teacher, "--batch", batch, "--precision", precision,
-                       "--text-tokens", tokens, "--steps", str(a.steps), "--threads", str(a.threads), "--device", a.device]
-            parts, ours, theirs = [], [], []
-            for _ in range(a.pairs):
-                parts.append(run([a.program, *options]))
-                ours.append(run([a.program, *options, "--with-teacher-only"]))
-                theirs.append(run([sys.executable, HERE / "distillation_step_open_clip.py", *options]))
-            median = lambda runs, name: statistics.median(t for r in runs for t in r[name])  # noqa: E731
-            peak = lambda runs: statistics.median(r["peak_megabytes"] for r in runs)  # noqa: E731
-            # The parts of a round run one after another, so their ratio is taken in each round.
-            both = statistics.median(d / (s + t) for r in parts for d, s, t in
-                                     zip(r["step_seconds"], r["student_seconds"], r["teacher_seconds"]))
-            stored = statistics.median(d / s for r in parts for d, s in zip(r["stored_seconds"], r["student_seconds"]))
-            row = {
-                "date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware(a.device),
-                "versions": f"{ours[0]['version']}; {theirs[0]['version']}; Python {platform.python_version()}",
-                "device": a.device, "threads": a.threads, "student": student, "teacher": teacher, "batch": batch,
-                "precision": precision, "text_tokens": tokens,
-                "student_ms": f"{1e3 * median(parts, 'student_seconds'):.1f}",
-                "teacher_forward_ms": f"{1e3 * median(parts, 'teacher_seconds'):.1f}",
-                "distilling_ms": f"{1e3 * median(ours, 'step_seconds'):.1f}", "of_student_and_teacher": f"{both:.3f}",
-                "stored_ms": f"{1e3 * median(parts, 'stored_seconds'):.1f}", "of_student": f"{stored:.3f}",
-                "open_clip_ms": f"{1e3 * median(theirs, 'step_seconds'):.1f}",
-                "speed_ratio": f"{median(theirs, 'step_seconds') / median(ours, 'step_seconds'):.2f}",
-                "ours_peak_mb": f"{peak(ours):.0f}", "open_clip_peak_mb": f"{peak(theirs):.0f}"}
-            writer.writerow(row)
-            file.flush()
-            print(f"{student} from {teacher}, batch {batch} {precision}, texts of {tokens}: {row['distilling_ms']} ms, "
-                  f"{row['of_student_and_teacher']} of student and teacher, with a store {row['of_student']} of the student; "
-                  f"open_clip {row['open_clip_ms']} ms, {row['speed_ratio']}x; memory {row['ours_peak_mb']} against "
-                  f"{row['open_clip_peak_mb']} MB", flush=True)
+    for case in a.cases:
+        student, teacher, batch, precision, tokens = case.split(",")
+        options = ["--model", student, "--teacher", teacher, "--batch", batch, "--precision", precision,
+                   "--text-tokens", tokens, "--steps", str(a.steps), "--threads", str(a.threads), "--device", a.device]
+        parts, ours, theirs = [], [], []
+        for _ in range(a.pairs):
+            parts.append(run([a.program, *options]))
+            ours.append(run([a.program, *options, "--with-teacher-only"]))
+            theirs.append(run([sys.executable, HERE / "distillation_step_open_clip.py", *options]))
+        median = lambda runs, name: statistics.median(t for r in runs for t in r[name])  # noqa: E731
+        peak = lambda runs: statistics.median(r["peak_megabytes"] for r in runs)  # noqa: E731
+        # The parts of a round run one after another, so their ratio is taken in each round.
+        both = statistics.median(d / (s + t) for r in parts for d, s, t in
+                                 zip(r["step_seconds"], r["student_seconds"], r["teacher_seconds"]))
+        stored = statistics.median(d / s for r in parts for d, s in zip(r["stored_seconds"], r["student_seconds"]))
+        row = {
+            "versions": f"{ours[0]['version']}; {theirs[0]['version']}; Python {platform.python_version()}",
+            "device": a.device, "threads": a.threads, "student": student, "teacher": teacher, "batch": batch,
+            "precision": precision, "text_tokens": tokens,
+            "student_ms": f"{1e3 * median(parts, 'student_seconds'):.1f}",
+            "teacher_forward_ms": f"{1e3 * median(parts, 'teacher_seconds'):.1f}",
+            "distilling_ms": f"{1e3 * median(ours, 'step_seconds'):.1f}", "of_student_and_teacher": f"{both:.3f}",
+            "stored_ms": f"{1e3 * median(parts, 'stored_seconds'):.1f}", "of_student": f"{stored:.3f}",
+            "open_clip_ms": f"{1e3 * median(theirs, 'step_seconds'):.1f}",
+            "speed_ratio": f"{median(theirs, 'step_seconds') / median(ours, 'step_seconds'):.2f}",
+            "ours_peak_mb": f"{peak(ours):.0f}", "open_clip_peak_mb": f"{peak(theirs):.0f}"}
+        append_row(a.results, FIELDS, row, a.device)
+        print(f"{student} from {teacher}, batch {batch} {precision}, texts of {tokens}: {row['distilling_ms']} ms, "
+              f"{row['of_student_and_teacher']} of student and teacher, with a store {row['of_student']} of the student; "
+              f"open_clip {row['open_clip_ms']} ms, {row['speed_ratio']}x; memory {row['ours_peak_mb']} against "
+              f"{row['open_clip_peak_mb']} MB", flush=True)
 
 
 if __name__ == "__main__":

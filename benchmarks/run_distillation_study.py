@@ -13,7 +13,6 @@ import argparse
 import concurrent.futures
 import csv
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -22,7 +21,7 @@ import statistics
 import subprocess
 import threading
 
-from run_training_step import hardware
+from benchmark_rows import append_row
 
 HERE = pathlib.Path(__file__).resolve().parent
 RECIPE = HERE.parent / "examples" / "recipes" / "cifar10.toml"
@@ -88,7 +87,6 @@ class Study:
         self.a = a
         self.lock = threading.Lock()
         self.teacher = a.teacher / "open_clip_model.safetensors"
-        self.commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
         self.models = a.work / "models"
         self.models.mkdir(parents=True, exist_ok=True)
         for width in set(WIDTHS.values()):
@@ -165,19 +163,13 @@ class Study:
             evaluations = list(csv.DictReader(file))
         log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
         speed = statistics.median(line["samples_per_second"] for line in log if "samples_per_second" in line)
-        row = {"date": datetime.date.today().isoformat(), "commit": self.commit, "hardware": hardware("cpu"), "study": run.study,
-               "student": run.student, "method": run.method, "alpha": run.alpha, "batch": run.batch, "chunk": run.chunk, "lr": run.lr,
+        row = {"study": run.study, "student": run.student, "method": run.method, "alpha": run.alpha, "batch": run.batch, "chunk": run.chunk, "lr": run.lr,
                "epochs": run.epochs, "seed": run.seed, "samples": evaluations[-1]["samples"],
                "top1": f"{float(evaluations[-1]['zero_shot_top1']):.4f}",
                "top1_per_epoch": " ".join(f"{float(e['zero_shot_top1']):.4f}" for e in evaluations),
                "samples_per_second": "" if self.a.busy else f"{speed:.0f}"}
         with self.lock:
-            new_file = not self.a.results.exists()
-            with self.a.results.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if new_file:
-                    writer.writeheader()
-                writer.writerow(row)
+            append_row(self.a.results, FIELDS, row)
         print(f"{run.study}: {run.student} {run.method} seed {run.seed}, alpha {run.alpha}, batch {run.batch}, lr {run.lr}, "
               f"{run.epochs} epochs: {row['top1_per_epoch']}, {row['samples_per_second']} samples/s", flush=True)
 

@@ -13,19 +13,16 @@ process, with LibTorch itself; tensor peaks, of the tensors of one step (not cou
 """
 
 import argparse
-import csv
-import datetime
 import math
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 
 import torch
+from benchmark_rows import append_row, run
 from open_clip.transformer import TextTransformer
-from run_training_step import hardware, run
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -84,8 +81,6 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "grad_cache.csv")
     a = parser.parse_args()
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
     folder = tempfile.TemporaryDirectory()
     path = lambda name: pathlib.Path(folder.name) / name  # noqa: E731
     torch.manual_seed(0)
@@ -99,30 +94,23 @@ def main():
         return runs
 
     def report(runs, comparisons, **columns):
-        new_file = not a.results.exists()
-        a.results.parent.mkdir(parents=True, exist_ok=True)
-        with a.results.open("a", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            if new_file:
-                writer.writeheader()
-            for what, against in comparisons:
-                ours, theirs = runs[what], runs[against]
-                versions = dict.fromkeys((ours[0]["version"], theirs[0]["version"]))
-                tensors = lambda r: f"{median(r, 'tensor_megabytes'):.1f}" if "tensor_megabytes" in r[0] else ""  # noqa
-                row = columns | {
-                    "date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware("cpu"),
-                    "versions": f"{'; '.join(versions)}; torch {torch.__version__}; Python {platform.python_version()}",
-                    "device": "cpu", "threads": a.threads, "chunk": a.chunk, "what": what, "against": against,
-                    "ms": f"{1e3 * median(ours, 'step_seconds'):.1f}",
-                    "against_ms": f"{1e3 * median(theirs, 'step_seconds'):.1f}",
-                    "time_ratio": f"{median(ours, 'step_seconds') / median(theirs, 'step_seconds'):.3f}",
-                    "peak_mb": f"{median(ours, 'peak_megabytes'):.0f}",
-                    "against_peak_mb": f"{median(theirs, 'peak_megabytes'):.0f}",
-                    "tensor_mb": tensors(ours), "against_tensor_mb": tensors(theirs)}
-                writer.writerow(row)
-                print(f"{row['case']}: {what} {row['ms']} ms, {against} {row['against_ms']} ms, {row['time_ratio']} of "
-                      f"the time; peak {row['peak_mb']} against {row['against_peak_mb']} MB, tensors "
-                      f"{row['tensor_mb'] or '?'} against {row['against_tensor_mb'] or '?'} MB", flush=True)
+        for what, against in comparisons:
+            ours, theirs = runs[what], runs[against]
+            versions = dict.fromkeys((ours[0]["version"], theirs[0]["version"]))
+            tensors = lambda r: f"{median(r, 'tensor_megabytes'):.1f}" if "tensor_megabytes" in r[0] else ""  # noqa
+            row = columns | {
+                "versions": f"{'; '.join(versions)}; torch {torch.__version__}; Python {platform.python_version()}",
+                "device": "cpu", "threads": a.threads, "chunk": a.chunk, "what": what, "against": against,
+                "ms": f"{1e3 * median(ours, 'step_seconds'):.1f}",
+                "against_ms": f"{1e3 * median(theirs, 'step_seconds'):.1f}",
+                "time_ratio": f"{median(ours, 'step_seconds') / median(theirs, 'step_seconds'):.3f}",
+                "peak_mb": f"{median(ours, 'peak_megabytes'):.0f}",
+                "against_peak_mb": f"{median(theirs, 'peak_megabytes'):.0f}",
+                "tensor_mb": tensors(ours), "against_tensor_mb": tensors(theirs)}
+            append_row(a.results, FIELDS, row)
+            print(f"{row['case']}: {what} {row['ms']} ms, {against} {row['against_ms']} ms, {row['time_ratio']} of "
+                  f"the time; peak {row['peak_mb']} against {row['against_peak_mb']} MB, tensors "
+                  f"{row['tensor_mb'] or '?'} against {row['against_tensor_mb'] or '?'} MB", flush=True)
 
     if "pairs" in a.cases:
         vocabulary, length, heads = 8192, 32, a.width // 64

@@ -12,20 +12,17 @@ The photographs are also written with a shorter side of 256 pixels to the folder
 """
 
 import argparse
-import csv
-import datetime
 import glob
 import io
 import os
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import tarfile
 
 from PIL import Image
-from run_training_step import hardware, run
+from benchmark_rows import append_row, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "versions", "load", "data", "crop", "interpolation", "size", "rounds",
@@ -83,61 +80,52 @@ def main():
         data[f"photos-256-q{quality}"] = str(write_smaller(a.photos, a.work, quality))
     os.environ["OMP_NUM_THREADS"] = "1"
     every_core = os.sched_getaffinity(0)
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    new_file = not a.results.exists()
-    with a.results.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new_file:
-            writer.writeheader()
-        for case in a.cases:
-            name, crop, interpolation, size = case.split(",")
-            options = ["--data", data[name], "--crop", crop, "--interpolation", interpolation, "--size", size]
-            ours = [a.program, *options, "--images", str(a.images), "--vocabulary", a.vocabulary]
-            few = str(a.images // 2)
-            programs = {
-                "decode": [a.program, *options, "--images", str(a.images), "--decode-only"], "ours": ours,
-                "open_clip": [sys.executable, HERE / "loader_open_clip.py", *options, "--images", few],
-                "torchvision": [sys.executable, HERE / "loader_torchvision.py", *options, "--images", few]}
-            runs = {program: [] for program in [*programs, "two_threads"]}
-            loads = []
-            for _ in range(a.rounds):
-                loads.append(os.getloadavg()[0])
-                os.sched_setaffinity(0, {a.core})
-                for program, command in programs.items():
-                    runs[program].append(run(command))
-                os.sched_setaffinity(0, every_core)
-                runs["two_threads"].append(run([*ours, "--threads", "2"]))
-            per_image = lambda r, kind: 1e3 * r[f"{kind}_seconds"] / r["images"]  # noqa: E731
-            median = lambda program, kind: statistics.median(per_image(r, kind) for r in runs[program])  # noqa: E731
-            # The parts of a round run one after another, so their ratio is taken in each round.
-            ratio = lambda one, other, kind="cpu": statistics.median(  # noqa: E731
-                per_image(r, kind) / per_image(s, kind) for r, s in zip(runs[one], runs[other]))
-            stages = [r["stage_seconds"] for r in runs["ours"]]
-            share = lambda stage: statistics.median(s[stage] / sum(s.values()) for s in stages)  # noqa: E731
-            row = {
-                "date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware("cpu"),
-                "versions": "; ".join([runs[p][0]["version"] for p in ("ours", "open_clip", "torchvision")]
-                                      + [f"Python {platform.python_version()}"]),
-                "load": f"{statistics.median(loads):.1f}", "data": name, "crop": crop, "interpolation": interpolation,
-                "size": size, "rounds": a.rounds,
-                "decode_cpu_ms": f"{median('decode', 'cpu'):.3f}", "ours_cpu_ms": f"{median('ours', 'cpu'):.3f}",
-                "rate_of_decode_alone_cpu": f"{ratio('decode', 'ours'):.3f}",
-                "open_clip_cpu_ms": f"{median('open_clip', 'cpu'):.3f}",
-                "over_open_clip_cpu": f"{ratio('open_clip', 'ours'):.2f}",
-                "torchvision_cpu_ms": f"{median('torchvision', 'cpu'):.3f}",
-                "over_torchvision_cpu": f"{ratio('torchvision', 'ours'):.2f}",
-                "ours_wall_ms": f"{median('ours', 'wall'):.3f}",
-                "two_threads_wall_ms": f"{median('two_threads', 'wall'):.3f}",
-                "two_threads_wall_speedup": f"{ratio('ours', 'two_threads', 'wall'):.2f}",
-                "two_threads_cpu_ms": f"{median('two_threads', 'cpu'):.3f}",
-                **{f"{stage}_share": f"{share(stage):.3f}" for stage in ("decode", "transform", "read", "tokenize")}}
-            writer.writerow(row)
-            file.flush()
-            print(f"{name}, crops from {crop}, {interpolation}: {row['ours_cpu_ms']} ms an image, "
-                  f"{row['rate_of_decode_alone_cpu']} of the rate of decoding alone, {row['over_open_clip_cpu']}x open_clip, "
-                  f"{row['over_torchvision_cpu']}x torchvision; two threads {row['two_threads_wall_speedup']}x; "
-                  f"load {row['load']}", flush=True)
+    for case in a.cases:
+        name, crop, interpolation, size = case.split(",")
+        options = ["--data", data[name], "--crop", crop, "--interpolation", interpolation, "--size", size]
+        ours = [a.program, *options, "--images", str(a.images), "--vocabulary", a.vocabulary]
+        few = str(a.images // 2)
+        programs = {
+            "decode": [a.program, *options, "--images", str(a.images), "--decode-only"], "ours": ours,
+            "open_clip": [sys.executable, HERE / "loader_open_clip.py", *options, "--images", few],
+            "torchvision": [sys.executable, HERE / "loader_torchvision.py", *options, "--images", few]}
+        runs = {program: [] for program in [*programs, "two_threads"]}
+        loads = []
+        for _ in range(a.rounds):
+            loads.append(os.getloadavg()[0])
+            os.sched_setaffinity(0, {a.core})
+            for program, command in programs.items():
+                runs[program].append(run(command))
+            os.sched_setaffinity(0, every_core)
+            runs["two_threads"].append(run([*ours, "--threads", "2"]))
+        per_image = lambda r, kind: 1e3 * r[f"{kind}_seconds"] / r["images"]  # noqa: E731
+        median = lambda program, kind: statistics.median(per_image(r, kind) for r in runs[program])  # noqa: E731
+        # The parts of a round run one after another, so their ratio is taken in each round.
+        ratio = lambda one, other, kind="cpu": statistics.median(  # noqa: E731
+            per_image(r, kind) / per_image(s, kind) for r, s in zip(runs[one], runs[other]))
+        stages = [r["stage_seconds"] for r in runs["ours"]]
+        share = lambda stage: statistics.median(s[stage] / sum(s.values()) for s in stages)  # noqa: E731
+        row = {
+            "versions": "; ".join([runs[p][0]["version"] for p in ("ours", "open_clip", "torchvision")]
+                                  + [f"Python {platform.python_version()}"]),
+            "load": f"{statistics.median(loads):.1f}", "data": name, "crop": crop, "interpolation": interpolation,
+            "size": size, "rounds": a.rounds,
+            "decode_cpu_ms": f"{median('decode', 'cpu'):.3f}", "ours_cpu_ms": f"{median('ours', 'cpu'):.3f}",
+            "rate_of_decode_alone_cpu": f"{ratio('decode', 'ours'):.3f}",
+            "open_clip_cpu_ms": f"{median('open_clip', 'cpu'):.3f}",
+            "over_open_clip_cpu": f"{ratio('open_clip', 'ours'):.2f}",
+            "torchvision_cpu_ms": f"{median('torchvision', 'cpu'):.3f}",
+            "over_torchvision_cpu": f"{ratio('torchvision', 'ours'):.2f}",
+            "ours_wall_ms": f"{median('ours', 'wall'):.3f}",
+            "two_threads_wall_ms": f"{median('two_threads', 'wall'):.3f}",
+            "two_threads_wall_speedup": f"{ratio('ours', 'two_threads', 'wall'):.2f}",
+            "two_threads_cpu_ms": f"{median('two_threads', 'cpu'):.3f}",
+            **{f"{stage}_share": f"{share(stage):.3f}" for stage in ("decode", "transform", "read", "tokenize")}}
+        append_row(a.results, FIELDS, row)
+        print(f"{name}, crops from {crop}, {interpolation}: {row['ours_cpu_ms']} ms an image, "
+              f"{row['rate_of_decode_alone_cpu']} of the rate of decoding alone, {row['over_open_clip_cpu']}x open_clip, "
+              f"{row['over_torchvision_cpu']}x torchvision; two threads {row['two_threads_wall_speedup']}x; "
+              f"load {row['load']}", flush=True)
 
 
 if __name__ == "__main__":

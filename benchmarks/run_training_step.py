@@ -8,37 +8,17 @@ Appends one row per case to benchmarks/results/training_step.csv and prints them
 """
 
 import argparse
-import csv
-import datetime
-import json
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
+
+from benchmark_rows import append_row, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "versions", "device", "threads", "model", "batch", "precision", "text_tokens",
           "ours_ms", "open_clip_ms", "speed_ratio", "ours_peak_mb", "open_clip_peak_mb", "memory_ratio",
           "ours_first_step_s", "open_clip_first_step_s"]
-
-
-def hardware(device):
-    if device == "cuda":
-        return subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                              text=True).stdout.strip()
-    info = pathlib.Path("/proc/cpuinfo").read_text()
-    name = next(line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name"))
-    flags = next(line for line in info.splitlines() if line.startswith("flags"))
-    extras = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {f}" in flags]
-    return f"{name} ({', '.join(extras)})"
-
-
-def run(command):
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
 def main():
@@ -55,40 +35,30 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "training_step.csv")
     a = parser.parse_args()
 
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True,
-                            text=True).stdout.strip()
-    new_file = not a.results.exists()
-    a.results.parent.mkdir(parents=True, exist_ok=True)
-    with a.results.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if new_file:
-            writer.writeheader()
-        for case in a.cases:
-            model, batch, precision, tokens = case.split(",")
-            options = ["--model", model, "--batch", batch, "--precision", precision, "--text-tokens", tokens,
-                       "--steps", str(a.steps), "--threads", str(a.threads), "--device", a.device]
-            ours, theirs = [], []
-            for _ in range(a.pairs):
-                ours.append(run([a.program, *options]))
-                theirs.append(run([sys.executable, HERE / "training_step_open_clip.py", *options]))
-            median = lambda runs: statistics.median(t for r in runs for t in r["step_seconds"])  # noqa: E731
-            peak = lambda runs: statistics.median(r["peak_megabytes"] for r in runs)  # noqa: E731
-            first = lambda runs: statistics.median(r["first_step_seconds"] for r in runs)  # noqa: E731
-            row = {
-                "date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware(a.device),
-                "versions": f"{ours[0]['version']}; {theirs[0]['version']}; Python {platform.python_version()}",
-                "device": a.device, "threads": a.threads, "model": model, "batch": batch, "precision": precision,
-                "text_tokens": tokens, "ours_ms": f"{1e3 * median(ours):.1f}",
-                "open_clip_ms": f"{1e3 * median(theirs):.1f}",
-                "speed_ratio": f"{median(theirs) / median(ours):.2f}", "ours_peak_mb": f"{peak(ours):.0f}",
-                "open_clip_peak_mb": f"{peak(theirs):.0f}", "memory_ratio": f"{peak(ours) / peak(theirs):.2f}",
-                "ours_first_step_s": f"{first(ours):.2f}", "open_clip_first_step_s": f"{first(theirs):.2f}"}
-            writer.writerow(row)
-            file.flush()
-            print(f"{model} batch {batch} {precision}, texts of {tokens}: ours {row['ours_ms']} ms, open_clip "
-                  f"{row['open_clip_ms']} ms, {row['speed_ratio']}x; memory {row['ours_peak_mb']} against "
-                  f"{row['open_clip_peak_mb']} MB; first step {row['ours_first_step_s']} against "
-                  f"{row['open_clip_first_step_s']} s", flush=True)
+    for case in a.cases:
+        model, batch, precision, tokens = case.split(",")
+        options = ["--model", model, "--batch", batch, "--precision", precision, "--text-tokens", tokens,
+                   "--steps", str(a.steps), "--threads", str(a.threads), "--device", a.device]
+        ours, theirs = [], []
+        for _ in range(a.pairs):
+            ours.append(run([a.program, *options]))
+            theirs.append(run([sys.executable, HERE / "training_step_open_clip.py", *options]))
+        median = lambda runs: statistics.median(t for r in runs for t in r["step_seconds"])  # noqa: E731
+        peak = lambda runs: statistics.median(r["peak_megabytes"] for r in runs)  # noqa: E731
+        first = lambda runs: statistics.median(r["first_step_seconds"] for r in runs)  # noqa: E731
+        row = {
+            "versions": f"{ours[0]['version']}; {theirs[0]['version']}; Python {platform.python_version()}",
+            "device": a.device, "threads": a.threads, "model": model, "batch": batch, "precision": precision,
+            "text_tokens": tokens, "ours_ms": f"{1e3 * median(ours):.1f}",
+            "open_clip_ms": f"{1e3 * median(theirs):.1f}",
+            "speed_ratio": f"{median(theirs) / median(ours):.2f}", "ours_peak_mb": f"{peak(ours):.0f}",
+            "open_clip_peak_mb": f"{peak(theirs):.0f}", "memory_ratio": f"{peak(ours) / peak(theirs):.2f}",
+            "ours_first_step_s": f"{first(ours):.2f}", "open_clip_first_step_s": f"{first(theirs):.2f}"}
+        append_row(a.results, FIELDS, row, a.device)
+        print(f"{model} batch {batch} {precision}, texts of {tokens}: ours {row['ours_ms']} ms, open_clip "
+              f"{row['open_clip_ms']} ms, {row['speed_ratio']}x; memory {row['ours_peak_mb']} against "
+              f"{row['open_clip_peak_mb']} MB; first step {row['ours_first_step_s']} against "
+              f"{row['open_clip_first_step_s']} s", flush=True)
 
 
 if __name__ == "__main__":

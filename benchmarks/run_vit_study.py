@@ -11,7 +11,6 @@ on when the command is given again. It records no speed, because several runs sh
 import argparse
 import concurrent.futures
 import csv
-import datetime
 import json
 import os
 import pathlib
@@ -19,7 +18,7 @@ import shutil
 import subprocess
 import threading
 
-from run_training_step import hardware
+from benchmark_rows import append_row
 
 HERE = pathlib.Path(__file__).resolve().parent
 FIELDS = ["date", "commit", "hardware", "technique", "seed", "samples", "top1", "top1_per_epoch"]
@@ -53,7 +52,6 @@ def main():
     parser.add_argument("--at-once", type=int, default=2, help="runs at the same time, each on one thread")
     parser.add_argument("--results", type=pathlib.Path, default=HERE / "results" / "vit_study.csv")
     a = parser.parse_args()
-    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     a.work.mkdir(parents=True, exist_ok=True)
     lock = threading.Lock()
 
@@ -72,16 +70,10 @@ def main():
             raise SystemExit(f"{technique}\n{result.stdout}{result.stderr}")
         with (output / "evaluations.csv").open() as file:
             evaluations = list(csv.DictReader(file))
-        row = {"date": datetime.date.today().isoformat(), "commit": commit, "hardware": hardware("cpu"), "technique": technique,
-               "seed": seed, "samples": evaluations[-1]["samples"], "top1": f"{float(evaluations[-1]['top1']):.4f}",
+        row = {"technique": technique, "seed": seed, "samples": evaluations[-1]["samples"], "top1": f"{float(evaluations[-1]['top1']):.4f}",
                "top1_per_epoch": " ".join(f"{float(e['top1']):.4f}" for e in evaluations)}
         with lock:
-            new_file = not a.results.exists()
-            with a.results.open("a", newline="") as file:
-                writer = csv.DictWriter(file, FIELDS)
-                if new_file:
-                    writer.writeheader()
-                writer.writerow(row)
+            append_row(a.results, FIELDS, row)
             print(f"{technique}, seed {seed}: {row['top1_per_epoch']}", flush=True)
 
     done = set()
