@@ -163,8 +163,8 @@ class Study:
             evaluations = list(csv.DictReader(file))
         log = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
         speed = statistics.median(line["samples_per_second"] for line in log if "samples_per_second" in line)
-        row = {"study": run.study, "student": run.student, "method": run.method, "alpha": run.alpha, "batch": run.batch, "chunk": run.chunk, "lr": run.lr,
-               "epochs": run.epochs, "seed": run.seed, "samples": evaluations[-1]["samples"],
+        row = {"study": run.study, "student": run.student, "method": run.method, "alpha": run.alpha, "batch": run.batch,
+               "chunk": run.chunk, "lr": run.lr, "epochs": run.epochs, "seed": run.seed, "samples": evaluations[-1]["samples"],
                "top1": f"{float(evaluations[-1]['zero_shot_top1']):.4f}",
                "top1_per_epoch": " ".join(f"{float(e['zero_shot_top1']):.4f}" for e in evaluations),
                "samples_per_second": "" if self.a.busy else f"{speed:.0f}"}

@@ -131,7 +131,8 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
                               .pin_memory = device.is_cuda(),
                               .channels_last = true},
                              s, *train_source);
-  cp::add_teacher_readings(loading, s, cp::with_varying_sizes(config, s.phases), s.vocabulary);
+  const auto student = cp::with_varying_sizes(config, s.phases);  // what teachers compare with
+  cp::add_teacher_readings(loading, s, student, s.vocabulary);
   cp::SkippedSampleFile skipped(std::cerr);
   loading.on_skip = skipped;
   cp::DataLoader loader(train_source, cp::ImageTransform(pixels), tokenizer.encode, loading);
@@ -170,8 +171,7 @@ void train(const Settings& s, const cp::SettingsTable& settings, const cp::Ranks
     cp::synchronize_batch_norm(*model, ranks);
   cp::broadcast_module_(*model, ranks);
   const auto to_images = cp::image_normalizer(config);
-  auto teachers = cp::load_teachers(s, loader.teacher_stores(),
-                                    cp::with_varying_sizes(config, s.phases), precision, device);
+  auto teachers = cp::load_teachers(s, loader.teacher_stores(), student, precision, device);
 
   // ==== Loss ===================================================================================
   const cp::TileOptions tiles{.matmul_dtype = precision.product_dtype()};

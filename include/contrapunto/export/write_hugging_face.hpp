@@ -35,12 +35,11 @@ inline void write_hugging_face(const std::filesystem::path& folder, const Tensor
   AtomicDirectory files(folder);
   if (!vocabulary.empty()) {
 #ifdef CONTRAPUNTO_HAS_TEXT
-    const BpeTokenizer tokenizer(vocabulary, {.context_length = config.text.context_length});
-    TORCH_CHECK(tokenizer.vocab_size() == config.text.vocab_size, "write_hugging_face: '",
-                config.name, "' has ", config.text.vocab_size, " tokens, but the vocabulary '",
-                vocabulary, "' has ", tokenizer.vocab_size(),
-                "; leave the vocabulary empty for a model that reads bytes");
-    write_hugging_face_tokenizer(files.path(), vocabulary, config.text.context_length);
+    const auto tokens =
+        write_hugging_face_tokenizer(files.path(), vocabulary, config.text.context_length);
+    TORCH_CHECK(tokens == config.text.vocab_size, "write_hugging_face: '", config.name, "' has ",
+                config.text.vocab_size, " tokens, but the vocabulary '", vocabulary, "' has ",
+                tokens, "; leave the vocabulary empty for a model that reads bytes");
 #else
     TORCH_CHECK(false,
                 "write_hugging_face: the tokenizer needs the component `text`: use "

@@ -4,6 +4,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/silu.h>
@@ -44,6 +45,19 @@ inline at::Tensor activate_backward(const at::Tensor& gradient, const at::Tensor
       return at::silu_backward(gradient, x * 1.702);
   }
   TORCH_INTERNAL_ASSERT(false, "unknown Activation");
+}
+
+/// The gate of a gated MLP: silu(g) * h for `z` [N, 2 hidden], whose halves are g and h.
+inline at::Tensor gate(const at::Tensor& z) {
+  const auto parts = z.chunk(2, 1);
+  return at::silu(parts[0]) * parts[1];
+}
+
+/// Returns the gradient of `z` from `gradient`, that of `gate(z)`.
+inline at::Tensor gate_backward(const at::Tensor& gradient, const at::Tensor& z) {
+  const auto parts = z.chunk(2, 1);
+  return at::cat({at::silu_backward(gradient * parts[1], parts[0]), gradient * at::silu(parts[0])},
+                 1);
 }
 
 }  // namespace detail

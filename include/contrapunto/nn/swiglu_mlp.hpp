@@ -2,15 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/silu.h>
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
 #include <optional>
 
+#include "contrapunto/nn/activation.hpp"
 #include "contrapunto/nn/forward_cost.hpp"
 #include "contrapunto/nn/layer_norm.hpp"
 #include "contrapunto/nn/linear.hpp"
@@ -52,8 +51,7 @@ class SwiGluMlpImpl : public torch::nn::Module {
 
   /// Maps `x` [N, width] to the same shape.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x) {
-    const auto parts = c_fc(x).split(hidden_, 1);
-    const auto gated = at::silu(parts[0]) * parts[1];
+    const auto gated = detail::gate(c_fc(x));
     return c_proj(norm ? norm(gated) : gated);
   }
 

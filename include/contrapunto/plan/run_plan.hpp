@@ -151,8 +151,10 @@ class RunPlan {
     return step_ && step_->chunks != StepFacts::Chunks::kWholeBatch;
   }
   [[nodiscard]] double highest_lr() const;
-  /// Bytes of activations that a sample keeps for the backward; unset if unknown.
-  [[nodiscard]] std::optional<double> bytes_per_sample() const;
+  /// Bytes of activations that a sample of the model, or of a phase of it, keeps for the backward;
+  /// unset if unknown. The model and the precision must be known.
+  template <class Facts>
+  [[nodiscard]] std::optional<double> bytes_per_sample(const Facts& facts) const;
   /// GFLOP of a sample in one step, with backward and without teachers; unset if unknown.
   [[nodiscard]] std::optional<double> gflops_per_step() const;
   /// Samples of a batch of `batch_size` that a rank holds at once; unset as samples_in_flight().

@@ -43,9 +43,7 @@ class LearningRateSchedule {
 
   /// Learning rate for optimizer step `step`, counted from 0.
   [[nodiscard]] double operator()(std::int64_t step) const {
-    double factor = 1.0;
-    for (const RunPhase& phase : o_.phases)
-      if (phase.first_step <= step) factor = phase.lr_factor;
+    const double factor = o_.phases.empty() ? 1.0 : phase_of_step(o_.phases, step).lr_factor;
     return factor * std::visit([&](const auto& schedule) { return schedule(step); }, schedule_);
   }
 

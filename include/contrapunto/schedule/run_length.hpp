@@ -4,9 +4,7 @@
 
 #include <c10/util/Exception.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <vector>
 
 #include "contrapunto/core/run_progress.hpp"
@@ -47,9 +45,7 @@ struct RunLength {
   /// phases it is the whole run.
   [[nodiscard]] RunPhase phase_at(std::int64_t step) const {
     if (phases.empty()) return {.steps = total_steps, .batch_size = batch_size};
-    const auto later = std::find_if(phases.begin(), phases.end(),
-                                    [&](const RunPhase& p) { return p.first_step > step; });
-    return *std::prev(later);
+    return phase_of_step(phases, step);
   }
 
   /// The same run with the batch size of its first phase, for to_steps() of a warm-up.

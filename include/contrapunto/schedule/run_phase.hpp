@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <vector>
 
 namespace contrapunto {
 
@@ -17,5 +20,14 @@ struct RunPhase {
   double lr_factor = 1.0;        ///< Factor on the schedule of the run.
   double first_epoch = 0.0;      ///< Passes over the data before `first_step`.
 };
+
+/// The phase of optimizer step `step` in `phases`, which follow each other from step 0 on and are
+/// not empty; after their end, the last one.
+[[nodiscard]] inline const RunPhase& phase_of_step(const std::vector<RunPhase>& phases,
+                                                   std::int64_t step) {
+  const auto later = std::find_if(phases.begin(), phases.end(),
+                                  [&](const RunPhase& p) { return p.first_step > step; });
+  return *std::prev(later);
+}
 
 }  // namespace contrapunto

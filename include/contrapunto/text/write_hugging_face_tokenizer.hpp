@@ -26,10 +26,11 @@ namespace contrapunto {
 
 /// Writes CLIP's tokenizer for Hugging Face's transformers into `folder`: vocab.json, merges.txt
 /// and tokenizer_config.json, which AutoTokenizer.from_pretrained() reads. `vocabulary` is the file
-/// of BpeTokenizer. Raises as BpeTokenizer does, and if a file cannot be written.
-inline void write_hugging_face_tokenizer(const std::filesystem::path& folder,
-                                         const std::filesystem::path& vocabulary,
-                                         std::int64_t context_length) {
+/// of BpeTokenizer. Returns the number of tokens. Raises as BpeTokenizer does, and if a file cannot
+/// be written.
+inline std::int64_t write_hugging_face_tokenizer(const std::filesystem::path& folder,
+                                                 const std::filesystem::path& vocabulary,
+                                                 std::int64_t context_length) {
   const BpeTokenizer tokenizer(vocabulary, {.context_length = context_length});  // Checks the file.
   const std::string text = read_gzip(vocabulary);
   std::vector<std::string> tokens(512);
@@ -62,6 +63,7 @@ inline void write_hugging_face_tokenizer(const std::filesystem::path& folder,
   write_file_atomically(folder / "vocab.json", ids.dump() + "\n");
   write_file_atomically(folder / "merges.txt", merges);
   write_file_atomically(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  return tokenizer.vocab_size();
 }
 
 }  // namespace contrapunto

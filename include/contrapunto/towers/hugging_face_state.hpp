@@ -6,13 +6,14 @@
 #include <ATen/ops/cat.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "contrapunto/core/state.hpp"
 
@@ -20,74 +21,70 @@ namespace contrapunto {
 
 namespace detail {
 
-/// How a tensor of OpenCLIP becomes one or several of CLIPModel in Hugging Face's transformers.
-enum class HuggingFaceForm {
-  kSame,
-  kTransposed,  ///< OpenCLIP has [in, out], and a linear layer has [out, in].
-  kJoint        ///< Rows of queries, keys and values, which are three tensors there.
+/// A tensor of OpenCLIP and what it is in CLIPModel of Hugging Face's transformers. "#" stands for
+/// the number of the layer.
+struct HuggingFaceTensor {
+  std::string ours;
+  std::string theirs;
+  bool transposed = false;  ///< OpenCLIP has [in, out], and a linear layer has [out, in].
+  int part = -1;  ///< Of the joint rows of queries, keys and values, which are three tensors there.
 };
 
-struct HuggingFaceName {
-  std::string name;  ///< With "*" for q_proj, k_proj and v_proj if the tensor is joint.
-  HuggingFaceForm form = HuggingFaceForm::kSame;
-};
-
-/// Names outside of the blocks: OpenCLIP's and Hugging Face's.
-inline const std::map<std::string, HuggingFaceName>& hugging_face_names() {
-  static const std::map<std::string, HuggingFaceName> names{
-      {"logit_scale", {"logit_scale"}},
-      {"visual.class_embedding", {"vision_model.embeddings.class_embedding"}},
-      {"visual.positional_embedding", {"vision_model.embeddings.position_embedding.weight"}},
-      {"visual.conv1.weight", {"vision_model.embeddings.patch_embedding.weight"}},
-      {"visual.ln_pre.weight", {"vision_model.pre_layrnorm.weight"}},  // As it is spelled there.
-      {"visual.ln_pre.bias", {"vision_model.pre_layrnorm.bias"}},
-      {"visual.ln_post.weight", {"vision_model.post_layernorm.weight"}},
-      {"visual.ln_post.bias", {"vision_model.post_layernorm.bias"}},
-      {"visual.proj", {"visual_projection.weight", HuggingFaceForm::kTransposed}},
-      {"token_embedding.weight", {"text_model.embeddings.token_embedding.weight"}},
-      {"positional_embedding", {"text_model.embeddings.position_embedding.weight"}},
-      {"ln_final.weight", {"text_model.final_layer_norm.weight"}},
-      {"ln_final.bias", {"text_model.final_layer_norm.bias"}},
-      {"text_projection", {"text_projection.weight", HuggingFaceForm::kTransposed}}};
-  return names;
-}
-
-/// Names inside of a block, without ".weight" and ".bias".
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kHuggingFaceBlock{
-    {{"ln_1", "layer_norm1"},
-     {"ln_2", "layer_norm2"},
-     {"attn.out_proj", "self_attn.out_proj"},
-     {"mlp.c_fc", "mlp.fc1"},
-     {"mlp.c_proj", "mlp.fc2"}}};
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kHuggingFaceBlocks{
-    {{"visual.transformer.resblocks.", "vision_model.encoder.layers."},
-     {"transformer.resblocks.", "text_model.encoder.layers."}}};
-
-/// Returns Hugging Face's name for the tensor `name` of OpenCLIP; empty if it has none.
-inline HuggingFaceName hugging_face_name(const std::string& name) {
-  if (const auto found = hugging_face_names().find(name); found != hugging_face_names().end())
-    return found->second;
-  for (const auto& [ours, theirs] : kHuggingFaceBlocks) {
-    if (!name.starts_with(ours)) continue;
-    const auto dot = name.find('.', ours.size());
-    if (dot == std::string::npos) return {};
-    const auto layer = std::string(theirs) + name.substr(ours.size(), dot + 1 - ours.size());
-    const auto rest = name.substr(dot + 1);
-    for (const auto* part : {"weight", "bias"}) {
-      if (rest == std::string("attn.in_proj_") + part)
-        return {layer + "self_attn.*." + part, HuggingFaceForm::kJoint};
-      for (const auto& [own, other] : kHuggingFaceBlock)
-        if (rest == std::string(own) + "." + part) return {layer + std::string(other) + "." + part};
+inline const std::vector<HuggingFaceTensor>& hugging_face_tensors() {
+  static const auto tensors = [] {
+    std::vector<HuggingFaceTensor> all{
+        {"logit_scale", "logit_scale"},
+        {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
+        {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
+        {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"},
+        {"visual.proj", "visual_projection.weight", /*transposed=*/true},
+        {"token_embedding.weight", "text_model.embeddings.token_embedding.weight"},
+        {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
+        {"text_projection", "text_projection.weight", /*transposed=*/true}};
+    for (const std::string end : {"weight", "bias"}) {
+      const auto add = [&](const std::string& ours, const std::string& theirs, int part = -1) {
+        all.push_back({ours + end, theirs + end, /*transposed=*/false, part});
+      };
+      add("visual.ln_pre.", "vision_model.pre_layrnorm.");  // As it is spelled there.
+      add("visual.ln_post.", "vision_model.post_layernorm.");
+      add("ln_final.", "text_model.final_layer_norm.");
+      for (const auto& [tower, model] : {std::pair<std::string, std::string>{"visual.", "vision"},
+                                         std::pair<std::string, std::string>{"", "text"}}) {
+        const auto ours = tower + "transformer.resblocks.#.";
+        const auto theirs = model + "_model.encoder.layers.#.";
+        add(ours + "ln_1.", theirs + "layer_norm1.");
+        add(ours + "ln_2.", theirs + "layer_norm2.");
+        add(ours + "attn.in_proj_", theirs + "self_attn.q_proj.", 0);
+        add(ours + "attn.in_proj_", theirs + "self_attn.k_proj.", 1);
+        add(ours + "attn.in_proj_", theirs + "self_attn.v_proj.", 2);
+        add(ours + "attn.out_proj.", theirs + "self_attn.out_proj.");
+        add(ours + "mlp.c_fc.", theirs + "mlp.fc1.");
+        add(ours + "mlp.c_proj.", theirs + "mlp.fc2.");
+      }
     }
-  }
-  return {};
+    return all;
+  }();
+  return tensors;
 }
 
-inline constexpr std::array<const char*, 3> kHuggingFaceProjections{"q_proj", "k_proj", "v_proj"};
+/// Divides a name into one with "#" in place of the number of its layer, and this number, which is
+/// empty outside of layers.
+inline std::pair<std::string, std::string> without_layer(const std::string& name) {
+  for (const std::string_view before : {"resblocks.", "encoder.layers."}) {
+    const auto at = name.find(before);
+    if (at == std::string::npos) continue;
+    const auto begin = at + before.size();
+    const auto end = name.find('.', begin);
+    if (end == std::string::npos) continue;
+    return {name.substr(0, begin) + "#" + name.substr(end), name.substr(begin, end - begin)};
+  }
+  return {name, ""};
+}
 
-/// Returns `pattern` with `projection` in place of "*".
-inline std::string with_projection(std::string pattern, const char* projection) {
-  return pattern.replace(pattern.find('*'), 1, projection);
+/// The inverse of without_layer().
+inline std::string with_layer(std::string name, const std::string& layer) {
+  const auto at = name.find('#');
+  return at == std::string::npos ? name : name.replace(at, 1, layer);
 }
 
 }  // namespace detail
@@ -104,27 +101,20 @@ inline std::string with_projection(std::string pattern, const char* projection) 
 [[nodiscard]] inline TensorMap hugging_face_state(const TensorMap& state) {
   TensorMap converted;
   for (const auto& [name, tensor] : state) {
-    const auto theirs = detail::hugging_face_name(name);
+    const auto [pattern, layer] = detail::without_layer(name);
+    bool known = false;
+    for (const auto& row : detail::hugging_face_tensors()) {
+      if (row.ours != pattern) continue;
+      known = true;
+      converted.emplace(detail::with_layer(row.theirs, layer),
+                        row.transposed  ? tensor.t().contiguous()
+                        : row.part >= 0 ? tensor.chunk(3, 0).at(static_cast<std::size_t>(row.part))
+                                        : tensor);
+    }
     TORCH_CHECK(
-        !theirs.name.empty(), "hugging_face_state: the tensor '", name,
+        known, "hugging_face_state: the tensor '", name,
         "' has no place in CLIPModel of transformers, which is a ViT with a class token and "
         "a causal text transformer; export this model in OpenCLIP's format");
-    switch (theirs.form) {
-      case detail::HuggingFaceForm::kSame:
-        converted.emplace(theirs.name, tensor);
-        break;
-      case detail::HuggingFaceForm::kTransposed:
-        converted.emplace(theirs.name, tensor.t().contiguous());
-        break;
-      case detail::HuggingFaceForm::kJoint: {
-        const auto parts = tensor.chunk(3, 0);
-        for (std::size_t i = 0; i < 3; ++i)
-          converted.emplace(
-              detail::with_projection(theirs.name, detail::kHuggingFaceProjections[i]),
-              parts[i].contiguous());
-        break;
-      }
-    }
   }
   return converted;
 }
@@ -133,45 +123,22 @@ inline std::string with_projection(std::string pattern, const char* projection) 
 /// older versions saved (`position_ids`) are left out. Raises for a tensor that CLIPModel does not
 /// have, and if one of queries, keys and values is missing.
 [[nodiscard]] inline TensorMap open_clip_from_hugging_face(const TensorMap& state) {
-  // Their names and where they belong.
-  std::map<std::string, std::pair<std::string, detail::HuggingFaceForm>> ours;
-  for (const auto& [name, theirs] : detail::hugging_face_names())
-    ours.emplace(theirs.name, std::pair(name, theirs.form));
-  const auto block_name = [](const std::string& name) -> std::pair<std::string, std::string> {
-    for (const auto& [own, other] : detail::kHuggingFaceBlocks) {
-      if (!name.starts_with(other)) continue;
-      const auto dot = name.find('.', other.size());
-      if (dot != std::string::npos)
-        return {std::string(own) + name.substr(other.size(), dot + 1 - other.size()),
-                name.substr(dot + 1)};
-    }
-    return {};
-  };
+  const auto& rows = detail::hugging_face_tensors();
   TensorMap converted;
   std::map<std::string, std::array<at::Tensor, 3>> joint;
   for (const auto& [name, tensor] : state) {
     if (name.ends_with("position_ids")) continue;
-    if (const auto found = ours.find(name); found != ours.end()) {
-      const bool turn = found->second.second == detail::HuggingFaceForm::kTransposed;
-      converted.emplace(found->second.first, turn ? tensor.t().contiguous() : tensor);
-      continue;
-    }
-    const auto [layer, rest] = block_name(name);
-    bool known = false;
-    for (const std::string part : {"weight", "bias"}) {
-      for (const auto& [own, other] : detail::kHuggingFaceBlock)
-        if (!layer.empty() && rest == std::string(other) + "." + part) {
-          converted.emplace(layer + std::string(own) + "." + part, tensor);
-          known = true;
-        }
-      for (std::size_t i = 0; i < 3; ++i)
-        if (rest == std::string("self_attn.") + detail::kHuggingFaceProjections[i] + "." + part) {
-          joint[layer + "attn.in_proj_" + part][i] = tensor;
-          known = true;
-        }
-    }
-    TORCH_CHECK(known, "open_clip_from_hugging_face: CLIPModel has no tensor '", name,
+    const auto [pattern, layer] = detail::without_layer(name);
+    const auto row = std::find_if(rows.begin(), rows.end(), [&theirs = pattern](const auto& r) {
+      return r.theirs == theirs;
+    });
+    TORCH_CHECK(row != rows.end(), "open_clip_from_hugging_face: CLIPModel has no tensor '", name,
                 "'; only CLIP models with a ViT are read");
+    const auto ours = detail::with_layer(row->ours, layer);
+    if (row->part >= 0)
+      joint[ours].at(static_cast<std::size_t>(row->part)) = tensor;
+    else
+      converted.emplace(ours, row->transposed ? tensor.t().contiguous() : tensor);
   }
   for (const auto& [name, parts] : joint) {
     TORCH_CHECK(parts[0].defined() && parts[1].defined() && parts[2].defined(),

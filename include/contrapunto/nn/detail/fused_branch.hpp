@@ -7,14 +7,11 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/addcmul.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
-#include <ATen/ops/silu.h>
-#include <ATen/ops/silu_backward.h>
 #include <c10/core/ScalarType.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
@@ -120,26 +117,19 @@ struct BranchFactors {
 };
 
 /// The function before the last product of a branch: nothing, an activation, or the gate of a
-/// SwiGluMlp, silu(g) * h with (g, h) = z.
+/// SwiGluMlp.
 struct BranchActivation {
   std::optional<Activation> activation = std::nullopt;
   bool gated = false;
 
   [[nodiscard]] at::Tensor operator()(const at::Tensor& z) const {
-    if (gated) {
-      const auto parts = z.chunk(2, 1);
-      return at::silu(parts[0]) * parts[1];
-    }
+    if (gated) return gate(z);
     return activation ? activate(z, *activation) : z;
   }
 
   /// The gradient of z, from that of the result.
   [[nodiscard]] at::Tensor backward(const at::Tensor& gradient, const at::Tensor& z) const {
-    if (gated) {
-      const auto parts = z.chunk(2, 1);
-      return at::cat(
-          {at::silu_backward(gradient * parts[1], parts[0]), gradient * at::silu(parts[0])}, 1);
-    }
+    if (gated) return gate_backward(gradient, z);
     return activation ? activate_backward(gradient, z, *activation) : gradient;
   }
 };

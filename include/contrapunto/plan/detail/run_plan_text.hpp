@@ -67,6 +67,13 @@ inline std::int64_t RunPlan::parameters(bool trainable) const {
   return count;
 }
 
+template <class Facts>
+std::optional<double> RunPlan::bytes_per_sample(const Facts& facts) const {
+  const auto elements =
+      model_->checkpoints_activations ? facts.checkpointed_elements : facts.activation_elements;
+  return elements ? std::optional(*elements * precision_->activation_bytes) : std::nullopt;
+}
+
 inline RunPlan::Memory RunPlan::memory() const {
   Memory memory;
   memory.other = average_.bytes;
@@ -80,32 +87,21 @@ inline RunPlan::Memory RunPlan::memory() const {
   if (!precision_) return memory;
   memory.weights = static_cast<double>(parameters(/*trainable=*/false)) * precision_->weight_bytes;
   memory.gradients = trainable * precision_->gradient_bytes;
-  const auto of_sample = bytes_per_sample();
-  if (const auto samples = samples_in_flight(); samples && of_sample)
-    memory.activations = *of_sample * static_cast<double>(*samples);
-  for (const auto& phase : phases_) {
-    const auto elements =
-        model_->checkpoints_activations ? phase.checkpointed_elements : phase.activation_elements;
-    if (const auto samples = in_flight_of(phase.batch_size); samples && elements)
+  const auto add = [&](const auto& facts, std::optional<std::int64_t> samples) {
+    if (const auto of_sample = bytes_per_sample(facts); samples && of_sample)
       memory.activations =
-          std::max(memory.activations.value_or(0.0),
-                   *elements * precision_->activation_bytes * static_cast<double>(*samples));
-  }
+          std::max(memory.activations.value_or(0.0), *of_sample * static_cast<double>(*samples));
+  };
+  add(*model_, samples_in_flight());
+  for (const auto& phase : phases_) add(phase, in_flight_of(phase.batch_size));
   return memory;
-}
-
-inline std::optional<double> RunPlan::bytes_per_sample() const {
-  if (!model_ || !precision_) return std::nullopt;
-  const auto elements =
-      model_->checkpoints_activations ? model_->checkpointed_elements : model_->activation_elements;
-  return elements ? std::optional(*elements * precision_->activation_bytes) : std::nullopt;
 }
 
 inline std::optional<std::int64_t> RunPlan::largest_chunk(double device_bytes) const {
   const auto needs = memory();
-  const auto of_sample = bytes_per_sample();
-  if (!needs.weights || !needs.gradients || !needs.optimizer || !of_sample || *of_sample <= 0)
-    return std::nullopt;
+  if (!needs.weights || !needs.gradients || !needs.optimizer) return std::nullopt;
+  const auto of_sample = bytes_per_sample(*model_);
+  if (!of_sample || *of_sample <= 0) return std::nullopt;
   const double samples = (0.9 * device_bytes - needs.without_activations()) / *of_sample;
   return static_cast<std::int64_t>(std::max(samples, 0.0));
 }
