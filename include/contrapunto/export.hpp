@@ -3,5 +3,9 @@
 #pragma once
 
 #include "contrapunto/export/average_states.hpp"
+#include "contrapunto/export/graph.hpp"
+#include "contrapunto/export/graph_builder.hpp"
+#include "contrapunto/export/model_graph.hpp"
+#include "contrapunto/export/run_graph.hpp"
 #include "contrapunto/export/write_hugging_face.hpp"
 #include "contrapunto/export/write_open_clip.hpp"

@@ -71,6 +71,8 @@ class AttentionPoolImpl : public torch::nn::Module {
     return detail::add_residual(pooled, mlp(norm(pooled)));
   }
 
+  [[nodiscard]] std::int64_t heads() const { return heads_; }
+
   at::Tensor latent;  ///< [1, 1, width]
   Linear q = nullptr;
   Linear kv = nullptr;

@@ -60,6 +60,8 @@ class AttentionPool2dImpl : public torch::nn::Module {
         v_proj->effective_weight(v_proj->weight), v_proj->bias, heads_));
   }
 
+  [[nodiscard]] std::int64_t heads() const { return heads_; }
+
   at::Tensor positional_embedding;  ///< [grid^2 + 1, width]; the first row is that of the mean.
   Linear k_proj = nullptr;
   Linear q_proj = nullptr;

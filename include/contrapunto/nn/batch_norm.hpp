@@ -23,6 +23,8 @@ namespace contrapunto {
 /// Reference: Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167
 class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
  public:
+  static constexpr double kEps = 1e-5;  ///< Added to variances.
+
   /// `first_weight` is the initial value of every weight.
   explicit BatchNormImpl(std::int64_t channels, double first_weight = 1.0,
                          const at::TensorOptions& tensor_options = {}) {
@@ -84,7 +86,6 @@ class BatchNormImpl : public torch::nn::Module, public KeepsFloat32 {
   at::Tensor num_batches_tracked;  ///< [], int64.
 
  private:
-  static constexpr double kEps = 1e-5;
   static constexpr double kMomentum = 0.1;
 
   bool frozen_ = false;

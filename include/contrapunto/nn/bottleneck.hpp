@@ -47,6 +47,8 @@ class BottleneckImpl : public torch::nn::Module {
     return y.add_(shortcut_conv ? shortcut_norm(shortcut_conv(pool(x))) : x).relu_();
   }
 
+  [[nodiscard]] std::int64_t stride() const { return stride_; }
+
   Convolution conv1 = nullptr;
   BatchNorm bn1 = nullptr;
   Convolution conv2 = nullptr;

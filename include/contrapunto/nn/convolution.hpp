@@ -31,6 +31,8 @@ class ConvolutionImpl : public ParametrizedModule {
     return at::conv2d(x, effective_weight(weight), /*bias=*/{}, stride_, kernel_ / 2);
   }
 
+  [[nodiscard]] std::int64_t stride() const { return stride_; }
+
   at::Tensor weight;  ///< [out, in, kernel, kernel]
 
  private:

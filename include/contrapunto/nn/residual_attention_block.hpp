@@ -128,6 +128,8 @@ class ResidualAttentionBlockImpl : public torch::nn::Module {
   /// have no second derivatives.
   void fuse_passes(bool on) { fuses_ = on; }
 
+  [[nodiscard]] BlockOrder order() const { return order_; }
+
   /// The cost of the parts, plus what is kept around them. Fused passes keep the input of each half
   /// and one side of the activation. Otherwise the results of the norms are kept too, and with
   /// factors those of the branches.

@@ -51,15 +51,15 @@ class ModifiedResNetImpl : public torch::nn::Module {
                 o_.image_size, ") must be a multiple of 32");
     TORCH_CHECK(o_.width > 0 && o_.width % 2 == 0, "ModifiedResNet: width (", o_.width,
                 ") must be positive and even");
-    for (const auto blocks : o_.layers)
-      TORCH_CHECK(blocks > 0, "ModifiedResNet: layers (", at::IntArrayRef(o_.layers),
+    for (const auto count : o_.layers)
+      TORCH_CHECK(count > 0, "ModifiedResNet: layers (", at::IntArrayRef(o_.layers),
                   ") must give every stage at least one block");
     const auto half = o_.width / 2;
     const auto stem = [&](const char* index, std::int64_t in, std::int64_t out,
                           std::int64_t stride) {
-      convolutions_.push_back(register_module(std::string("conv") + index,
-                                              Convolution(in, out, 3, stride, tensor_options)));
-      norms_.push_back(
+      convolutions.push_back(register_module(std::string("conv") + index,
+                                             Convolution(in, out, 3, stride, tensor_options)));
+      norms.push_back(
           register_module(std::string("bn") + index, BatchNorm(out, 1.0, tensor_options)));
     };
     stem("1", 3, half, 2);
@@ -72,8 +72,8 @@ class ModifiedResNetImpl : public torch::nn::Module {
       const auto planes = o_.width << stage;
       for (std::int64_t i = 0; i < o_.layers[static_cast<std::size_t>(stage)]; ++i) {
         const std::int64_t stride = i == 0 && stage > 0 ? 2 : 1;
-        blocks_.push_back(list->register_module(std::to_string(i),
-                                                Bottleneck(in, planes, stride, tensor_options)));
+        blocks.push_back(list->register_module(std::to_string(i),
+                                               Bottleneck(in, planes, stride, tensor_options)));
         in = planes * BottleneckImpl::kExpansion;
       }
     }
@@ -97,12 +97,11 @@ class ModifiedResNetImpl : public torch::nn::Module {
                 "positions)");
     TORCH_CHECK(images.is_floating_point(), "ModifiedResNet: images are ", images.scalar_type(),
                 ", not floating point; normalize them first with normalize_images()");
-    auto x = images.to(convolutions_.front()->weight.scalar_type(), /*non_blocking=*/false,
+    auto x = images.to(convolutions.front()->weight.scalar_type(), /*non_blocking=*/false,
                        /*copy=*/false, at::MemoryFormat::ChannelsLast);
-    for (std::size_t i = 0; i < convolutions_.size(); ++i)
-      x = norms_[i](convolutions_[i](x)).relu_();
+    for (std::size_t i = 0; i < convolutions.size(); ++i) x = norms[i](convolutions[i](x)).relu_();
     x = at::avg_pool2d(x, {2, 2});
-    for (auto& block : blocks_)
+    for (auto& block : blocks)
       x = checkpoint_
               ? activation_checkpoint([block](const at::Tensor& z) mutable { return block(z); }, x,
                                       block->parameters())
@@ -175,14 +174,14 @@ class ModifiedResNetImpl : public torch::nn::Module {
 
   [[nodiscard]] const ModifiedResNetOptions& options() const { return o_; }
 
+  std::vector<Convolution> convolutions;  ///< Of the stem: conv1, conv2 and conv3.
+  std::vector<BatchNorm> norms;           ///< Of the stem: bn1, bn2 and bn3.
+  std::vector<Bottleneck> blocks;         ///< Of layer1 to layer4.
   AttentionPool2d attnpool = nullptr;
 
  private:
   ModifiedResNetOptions o_;
   std::int64_t accepted_ = o_.image_size;  // Pixels of the images that forward() takes.
-  std::vector<Convolution> convolutions_;
-  std::vector<BatchNorm> norms_;
-  std::vector<Bottleneck> blocks_;
   bool checkpoint_ = false;
 };
 TORCH_MODULE(ModifiedResNet);
