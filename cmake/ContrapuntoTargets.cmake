@@ -5,6 +5,7 @@
 #   contrapunto::text          the CLIP BPE tokenizer (utf8proc, zlib)
 #   contrapunto::distributed   process groups (Gloo; NCCL with CUDA)
 #   contrapunto::cli           settings from the command line and from TOML files (CLI11)
+#   contrapunto::export        ONNX and SavedModel files (protozero)
 #   contrapunto::cuda          CUDA devices and kernels
 #
 # contrapunto_precompile_headers(<target> [REUSE_FROM <other>]) lets a program compile LibTorch and Contrapunto once. It does
@@ -14,7 +15,7 @@
 
 include("${CMAKE_CURRENT_LIST_DIR}/ContrapuntoTorch.cmake")
 
-set(CONTRAPUNTO_COMPONENTS image text distributed cli cuda)
+set(CONTRAPUNTO_COMPONENTS image text distributed cli export cuda)
 
 # Headers and library of one dependency by file name; `package` is the Debian package that holds it.
 macro(_contrapunto_need component header library package)
@@ -87,6 +88,12 @@ macro(_contrapunto_add_cli)
   _contrapunto_end_component(cli)
 endmacro()
 
+macro(_contrapunto_add_export)
+  _contrapunto_begin_component()
+  _contrapunto_need(export protozero/pbf_writer.hpp "" libprotozero-dev)
+  _contrapunto_end_component(export)
+endmacro()
+
 macro(_contrapunto_add_cuda)
   _contrapunto_begin_component()
   if(NOT TARGET contrapunto::torch_cuda)
@@ -130,6 +137,8 @@ macro(contrapunto_add_component component)
       _contrapunto_add_distributed()
     elseif("${component}" STREQUAL "cli")
       _contrapunto_add_cli()
+    elseif("${component}" STREQUAL "export")
+      _contrapunto_add_export()
     elseif("${component}" STREQUAL "cuda")
       _contrapunto_add_cuda()
     endif()
