@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: CC0-1.0
 // Writes a trained model for other libraries: a folder for Hugging Face's transformers or for
-// OpenCLIP, or the image tower alone for timm or for vision_transformer.
+// OpenCLIP, the image tower alone for timm or for vision_transformer, or ONNX and SavedModel, which
+// ONNX Runtime, TensorRT and TensorFlow run.
 //
 //   export_model --weights runs/train_clip --vocabulary bpe_simple_vocab_16e6.txt.gz
 //   python -c 'import transformers; transformers.CLIPModel.from_pretrained("exported")'
@@ -19,6 +20,8 @@ namespace {
 struct Settings {
   std::vector<std::string> weights;
   std::string model, vocabulary, format = "hugging-face", dtype = "float32", output = "exported";
+  bool raw_images = false, raw_features = false, joint = false, external_data = false;
+  std::int64_t opset = 17;
 };
 
 cp::SettingsTable describe(Settings& s) {
@@ -28,10 +31,52 @@ cp::SettingsTable describe(Settings& s) {
   t.add("model", s.model, "a name, a .json file, weights or a folder; empty: as the weights say");
   t.add("vocabulary", s.vocabulary, "CLIP's bpe_simple_vocab_16e6.txt.gz; empty: bytes are tokens");
   t.section("Output");
-  t.add("format", s.format, "of the output").one_of({"hugging-face", "open-clip", "timm", "npz"});
+  t.add("format", s.format, "of the output")
+      .one_of({"hugging-face", "open-clip", "timm", "npz", "onnx", "saved-model"});
   t.add("dtype", s.dtype, "of the weights").one_of({"float32", "float16", "bfloat16"});
   t.add("output", s.output, "folder; a file for timm (.safetensors) and npz (.npz)");
+  t.section("ONNX and SavedModel");
+  t.add("joint", s.joint, "one graph with both towers and their similarities");
+  t.add("raw-images", s.raw_images, "images are uint8 NHWC, and the graph normalizes pixels");
+  t.add("raw-features", s.raw_features, "features do not have unit length");
+  t.add("opset", s.opset, "17, 18, 20 (GELU is one operator) or 23 (attention, too)");
+  t.add("external-data", s.external_data, "weights in a file beside the model, as above 2 GB");
   return t;
+}
+
+// ==== Graphs ===================================================================================
+// `model` is empty for a tower of images alone.
+void write_graphs(const Settings& s, const cp::ModelConfig& config, const cp::AnyTower& image,
+                  const cp::DualEncoder& model, torch::Dtype dtype) {
+  const cp::ModelGraphOptions options{
+      .weight_dtype = dtype, .normalize = !s.raw_features, .raw_images = s.raw_images};
+  const auto text = model.is_empty() ? cp::AnyTower() : model->text();
+  const auto checked = [&](cp::Graph graph) {
+    const double cosine = cp::graph_agreement(graph, config, image, text);
+    TORCH_CHECK(cosine > 0.999, "the graph differs from the model (cosine ", cosine, ")");
+    std::cout << "cosine of the graph and the model: " << cosine << "\n";
+    return graph;
+  };
+  const auto graph_of = [&](cp::ModelGraphPart part) {
+    return checked(model.is_empty() ? cp::image_graph(image, config, options)
+                                    : cp::model_graph(*model, config, part, options));
+  };
+  if (s.format == "saved-model") {
+    cp::write_saved_model(s.output, graph_of(cp::ModelGraphPart::kBoth));
+    return;
+  }
+  const cp::OnnxOptions onnx{
+      .opset = s.opset, .external_data = s.external_data, .metadata = cp::input_metadata(config)};
+  const std::filesystem::path folder = s.output;
+  std::filesystem::create_directories(folder);
+  if (s.joint) {
+    TORCH_CHECK(!model.is_empty(), "--joint needs a model with a text tower");
+    cp::write_onnx(folder / "model.onnx", graph_of(cp::ModelGraphPart::kBoth), onnx);
+    return;
+  }
+  cp::write_onnx(folder / "image.onnx", graph_of(cp::ModelGraphPart::kImage), onnx);
+  if (!model.is_empty())
+    cp::write_onnx(folder / "text.onnx", graph_of(cp::ModelGraphPart::kText), onnx);
 }
 
 void export_model(const Settings& s) {
@@ -47,18 +92,33 @@ void export_model(const Settings& s) {
                      : s.dtype == "bfloat16" ? torch::kBFloat16
                                              : torch::kFloat;
 
-  // ==== Output =================================================================================
-  if (s.format == "timm" || s.format == "npz") {
-    const cp::AnyTower tower = cp::make_image_tower(config);
-    cp::load_image_weights(tower, nullptr, weights, config.name);
-    tower->to(dtype);
-    if (s.format == "timm")
-      cp::write_safetensors(s.output, cp::timm_state(tower), {{"format", "pt"}});
-    else
-      cp::write_npz(s.output, cp::npz_state(tower));
+  // ==== Model ==================================================================================
+  const bool for_tower = s.format == "timm" || s.format == "npz";
+  cp::DualEncoder model = nullptr;
+  cp::AnyTower image;
+  if (for_tower || config.image_only) {
+    image = cp::make_image_tower(config);
+    cp::load_image_weights(image, nullptr, weights, config.name);
+    image->eval();
   } else {
-    cp::DualEncoder model = cp::make_dual_encoder(config);
+    model = cp::make_dual_encoder(config);
     cp::load_open_clip_state(model, config, weights);
+    model->eval();
+    image = model->visual();
+  }
+
+  // ==== Output =================================================================================
+  if (s.format == "onnx" || s.format == "saved-model") {
+    write_graphs(s, config, image, model, dtype);
+  } else if (for_tower) {
+    image->to(dtype);
+    if (s.format == "timm")
+      cp::write_safetensors(s.output, cp::timm_state(image), {{"format", "pt"}});
+    else
+      cp::write_npz(s.output, cp::npz_state(image));
+  } else {
+    TORCH_CHECK(!model.is_empty(), "'", config.name, "' is a model of images alone, which ",
+                s.format, " cannot hold; choose timm, npz, onnx or saved-model");
     model->to(dtype);
     const auto state = cp::open_clip_state(model, config);
     if (s.format == "open-clip")

@@ -15,6 +15,17 @@ namespace contrapunto {
 
 namespace detail {
 
+/// How OpenCLIP's files describe the preparation of images.
+inline nlohmann::json preprocess_json(const ModelConfig& config) {
+  return {
+      {"mean", config.image_mean},
+      {"std", config.image_std},
+      {"interpolation", config.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
+      {"resize_mode", config.resize_mode == ResizeMode::kShortest  ? "shortest"
+                      : config.resize_mode == ResizeMode::kLongest ? "longest"
+                                                                   : "squash"}};
+}
+
 /// Returns the keys of `vision_cfg` that describe the blocks and tokens of a ViT, as far as they
 /// differ from the defaults; read_model_config() reads them.
 inline nlohmann::json vit_parts_json(const VisionTransformerOptions& o) {
@@ -115,15 +126,7 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
                   {"text_cfg", text}});
     if (config.initial_logit_bias) model["init_logit_bias"] = *config.initial_logit_bias;
   }
-  const json file{
-      {"model_cfg", model},
-      {"preprocess_cfg",
-       {{"mean", config.image_mean},
-        {"std", config.image_std},
-        {"interpolation", config.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
-        {"resize_mode", config.resize_mode == ResizeMode::kShortest  ? "shortest"
-                        : config.resize_mode == ResizeMode::kLongest ? "longest"
-                                                                     : "squash"}}}};
+  const json file{{"model_cfg", model}, {"preprocess_cfg", detail::preprocess_json(config)}};
   write_file_atomically(path, file.dump(2) + "\n");
 }
 
