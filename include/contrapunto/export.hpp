@@ -9,3 +9,7 @@
 #include "contrapunto/export/run_graph.hpp"
 #include "contrapunto/export/write_hugging_face.hpp"
 #include "contrapunto/export/write_open_clip.hpp"
+
+#ifdef CONTRAPUNTO_HAS_EXPORT
+#include "contrapunto/export/write_saved_model.hpp"
+#endif
