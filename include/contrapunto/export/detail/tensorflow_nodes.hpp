@@ -269,17 +269,26 @@ class TensorflowNodes {
                       type_attribute("Tshape", at::kInt)});
         return {gather(node, column, axis(1), 1)};
       }
-      case GraphOp::kArgMax:
-        return {call(name, "ArgMax", {input(0), axis(-1)},
-                     {type_attribute("Tidx", at::kInt), type_attribute("output_type", at::kLong)})};
+      case GraphOp::kArgMax: {
+        // TensorFlow Lite has no ArgMax of int64; numbers of tokens fit int32.
+        const bool wide = type == at::kLong;
+        const auto x = wide ? cast(part("narrow"), input(0), type, at::kInt) : input(0);
+        return {
+            out_.add(name, "ArgMax", {x, axis(-1)},
+                     {type_attribute("T", wide ? at::kInt : type), type_attribute("Tidx", at::kInt),
+                      type_attribute("output_type", at::kLong)})};
+      }
       case GraphOp::kCast: {
         const auto& x = values_[node.inputs[0].node];
-        return {out_.add(name, "Cast", {x.name},
-                         {type_attribute("SrcT", type), type_attribute("DstT", node.dtype)}),
-                x.order};
+        return {cast(name, x.name, type, node.dtype), x.order};
       }
     }
     TORCH_INTERNAL_ASSERT(false, "write_saved_model: node '", name, "' has an unknown operator");
+  }
+
+  std::string cast(const std::string& name, const std::string& x, at::ScalarType from,
+                   at::ScalarType to) {
+    return out_.add(name, "Cast", {x}, {type_attribute("SrcT", from), type_attribute("DstT", to)});
   }
 
   /// Weights are variables. Lists of integers and single numbers always are constants.
