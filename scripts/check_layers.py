@@ -30,6 +30,7 @@ COMPONENT_LIBRARIES = {
     "TEXT": ("utf8proc.h", "zlib.h"),
     "DISTRIBUTED": ("torch/csrc/distributed/", "gloo/"),
     "CLI": ("CLI/",),
+    "EXPORT": ("protozero/",),
 }
 DEFINED = {"contrapunto/core/detail/host_device.hpp": "CONTRAPUNTO_HOST_DEVICE"}  # no other way to mark such functions
 MACROS = {f"CONTRAPUNTO_HAS_{name}" for name in ("CUDA", "NCCL", *COMPONENT_LIBRARIES)} | set(DEFINED.values())

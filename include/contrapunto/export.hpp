@@ -15,4 +15,5 @@
 
 #ifdef CONTRAPUNTO_HAS_EXPORT
 #include "contrapunto/export/write_onnx.hpp"
+#include "contrapunto/export/write_saved_model.hpp"
 #endif
