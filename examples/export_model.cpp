@@ -61,13 +61,15 @@ void write_graphs(const Settings& s, const cp::ModelConfig& config, const cp::An
     return checked(model.is_empty() ? cp::image_graph(image, config, options)
                                     : cp::model_graph(*model, config, part, options));
   };
+  const std::filesystem::path folder = s.output;
   if (s.format == "saved-model") {
-    cp::write_saved_model(s.output, graph_of(cp::ModelGraphPart::kBoth));
+    std::filesystem::create_directories(folder);
+    // TensorFlow Serving looks for a number, the version.
+    cp::write_saved_model(folder / "1", graph_of(cp::ModelGraphPart::kBoth));
     return;
   }
   const cp::OnnxOptions onnx{
       .opset = s.opset, .external_data = s.external_data, .metadata = cp::input_metadata(config)};
-  const std::filesystem::path folder = s.output;
   std::filesystem::create_directories(folder);
   if (s.joint) {
     TORCH_CHECK(!model.is_empty(), "--joint needs a model with a text tower");
