@@ -46,6 +46,13 @@ class Comparison:
               f"{what}: {self.count} results off by {self.error:.1e}, cosine {self.cosine:.8f}")
 
 
+def differ(name, numbers):
+    """Results that are the same for all samples would not show a mistake."""
+    features = [v for k, v in numbers.items() if k.endswith("_features.3")]
+    spread = min(np.abs(f - f.mean(0)).max() for f in features)
+    check(spread > 100 * LIMIT, f"{name}: samples differ by {spread:.2f}")
+
+
 def inputs_of(signature, numbers, batch):
     names = signature.structured_input_signature[1]
     return {name: numbers[f"{name}.{batch}"] for name in names}
@@ -115,6 +122,7 @@ def main():
         for file in files:
             numbers = dict(np.load(file))
             model_folder = file.with_suffix("")
+            differ(model_folder.name, numbers)
             model = load(model_folder, numbers)
             session(model_folder, numbers)
             lite(model_folder, numbers, model)
