@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the SavedModels of saved_model_driver in TensorFlow: as tf.saved_model.load reads them, in a session of version
+"""Runs the SavedModels of export_driver in TensorFlow: as tf.saved_model.load reads them, in a session of version
 1, and converted to TensorFlow Lite. Damaged weights must be noticed."""
 import argparse
 import os

@@ -1,13 +1,15 @@
 // SPDX-FileCopyrightText: 2026 The Contrapunto Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Writes models for check_saved_model.py into a folder: for each the SavedModel NAME and NAME.npz
-// with inputs and expected outputs for 1 and 3 samples, as "images.1".
+// Writes models for check_saved_model.py and check_onnx.py into a folder: for each the SavedModel
+// NAME, NAME.17.onnx and so on for each opset, and NAME.npz with inputs and expected outputs for 1
+// and 3 samples, as "images.1".
 #include <filesystem>
 #include <string>
 
 #include "contrapunto/export/model_graph.hpp"
 #include "contrapunto/export/run_graph.hpp"
+#include "contrapunto/export/write_onnx.hpp"
 #include "contrapunto/export/write_saved_model.hpp"
 #include "contrapunto/io/write_npz.hpp"
 #include "contrapunto/kernels/normalize_images.hpp"
@@ -26,6 +28,15 @@ at::Tensor unit(const at::Tensor& features) {
   return features / features.norm(2, {-1}, /*keepdim=*/true);
 }
 
+void write_all(const std::filesystem::path& out, const Graph& graph, const TensorMap& numbers,
+               const SavedModelOptions& options = {}) {
+  write_saved_model(out, graph, options);
+  for (const auto opset : {17, 18, 20, 23})
+    write_onnx(out.string() + "." + std::to_string(opset) + ".onnx", graph,
+               {.opset = opset, .external_data = opset == 18});
+  write_npz(out.string() + ".npz", numbers);
+}
+
 void write_tower(const std::filesystem::path& out, const VisionTransformerOptions& options) {
   ModelConfig config;
   config.image = options;
@@ -40,8 +51,7 @@ void write_tower(const std::filesystem::path& out, const VisionTransformerOption
     numbers["images." + std::string(batch)] = images;
     numbers["image_features." + std::string(batch)] = unit(tower(images));
   }
-  write_saved_model(out, image_graph(tower, config));
-  write_npz(out.string() + ".npz", numbers);
+  write_all(out, image_graph(tower, config), numbers);
 }
 
 struct PairSettings {
@@ -84,14 +94,13 @@ void write_pair(const std::filesystem::path& out, const char* name, const PairSe
     numbers["text_features." + batch] = y;
     numbers["similarity." + batch] = similarity;
   }
-  write_saved_model(out, graph, {.constants = settings.constants});
-  write_npz(out.string() + ".npz", numbers);
+  write_all(out, graph, numbers, {.constants = settings.constants});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  TORCH_CHECK(argc == 2, "usage: saved_model_driver FOLDER");
+  TORCH_CHECK(argc == 2, "usage: export_driver FOLDER");
   const at::NoGradGuard no_grad;
   torch::manual_seed(7);
   const std::filesystem::path folder = argv[1];
