@@ -70,15 +70,16 @@ void write_graphs(const Settings& s, const cp::ModelConfig& config, const cp::An
   }
   const cp::OnnxOptions onnx{
       .opset = s.opset, .external_data = s.external_data, .metadata = cp::input_metadata(config)};
-  std::filesystem::create_directories(folder);
+  TORCH_CHECK(!s.joint || !model.is_empty(), "--joint needs a model with a text tower");
+  cp::AtomicDirectory files(folder);
   if (s.joint) {
-    TORCH_CHECK(!model.is_empty(), "--joint needs a model with a text tower");
-    cp::write_onnx(folder / "model.onnx", graph_of(cp::ModelGraphPart::kBoth), onnx);
-    return;
+    cp::write_onnx(files.path() / "model.onnx", graph_of(cp::ModelGraphPart::kBoth), onnx);
+  } else {
+    cp::write_onnx(files.path() / "image.onnx", graph_of(cp::ModelGraphPart::kImage), onnx);
+    if (!model.is_empty())
+      cp::write_onnx(files.path() / "text.onnx", graph_of(cp::ModelGraphPart::kText), onnx);
   }
-  cp::write_onnx(folder / "image.onnx", graph_of(cp::ModelGraphPart::kImage), onnx);
-  if (!model.is_empty())
-    cp::write_onnx(folder / "text.onnx", graph_of(cp::ModelGraphPart::kText), onnx);
+  files.commit();
 }
 
 void export_model(const Settings& s) {
@@ -87,7 +88,8 @@ void export_model(const Settings& s) {
   auto config = cp::find_model_config(s.model.empty() ? s.weights.front() : s.model);
   std::vector<cp::TensorMap> states;
   for (const auto& path : s.weights) states.push_back(cp::read_weights(path));
-  const auto weights = cp::average_states(states);
+  auto weights = cp::average_states(states);
+  states.clear();
   for (const auto& [name, tensor] : weights)  // The vocabulary is that of the weights.
     if (name.ends_with("token_embedding.weight")) config.text.vocab_size = tensor.size(0);
   const auto dtype = s.dtype == "float16"    ? torch::kHalf
@@ -108,6 +110,8 @@ void export_model(const Settings& s) {
     model->eval();
     image = model->visual();
   }
+
+  weights.clear();  // The model has them now.
 
   // ==== Output =================================================================================
   if (s.format == "onnx" || s.format == "saved-model") {

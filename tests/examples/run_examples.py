@@ -161,6 +161,27 @@ def export(build, work):
         check(before.keys() == after.keys() and all(torch.equal(before[n], after[n]) for n in before), f"{folder} is read bit by bit")
     run(build / "train_clip", *trained[2:], "--model", work / "hf", "--weights", work / "hf", "--output", work / "from_hf")
 
+    # Graphs: each tower alone, and both with their similarities from bytes, against OpenCLIP.
+    import onnxruntime
+    run(write, *source, "--format", "onnx", "--output", work / "onnx")
+    run(write, *source, "--format", "onnx", "--joint", "--raw-images", "--opset", 20, "--external-data", "--output", work / "joint")
+    session = lambda path: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    size = TINY["vision_cfg"]["image_size"]
+    pictures = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    prepared = torch.stack([preprocess(Image.fromarray(picture)) for picture in pictures])
+    with torch.no_grad():
+        x, y = ours.encode_image(prepared, normalize=True), ours.encode_text(ids, normalize=True)
+        logits = ours.logit_scale.exp() * x @ y.t()
+    x_alone, = session(work / "onnx" / "image.onnx").run(None, {"images": prepared.numpy()})
+    y_alone, = session(work / "onnx" / "text.onnx").run(None, {"texts": ids.numpy()})
+    x_both, y_both, similarity = session(work / "joint" / "model.onnx").run(None, {"images": pictures, "texts": ids.numpy()})
+    for name, a, b in [("image", x_alone, x), ("text", y_alone, y), ("joint image", x_both, x), ("joint text", y_both, y)]:
+        check(float(np.abs(a - b.numpy()).max()) < 1e-5, f"{name} features of ONNX Runtime and of OpenCLIP differ: {a} and {b}")
+    check(float(np.abs(similarity - logits.numpy()).max()) < 1e-4, f"similarities of ONNX Runtime and of OpenCLIP differ: {similarity} and {logits}")
+    check((work / "joint" / "model.onnx.data").exists(), "weights stand beside the model")
+    run(write, *source, "--format", "saved-model", "--output", work / "served")
+    check((work / "served" / "1" / "saved_model.pb").exists(), "a SavedModel is the version 1 of its folder")
+
     # A soup in half precision, formats of the image tower, and what cannot be written.
     other = work / "run1" / "open_clip_model.safetensors"
     run(write, "--weights", weights, other, *source[2:], "--dtype", "float16", "--output", work / "soup")
@@ -173,10 +194,14 @@ def export(build, work):
     tower = ["--weights", work / "vit" / "classifier.safetensors", "--model", plain]
     run(write, *tower, "--format", "npz", "--output", work / "tower.npz")
     run(write, *tower, "--format", "timm", "--output", work / "tower.safetensors")
+    run(write, *tower, "--format", "onnx", "--output", work / "tower")
+    check(sorted(os.listdir(work / "tower")) == ["image.onnx"], "an image tower is one graph")
     kernel, weight = np.load(work / "tower.npz")["embedding/kernel"], load_file(work / "tower.safetensors")["patch_embed.proj.weight"]
     check(bool((torch.from_numpy(kernel).permute(3, 2, 0, 1) == weight).all()), "both files have the patches of the tower")
     for arguments, words in [(["--model", model], ["--weights is needed"]), ([*source[:4], "--format", "timm"], ["timm_names"]),
                              ([*source[:4], "--format", "npz"], ["patches without a bias"]),
+                             ([*tower, "--format", "hugging-face"], ["images alone"]), ([*tower, "--format", "onnx", "--joint"], ["text tower"]),
+                             ([*source[:4], "--format", "onnx", "--opset", 16], ["opset 16", "17"]),
                              (["--weights", weights, "--model", "RN50"], ["RN50"]), (["--weights", work], ["neither config.json"]),
                              (["--weights", work, "--model", model], ["neither model.safetensors"])]:
         said = run(write, *arguments, "--output", work / "mistake", expect=1)

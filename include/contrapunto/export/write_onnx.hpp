@@ -2,6 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#ifndef CONTRAPUNTO_HAS_EXPORT
+#error "writing ONNX needs `find_package(Contrapunto COMPONENTS export)` and contrapunto::export"
+#endif
+
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
