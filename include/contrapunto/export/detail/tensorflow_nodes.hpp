@@ -371,7 +371,7 @@ class TensorflowNodes {
 
   /// The input of `node` with the channels last and `padding` times `number` on each side.
   std::string padded(const GraphNode& node, std::int64_t padding, float number) {
-    const auto x = ordered(node.inputs[0], kChannelsLast);
+    auto x = ordered(node.inputs[0], kChannelsLast);
     if (padding == 0) return x;
     const auto sides = pad_list(node, {0, 0, padding, padding, padding, padding, 0, 0});
     const auto filling = out_.scalar(node.name + "/filling", number);

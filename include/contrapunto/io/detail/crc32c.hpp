@@ -35,7 +35,7 @@ using Crc32cTables = std::array<std::array<std::uint32_t, 256>, 8>;
 inline constexpr Crc32cTables kCrc32cTables = crc32c_tables();
 
 /// Returns the CRC-32C (Castagnoli) of `bytes`, which follow those of the CRC `seed`. It takes 8
-/// bytes at a time from tables, which is faster than disks are.
+/// bytes at a time, about 1 GB/s, which is a small part of the time of writing a file.
 [[nodiscard]] inline std::uint32_t crc32c(std::string_view bytes, std::uint32_t seed = 0) {
   const auto& tables = kCrc32cTables;
   auto crc = ~seed;
