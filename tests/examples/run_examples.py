@@ -182,6 +182,32 @@ def export(build, work):
     run(write, *source, "--format", "saved-model", "--output", work / "served")
     check((work / "served" / "1" / "saved_model.pb").exists(), "a SavedModel is the version 1 of its folder")
 
+    # A SigLIP model of transformers comes in, runs in ONNX Runtime, and goes back bit by bit.
+    torch.manual_seed(5)
+    layers = {"hidden_size": 24, "intermediate_size": 60, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": "gelu"}
+    siglip = transformers.SiglipModel(transformers.SiglipConfig(
+        text_config={**layers, "vocab_size": 300, "max_position_embeddings": 12, "projection_size": 24},
+        vision_config={**layers, "image_size": 24, "patch_size": 6})).eval()
+    with torch.no_grad():
+        for parameter in siglip.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    siglip.save_pretrained(work / "siglip")
+    run(write, "--weights", work / "siglip", "--output", work / "siglip_back")
+    back = transformers.SiglipModel.from_pretrained(work / "siglip_back").eval()
+    for name, tensor in siglip.state_dict().items():
+        check(torch.equal(tensor, back.state_dict()[name]), f"{name} of SigLIP comes back bit by bit")
+    run(write, "--weights", work / "siglip", "--format", "onnx", "--joint", "--output", work / "siglip_onnx")
+    pixels, ids = torch.rand(3, 3, 24, 24), torch.randint(300, (2, 12))
+    with torch.no_grad():
+        wanted = siglip(input_ids=ids, pixel_values=pixels).logits_per_image.numpy()
+    similarity = session(work / "siglip_onnx" / "model.onnx").run(["similarity"], {"images": pixels.numpy(), "texts": ids.numpy()})[0]
+    check(float(np.abs(similarity - wanted).max()) < 1e-4, f"SigLIP's similarities differ: {similarity} and {wanted}")
+    config = json.loads((work / "siglip" / "config.json").read_text())
+    config["vision_config"]["hidden_act"] = "gelu_pytorch_tanh"
+    (work / "siglip" / "config.json").write_text(json.dumps(config))
+    said = run(write, "--weights", work / "siglip", "--output", work / "mistake", expect=1)
+    check("gelu_pytorch_tanh" in said and "5e-4" in said, f"the other GELU is refused, but it said\n{said}")
+
     # A soup in half precision, formats of the image tower, and what cannot be written.
     other = work / "run1" / "open_clip_model.safetensors"
     run(write, "--weights", weights, other, *source[2:], "--dtype", "float16", "--output", work / "soup")

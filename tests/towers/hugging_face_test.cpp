@@ -40,6 +40,44 @@ TEST_CASE("The weights of a CLIP model go to Hugging Face's names and back, bit 
     CHECK(at::equal(tensor, state.at(name)));
 }
 
+TEST_CASE("The weights and the configuration of a SigLIP model go to Hugging Face's and back",
+          "[towers][cpu]") {
+  torch::manual_seed(63);
+  auto config = test::small_config("ViT-B-16-SigLIP");
+  config.text.width = config.embed_dim;
+  const auto model = make_dual_encoder(config);
+  const auto state = open_clip_state(model, config);
+  const auto theirs = hugging_face_state(state);
+  CHECK(is_hugging_face_state(theirs));
+  CHECK(theirs.at("vision_model.head.attention.in_proj_weight").size(0) == 3 * config.embed_dim);
+  CHECK(theirs.at("logit_bias").dim() == 1);
+  const auto back = open_clip_from_hugging_face(theirs);
+  REQUIRE(back.size() == state.size());
+  for (const auto& [name, tensor] : state) {
+    CAPTURE(name);
+    CHECK(at::equal(back.at(name), tensor));
+  }
+  auto incomplete = state;
+  incomplete.erase("visual.trunk.attn_pool.kv.bias");
+  CHECK(test::raises([&] { static_cast<void>(hugging_face_state(incomplete)); },
+                     {"attn_pool.kv.bias"}));
+
+  const auto json = hugging_face_config(config);
+  const auto same = config_of_hugging_face(json, hugging_face_preprocessor(config), "SigLIP");
+  auto other = make_dual_encoder(same);
+  load_open_clip_state(other, same, theirs);
+  for (const auto& [name, tensor] : open_clip_state(other, same))
+    CHECK(at::equal(tensor, state.at(name)));
+  CHECK((same.resize_mode == ResizeMode::kSquash && same.image_mean == config.image_mean));
+  config.text.causal = true;
+  CHECK(test::raises([&] { static_cast<void>(hugging_face_config(config)); },
+                     {"SiglipModel", "text tower"}));
+  auto tanh = json;
+  tanh["text_config"]["hidden_act"] = "gelu_pytorch_tanh";
+  CHECK(test::raises([&] { static_cast<void>(config_of_hugging_face(tanh, {}, "other")); },
+                     {"gelu_pytorch_tanh", "OpenCLIP"}));
+}
+
 TEST_CASE("Weights that CLIPModel does not have, or not completely, are named", "[towers][cpu]") {
   const auto config = test::small_config("ViT-B-32");
   const auto state = hugging_face_state(open_clip_state(make_dual_encoder(config), config));

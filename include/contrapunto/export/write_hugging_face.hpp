@@ -21,11 +21,11 @@
 
 namespace contrapunto {
 
-/// Writes a folder that CLIPModel.from_pretrained() and AutoProcessor.from_pretrained() of Hugging
-/// Face's transformers read: config.json, model.safetensors, preprocessor_config.json and, if
-/// `vocabulary` is CLIP's vocabulary file, the tokenizer. `state` is an open_clip_state() of a
+/// Writes a folder that from_pretrained() of CLIPModel or SiglipModel, and of AutoProcessor, in
+/// Hugging Face's transformers read: config.json, model.safetensors, preprocessor_config.json and,
+/// if `vocabulary` is CLIP's vocabulary file, the tokenizer. `state` is an open_clip_state() of a
 /// model of `config`. The folder appears as a whole, and replaces an older one. Raises for a model
-/// that CLIPModel cannot express, if the vocabulary has another size than the model, and if the
+/// that neither of them can express, if the vocabulary has another size than the model, and if the
 /// folder cannot be written.
 inline void write_hugging_face(const std::filesystem::path& folder, const TensorMap& state,
                                const ModelConfig& config, const std::string& vocabulary = "") {
