@@ -75,36 +75,38 @@ struct Clip : cp::PretrainedModel {
 // ==== Index ====================================================================================
 constexpr std::int64_t kMaxPixels = 400'000'000;  // Photographs may exceed the loader's default.
 
-/// The key of the features of an image, which changes with the file.
+/// The key of an image in the index: its name, size and time of change. As JSON, any name is UTF-8.
 std::string key_of(const fs::path& folder, const std::string& name) {
-  const auto quoted =
-      nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  const auto changed = fs::last_write_time(folder / name).time_since_epoch().count();
-  return quoted + " " + std::to_string(fs::file_size(folder / name)) + " " +
-         std::to_string(changed);
+  using nlohmann::json;
+  return json(name).dump(-1, ' ', false, json::error_handler_t::replace) + " " +
+         std::to_string(fs::file_size(folder / name)) + " " +
+         std::to_string(fs::last_write_time(folder / name).time_since_epoch().count());
 }
 
 /// Returns the features [D] of all images that can be read, by name. The index is a file with the
 /// features of each key, and those of a fixed picture, by which it recognizes the model.
 cp::TensorMap embed_images(const Clip& clip, const Settings& s) {
-  const fs::path folder = s.images;
-  const fs::path path = s.index.empty() ? folder / "search_index.safetensors" : fs::path(s.index);
+  fs::path path = s.index;
+  if (path.empty()) path = fs::path(s.images) / "search_index.safetensors";
   const cp::ImageFileSource all(s.images);
   const std::int64_t side = clip.config.image_size();
   const at::Tensor picture = torch::arange(3 * side * side).remainder(251).to(torch::kByte);
   const at::Tensor probe = clip.encode_images(picture.view({1, 3, side, side}))[0];
   cp::TensorMap features, known, index{{"probe", probe}};
   if (fs::exists(path)) known = cp::read_safetensors(path);
-  TORCH_CHECK(known.empty() || (known["probe"].sizes() == probe.sizes() &&
-                                (known["probe"] - probe).norm().item<double>() < 1e-2),
-              "'", path.string(),
-              "' is the index of another model; give another --index, or delete it");
+  TORCH_CHECK(
+      known.empty() || (known.contains("probe") && known["probe"].sizes() == probe.sizes() &&
+                        (known["probe"] - probe).norm().item<double>() < 1e-2),
+      "'", path.string(), "' is the index of another model; give another --index, or delete it");
   std::vector<std::string> fresh;
-  for (const auto& name : all.names())
-    if (const auto found = known.find(key_of(folder, name)); found != known.end())
-      features[name] = index[found->first] = found->second;
+  std::map<std::string, std::string> keys;
+  for (const auto& name : all.names()) {
+    const auto& key = keys[name] = key_of(s.images, name);
+    if (const auto found = known.find(key); found != known.end())
+      features[name] = index[key] = found->second;
     else
       fresh.push_back(name);
+  }
   std::cout << s.images << ": " << cp::with_commas(all.size()) << " images, "
             << cp::with_commas(std::ssize(fresh)) << " new images" << std::endl;
   if (fresh.empty()) return features;
@@ -135,7 +137,7 @@ cp::TensorMap embed_images(const Clip& clip, const Settings& s) {
   while (const auto batch = loader.next()) {
     const auto rows = clip.encode_images(batch->at("image")).unbind();
     for (std::size_t i = 0; i < rows.size(); ++i, ++done)
-      features[batch->keys[i]] = index[key_of(folder, batch->keys[i])] = rows[i];
+      features[batch->keys[i]] = index[keys.at(batch->keys[i])] = rows[i];
     if (Clock::now() - saved > std::chrono::minutes(1)) save();
   }
   save();
@@ -181,6 +183,7 @@ void classify(const Clip& clip, const Settings& s) {
   const auto encode = [&](const at::Tensor& tokens) { return clip.encode_tokens(tokens); };
   const at::Tensor classes =
       cp::zero_shot_classifier(encode, clip.tokenizer.encode_all, labels, s.templates);
+  std::cout << s.classify << std::endl;
   const auto file = cp::ImageFileSource("", {s.classify}).read(0);
   const at::Tensor pixels = clip.transform(cp::decode_image(file.image, kMaxPixels));
   const at::Tensor cosines = classes.mv(clip.encode_images(pixels.unsqueeze(0))[0]);
@@ -188,7 +191,6 @@ void classify(const Clip& clip, const Settings& s) {
   // With a bias, the model was trained to decide about each text alone.
   const at::Tensor probabilities =
       bias.defined() ? (logits + bias.cpu()).sigmoid() : logits.softmax(0);
-  std::cout << s.classify << "\n";
   print_best(probabilities, labels, std::ssize(labels));
 }
 
@@ -201,6 +203,7 @@ int main(int argc, char** argv) {
   cp::add_to_command_line(app, settings);
   CLI11_PARSE(app, argc, argv);
   try {
+    TORCH_CHECK(!s.weights.empty(), "--weights is needed; docs/guides/search.md names some");
     TORCH_CHECK(!s.images.empty() || !s.classify.empty(),
                 "give --images FOLDER or --classify IMAGE");
     const torch::NoGradGuard no_grad;
