@@ -5,8 +5,8 @@
 //   search_images --weights clip --classify photo.jpg --labels "cat,dog,car"
 //
 // The folder clip is that of a training run, or comes from Hugging Face's hub (605 MB):
-//   hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K --local-dir clip
-//     open_clip_model.safetensors open_clip_config.json merges.txt
+//   hf download laion/CLIP-ViT-B-32-laion2B-s34B-b79K open_clip_model.safetensors
+//     open_clip_config.json merges.txt --local-dir clip
 // The first search embeds all images and keeps their features in an index; later ones embed only
 // what is new. docs/guides/search.md says what to expect.
 #include <torch/cuda.h>
@@ -135,6 +135,7 @@ cp::TensorMap embed_images(const Clip& clip, const Settings& s) {
   };
   loader.start_epoch(0);
   while (const auto batch = loader.next()) {
+    if (batch->keys.empty()) continue;  // None of these images can be read.
     const auto rows = clip.encode_images(batch->at("image")).unbind();
     for (std::size_t i = 0; i < rows.size(); ++i, ++done)
       features[batch->keys[i]] = index[keys.at(batch->keys[i])] = rows[i];

@@ -254,13 +254,17 @@ def search(build, work):
     compare(said, 5)
     check(f"{len(files) + 1} images, {len(files) + 1} new images" in said and f"embedded {len(files)}, skipped 1" in said, said)
     check("damaged.jpg: " in said, f"a damaged image is named:\n{said}")
-    # The second run embeds nothing again. Queries may come from the standard input.
+    # Later runs embed nothing again, and try only the damaged image. Queries may come from the standard input.
+    said = run(program, *find, "--query", *queries)
+    compare(said, 5)
+    check(", 1 new images" in said and "embedded 0, skipped 1" in said, f"only the damaged image is tried again:\n{said}")
     (photos / "damaged.jpg").unlink()
     written = (photos / "search_index.safetensors").stat().st_mtime_ns
     said = subprocess.run([str(program), *map(str, find), "--top", "1000"], input="\n".join(queries), check=True,
                           stdout=subprocess.PIPE, text=True).stdout
     compare(said, len(files))
-    check(", 0 new images" in said and (photos / "search_index.safetensors").stat().st_mtime_ns == written, f"the index is reused:\n{said}")
+    check(", 0 new images" in said and (photos / "search_index.safetensors").stat().st_mtime_ns == written,
+          f"the index is reused:\n{said}")
     # A new, a changed and a removed file.
     shutil.copy(photos / files[3], photos / "copy.png")
     shutil.copy(photos / files[5], photos / files[4])
