@@ -13,6 +13,7 @@
 #include "contrapunto/data/epoch_order.hpp"
 #include "contrapunto/data/folder_source.hpp"
 #include "contrapunto/data/image_cache_recipe.hpp"
+#include "contrapunto/data/image_file_source.hpp"
 #include "contrapunto/data/image_reading.hpp"
 #include "contrapunto/data/index_shards.hpp"
 #include "contrapunto/data/label_captions.hpp"

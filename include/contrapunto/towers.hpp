@@ -16,6 +16,7 @@
 #include "contrapunto/towers/image_size_scope.hpp"
 #include "contrapunto/towers/image_tower_settings.hpp"
 #include "contrapunto/towers/layer_decay.hpp"
+#include "contrapunto/towers/load_pretrained.hpp"
 #include "contrapunto/towers/lock_towers.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
 #include "contrapunto/towers/make_image_tower.hpp"

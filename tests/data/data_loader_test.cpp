@@ -598,6 +598,23 @@ TEST_CASE("Too many unusable samples stop the epoch, and a few do not", "[data][
   CHECK_FALSE(run(all_but_one, true, 0.1).empty());
 }
 
+TEST_CASE("An evaluation that allows all samples to be unusable has empty batches", "[data][cpu]") {
+  const auto source = std::make_shared<TestSource>(5, std::set<std::int64_t>{2, 3});
+  const auto options = [](double limit) {
+    return LoaderOptions{.batch_size = 2, .train = false, .max_unusable_fraction = limit};
+  };
+  DataLoader loader(source, ImageTransform({.image_size = 8}), letters, options(1.0));
+  const auto batches = epoch(loader, 0);
+  REQUIRE(batches.size() == 3);
+  CHECK(batches[0].keys == std::vector<std::string>{"0", "1"});
+  CHECK(batches[1].keys.empty());
+  CHECK(batches[1].at("image").sizes() == at::IntArrayRef({0, 3, 8, 8}));
+  CHECK(batches[2].keys == std::vector<std::string>{"4"});
+  CHECK(loader.statistics().skipped == 2);
+  DataLoader strict(source, ImageTransform({.image_size = 8}), letters, options(0.9));
+  CHECK_THROWS_WITH(epoch(strict, 0), test::contains("none of the 2 samples of a batch"));
+}
+
 TEST_CASE("A small data set that is half unusable stops the run in the second epoch",
           "[data][cpu]") {
   const auto source = std::make_shared<TestSource>(40, every(2, 40));

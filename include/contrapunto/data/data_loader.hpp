@@ -448,8 +448,8 @@ class DataLoader {
 
   [[nodiscard]] Batch finish(detail::BatchBuilder& builder) const {
     Batch batch = builder.finish();
-    TORCH_CHECK(!batch.keys.empty() || builder.rows() == 0, "DataLoader: none of the ",
-                builder.rows(), " samples of a batch could be used; see statistics()");
+    TORCH_CHECK(!batch.keys.empty() || builder.rows() == 0 || o_.max_unusable_fraction >= 1.0,
+                "DataLoader: none of the ", builder.rows(), " samples of a batch could be used");
     return batch;
   }
 

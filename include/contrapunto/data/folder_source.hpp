@@ -5,7 +5,6 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -19,6 +18,7 @@
 #include "contrapunto/data/csv_source.hpp"
 #include "contrapunto/data/data_shard.hpp"
 #include "contrapunto/data/detail/equal_shards.hpp"
+#include "contrapunto/data/detail/is_image_name.hpp"
 #include "contrapunto/data/detail/random_access_file.hpp"
 #include "contrapunto/data/encoded_sample.hpp"
 #include "contrapunto/data/sample_source.hpp"
@@ -62,7 +62,7 @@ class FolderSource : public SampleSource {
       std::replace(name.begin(), name.end(), '_', ' ');
       const std::size_t before = files_.size();
       for (const auto& entry : fs::recursive_directory_iterator(path)) {
-        if (!is_image(entry.path())) continue;
+        if (!detail::is_image_name(entry.path())) continue;
         std::error_code error;
         const bool is_file = entry.is_regular_file(error);
         if (error) report_.add(entry.path().string() + ": " + error.message());
@@ -136,14 +136,6 @@ class FolderSource : public SampleSource {
     const auto [in_root, in_target] =
         std::mismatch(root.begin(), root.end(), target.begin(), target.end());
     return in_root == root.end() || in_target == target.end();
-  }
-
-  static bool is_image(const std::filesystem::path& path) {
-    std::string extension = path.extension().string();
-    for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    for (const char* known : {".jpg", ".jpeg", ".png", ".webp", ".ppm"})
-      if (extension == known) return true;
-    return false;
   }
 
   std::filesystem::path root_;

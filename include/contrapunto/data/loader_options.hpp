@@ -83,7 +83,8 @@ struct LoaderOptions {
   std::int64_t max_pixels = kDefaultMaxPixels;  ///< Larger images are skipped; 0: no limit.
   /// Largest fraction of samples that may be unusable, from 0 to 1. It is enforced from 300 samples
   /// on: next() raises if more than this fraction of max(300, samples tried) could not be used. The
-  /// count restarts with an epoch once 300 samples have been tried. 1 never raises.
+  /// count restarts with an epoch once 300 samples have been tried. 1 never raises in evaluation,
+  /// where a batch without any usable sample is then empty.
   double max_unusable_fraction = 0.1;
   /// Time without a batch, in seconds, after which next() reports which file is being read and
   /// since when; and again each time after it. 0: never.
