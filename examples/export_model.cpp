@@ -100,6 +100,7 @@ void export_model(const Settings& s) {
   const bool for_tower = s.format == "timm" || s.format == "npz";
   cp::DualEncoder model = nullptr;
   cp::AnyTower image;
+  const cp::SkipInitialization loads_all;
   if (for_tower || config.image_only) {
     image = cp::make_image_tower(config);
     cp::load_image_weights(image, nullptr, weights, config.name);

@@ -33,6 +33,7 @@
 #include "contrapunto/nn/residual_attention_block.hpp"
 #include "contrapunto/nn/rotary_embedding.hpp"
 #include "contrapunto/nn/sequence_pool.hpp"
+#include "contrapunto/nn/skip_initialization.hpp"
 #include "contrapunto/nn/swiglu_mlp.hpp"
 #include "contrapunto/nn/sync_batch_norm.hpp"
 #include "contrapunto/nn/token_grid.hpp"

@@ -134,7 +134,9 @@ TEST_CASE("A model that is no CLIPModel says why", "[towers][cpu]") {
     CHECK(test::raises([&] { static_cast<void>(hugging_face_config(config)); }, words));
   };
   refused(model_config("RN50"), {"RN50", "ModifiedResNet"});
-  refused(model_config("ViT-B-16-SigLIP"), {"text tower is not CLIP's"});
+  auto siglip = model_config("ViT-B-16-SigLIP");
+  siglip.initial_logit_bias.reset();
+  refused(siglip, {"SiglipModel", "no bias of the similarities"});
   auto config = model_config("ViT-B-32");
   config.initial_logit_bias = -10.0;
   refused(config, {"bias of the similarities"});
@@ -154,7 +156,7 @@ TEST_CASE("A model that is no CLIPModel says why", "[towers][cpu]") {
     CHECK(test::raises(
         [&] { static_cast<void>(config_of_hugging_face(json, nullptr, "some model")); }, words));
   };
-  unread({{"model_type", "siglip"}}, {"some model", "siglip"});
+  unread({{"model_type", "blip"}}, {"some model", "blip"});
   unread(nlohmann::json(), {"no JSON object"});
   unread({{"model_type", "clip"}, {"projection_dim", "wide"}}, {"unexpected type"});
   unread({{"model_type", "clip"}, {"text_config", {{"hidden_act", "relu"}}}}, {"relu"});

@@ -5,9 +5,12 @@
 #include <string>
 #include <variant>
 
+#include "contrapunto/io/atomic_file.hpp"
 #include "contrapunto/io/read_file.hpp"
 #include "contrapunto/towers/find_model_config.hpp"
 #include "contrapunto/towers/make_dual_encoder.hpp"
+#include "contrapunto/towers/open_clip_state.hpp"
+#include "contrapunto/towers/read_model_config.hpp"
 #include "io/temporary_folder.hpp"
 #include "support/catch.hpp"
 #include "towers/small_models.hpp"
@@ -70,8 +73,29 @@ TEST_CASE("A model configuration that was written is read again", "[towers][cpu]
             std::get<ModifiedResNetOptions>(config.image).heads);
     }
   }
-  CHECK_THROWS_WITH(write_model_config(folder / "x.json", model_config("ViT-B-16-SigLIP")),
+  // SigLIP's image tower has timm's name.
+  const auto siglip = model_config("ViT-B-16-SigLIP");
+  write_model_config(folder / "siglip.json", siglip);
+  CHECK(read_file(folder / "siglip.json").find("vit_base_patch16_siglip_224") != std::string::npos);
+  const auto read = read_model_config(folder / "siglip.json");
+  const auto state = open_clip_state(make_dual_encoder(siglip, at::kMeta), siglip);
+  const auto again = open_clip_state(make_dual_encoder(read, at::kMeta), read);
+  CHECK(state.size() == again.size());
+  for (const auto& [name, tensor] : state) CHECK(again.at(name).sizes() == tensor.sizes());
+  CHECK((!read.text.causal && read.text.pool == TextPool::kLast));
+  CHECK((read.text.layer_norm_eps == 1e-6 && read.initial_logit_bias == siglip.initial_logit_bias));
+  CHECK((read.resize_mode == siglip.resize_mode && read.image_mean == siglip.image_mean));
+  auto other = siglip;
+  std::get<VisionTransformerOptions>(other.image).layers = 11;
+  CHECK_THROWS_WITH(write_model_config(folder / "x.json", other),
                     Contains("no keys for all parts of 'ViT-B-16-SigLIP'"));
+  const auto refused = [&](const char* vision, const char* words) {
+    write_file_atomically(folder / "y.json", std::string("{\"vision_cfg\": ") + vision + "}");
+    CHECK_THROWS_WITH(read_model_config(folder / "y.json"), Contains(words));
+  };
+  refused(R"({"timm_model_name": "resnet50"})", "'resnet50' of timm is not known");
+  refused(R"({"timm_model_name": "vit_base_patch16_siglip_224", "timm_pool": "avg"})",
+          "timm_pool (avg)");
 }
 
 TEST_CASE("Models of images alone are written and read again", "[towers][cpu]") {

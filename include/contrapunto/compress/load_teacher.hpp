@@ -17,6 +17,7 @@
 #include "contrapunto/core/run_facts.hpp"
 #include "contrapunto/io/read_weights.hpp"
 #include "contrapunto/nn/activation.hpp"
+#include "contrapunto/nn/skip_initialization.hpp"
 #include "contrapunto/precision/cast_weights.hpp"
 #include "contrapunto/precision/precision_policy.hpp"
 #include "contrapunto/step/pair_step_model.hpp"
@@ -69,8 +70,12 @@ struct LoadedTeacher {
                                                 const TeacherInputs& inputs, double weight,
                                                 const PrecisionPolicy& precision,
                                                 at::Device device) {
+  const auto empty_model = [&] {
+    const SkipInitialization loads_all;
+    return make_dual_encoder(config);
+  };
   LoadedTeacher teacher{.config = config,
-                        .model = make_dual_encoder(config),
+                        .model = empty_model(),
                         .inputs = inputs,
                         .weight = weight,
                         .weights = weights.string()};

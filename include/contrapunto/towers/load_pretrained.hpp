@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "contrapunto/io/read_weights.hpp"
+#include "contrapunto/nn/skip_initialization.hpp"
 #include "contrapunto/text/make_tokenizer.hpp"
 #include "contrapunto/text/tokenizer.hpp"
 #include "contrapunto/towers/dual_encoder.hpp"
@@ -51,7 +52,10 @@ struct PretrainedModel {
               weights, "' have ", text.vocab_size, " tokens, but ",
               vocabulary.empty() ? "bytes" : "the vocabulary '" + vocabulary + "'", " have ",
               loaded.tokenizer.vocab_size, "; give the vocabulary that they were trained with");
-  loaded.model = make_dual_encoder(loaded.config);
+  {
+    const SkipInitialization loads_all;
+    loaded.model = make_dual_encoder(loaded.config);
+  }
   load_open_clip_state(loaded.model, loaded.config, std::move(state));
   loaded.model->eval();
   return loaded;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "contrapunto/io/read_file.hpp"
+#include "contrapunto/towers/detail/timm_siglip.hpp"
 #include "contrapunto/towers/model_config.hpp"
 
 namespace contrapunto {
@@ -138,6 +139,20 @@ inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
   rotary.finish();
 }
 
+/// Reads the other keys of `vision_cfg` of a tower that timm names, which must be as in SigLIP.
+inline void take_timm_keys(JsonFields& vision, std::int64_t image_size, const std::string& where) {
+  auto size = image_size;
+  bool pretrained = false;
+  std::string pool = "map", projection = "none";
+  vision.take("image_size", size);
+  vision.take("timm_model_pretrained", pretrained);
+  vision.take("timm_pool", pool);
+  vision.take("timm_proj", projection);
+  TORCH_CHECK(size == image_size && pool == "map" && projection == "none", where, ": image_size (",
+              size, "), timm_pool (", pool, ") and timm_proj (", projection, ") must be ",
+              image_size, ", map and none, as in SigLIP");
+}
+
 }  // namespace detail
 
 /// Reads a model configuration from a file in OpenCLIP's format: `embed_dim`, `vision_cfg`,
@@ -145,7 +160,8 @@ inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
 /// for a ViT and a list of four numbers for a ResNet. `layer_heads` and `layer_hidden` list the
 /// heads and the hidden widths of each layer, in both towers, and `head_width` is also known for
 /// texts; OpenCLIP has no such keys. The blocks and tokens of a ViT follow the keys that
-/// docs/guides/models.md lists, some of which are OpenCLIP's too. Without `text_cfg` the model is
+/// docs/guides/models.md lists, some of which are OpenCLIP's too. Of the towers that OpenCLIP names
+/// as timm does, those of SigLIP are known. Without `text_cfg` the model is
 /// of images alone, and then without `embed_dim` its features have the width of the tower.
 /// OpenCLIP's open_clip_config.json is also accepted: it has these keys under `model_cfg`, next to
 /// a `preprocess_cfg` with `mean`, `std`, `interpolation` and `resize_mode`. The configuration is
@@ -181,6 +197,8 @@ inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
   nlohmann::json vision_json;
   nlohmann::json text_json;
   double bias = 0.0;
+  bool custom_text = false;
+  model.take("custom_text", custom_text);
   const bool has_embed_dim = model.take("embed_dim", config.embed_dim);
   model.take("quick_gelu", quick_gelu);
   model.take("init_logit_scale", config.initial_logit_scale);
@@ -191,10 +209,21 @@ inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
   const auto activation = quick_gelu ? Activation::kQuickGelu : Activation::kGelu;
 
   detail::JsonFields vision(vision_json, where + ", vision_cfg");
+  std::string timm_name;
+  const bool timm = vision.take("timm_model_name", timm_name);
   std::int64_t head_width = 64;
   vision.take("head_width", head_width);
   TORCH_CHECK(head_width > 0, where, ": head_width (", head_width, ") must be positive");
-  if (vision_json.contains("layers") && vision_json["layers"].is_array()) {
+  if (timm) {
+    const auto tower = detail::timm_siglip_tower(timm_name);
+    TORCH_CHECK(tower, where, ": the tower '", timm_name,
+                "' of timm is not known; those of SigLIP, ",
+                "such as vit_base_patch16_siglip_224, are");
+    config.image = *tower;
+    config.custom_text = custom_text;
+    config.resize_mode = json.contains("preprocess_cfg") ? config.resize_mode : ResizeMode::kSquash;
+    detail::take_timm_keys(vision, tower->image_size, where);
+  } else if (vision_json.contains("layers") && vision_json["layers"].is_array()) {
     ModifiedResNetOptions options{.image_size = 224, .output_dim = config.embed_dim};
     vision.take("layers", options.layers);
     vision.take("image_size", options.image_size);
@@ -232,7 +261,19 @@ inline void take_vit_parts(JsonFields& vision, VisionTransformerOptions& o,
   text.take("layer_hidden", config.text.layer_hidden);
   text.take("layers", config.text.layers);
   text.take("mlp_ratio", config.text.mlp_ratio);
+  bool no_mask = false;
+  if (text.take("no_causal_mask", no_mask)) config.text.causal = !no_mask;
+  text.take("proj_bias", config.text.projection_bias);
+  text.take_word("pool_type", config.text.pool,
+                 {{"argmax", TextPool::kEndToken}, {"last", TextPool::kLast}});
+  nlohmann::json norm_json = nlohmann::json::object();
+  text.take("norm_kwargs", norm_json);
+  detail::JsonFields norm(norm_json, where + ", text_cfg.norm_kwargs");
+  norm.take("eps", config.text.layer_norm_eps);
+  norm.finish();
   text.finish();
+  TORCH_CHECK(timm == custom_text, where, ": 'custom_text' goes with a tower of SigLIP, and only ",
+              "with it");
   return config;
 }
 

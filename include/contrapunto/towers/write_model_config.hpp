@@ -9,6 +9,8 @@
 #include <variant>
 
 #include "contrapunto/io/atomic_file.hpp"
+#include "contrapunto/towers/detail/timm_siglip.hpp"
+#include "contrapunto/towers/hugging_face_config.hpp"
 #include "contrapunto/towers/model_config.hpp"
 
 namespace contrapunto {
@@ -78,8 +80,8 @@ inline nlohmann::json vit_parts_json(const VisionTransformerOptions& o) {
 
 /// Writes `config` in the format of OpenCLIP's open_clip_config.json, so that read_model_config()
 /// returns it again, except for its name, which is that of the file. OpenCLIP reads the file too
-/// unless a tower has parts that OpenCLIP does not know. Raises for a configuration that the format
-/// cannot express, such as SigLIP's text tower, and if the file cannot be written.
+/// unless a tower has parts that OpenCLIP does not know. Towers of SigLIP have timm's names there.
+/// Raises for a configuration that the format cannot express, and if the file cannot be written.
 inline void write_model_config(const std::filesystem::path& path, const ModelConfig& config) {
   using nlohmann::json;
   auto image = json::object(), text = json::object();
@@ -87,12 +89,11 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
     if (!o.layer_heads.empty()) object["layer_heads"] = o.layer_heads;
     if (!o.layer_hidden.empty()) object["layer_hidden"] = o.layer_hidden;
   };
-  bool known = config.image_only ||
-               (!config.custom_text && config.text.causal && !config.text.projection_bias &&
-                config.text.pool == TextPool::kEndToken && !config.text.parts.attention &&
-                !config.text.parts.mlp);
+  const bool siglip = detail::is_siglip(config);
+  bool known = config.image_only || (config.custom_text == siglip && !config.text.parts.attention &&
+                                     !config.text.parts.mlp);
   if (const auto* vit = std::get_if<VisionTransformerOptions>(&config.image)) {
-    known = known && vit->projection != config.image_only && !vit->parts.attention &&
+    known = known && (siglip || vit->projection != config.image_only) && !vit->parts.attention &&
             !vit->parts.mlp &&
             vit->activation == (config.image_only ? Activation::kGelu : config.text.activation);
     image = {{"image_size", vit->image_size}, {"patch_size", vit->patch_size},
@@ -101,6 +102,15 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
     if (vit->patch_dropout > 0.0) image["patch_dropout"] = vit->patch_dropout;
     add_layers(image, *vit);
     image.update(detail::vit_parts_json(*vit));
+    if (siglip && !config.image_only) {
+      const auto name = detail::not_in_hugging_face(config).empty() ? detail::timm_siglip_name(*vit)
+                                                                    : std::nullopt;
+      known = known && name;
+      image = {{"image_size", vit->image_size},
+               {"timm_model_name", name.value_or("")},
+               {"timm_pool", "map"},
+               {"timm_proj", "none"}};
+    }
   } else {
     const auto& resnet = std::get<ModifiedResNetOptions>(config.image);
     image = {{"image_size", resnet.image_size},
@@ -120,6 +130,13 @@ inline void write_model_config(const std::filesystem::path& path, const ModelCon
             {"mlp_ratio", config.text.mlp_ratio}};
     if (config.text.head_width > 0) text["head_width"] = config.text.head_width;
     add_layers(text, config.text);
+    const TextTransformerOptions usual;
+    if (!config.text.causal) text["no_causal_mask"] = true;
+    if (config.text.projection_bias) text["proj_bias"] = true;
+    if (config.text.pool == TextPool::kLast) text["pool_type"] = "last";
+    if (config.text.layer_norm_eps != usual.layer_norm_eps)
+      text["norm_kwargs"] = {{"eps", config.text.layer_norm_eps}};
+    if (config.custom_text) model["custom_text"] = true;
     model.update({{"embed_dim", config.embed_dim},
                   {"quick_gelu", config.text.activation == Activation::kQuickGelu},
                   {"init_logit_scale", config.initial_logit_scale},

@@ -11,15 +11,20 @@
 
 namespace contrapunto::detail {
 
+/// Set by SkipInitialization.
+inline thread_local bool skips_initialization = false;
+
 /// Returns a new tensor of N(0, std^2). On the meta device only the shape is created.
 inline at::Tensor normal_tensor(at::IntArrayRef sizes, double std,
                                 const at::TensorOptions& tensor_options) {
+  if (skips_initialization) return at::empty(sizes, tensor_options);
   return at::empty(sizes, tensor_options).normal_(0.0, std);
 }
 
 /// Returns a new tensor of U(-bound, bound).
 inline at::Tensor uniform_tensor(at::IntArrayRef sizes, double bound,
                                  const at::TensorOptions& tensor_options) {
+  if (skips_initialization) return at::empty(sizes, tensor_options);
   return at::empty(sizes, tensor_options).uniform_(-bound, bound);
 }
 
@@ -27,6 +32,7 @@ inline at::Tensor uniform_tensor(at::IntArrayRef sizes, double bound,
 /// distribution. Its standard deviation is 0.88 std.
 inline at::Tensor truncated_normal_tensor(at::IntArrayRef sizes, double std,
                                           const at::TensorOptions& tensor_options) {
+  if (skips_initialization) return at::empty(sizes, tensor_options);
   const double mass = std::erf(2.0 / std::numbers::sqrt2);
   return at::empty(sizes, tensor_options)
       .uniform_(-mass, mass)
