@@ -87,7 +87,8 @@ void export_model(const Settings& s) {
   TORCH_CHECK(!s.weights.empty(), "--weights is needed");
   auto config = cp::find_model_config(s.model.empty() ? s.weights.front() : s.model);
   std::vector<cp::TensorMap> states;
-  for (const auto& path : s.weights) states.push_back(cp::read_weights(path));
+  for (const auto& path : s.weights)
+    states.push_back(cp::read_weights(path, cp::WeightsAccess::kMapped));
   auto weights = cp::average_states(states);
   states.clear();
   for (const auto& [name, tensor] : weights)  // The vocabulary is that of the weights.

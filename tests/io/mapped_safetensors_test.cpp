@@ -52,3 +52,24 @@ TEST_CASE("A file that cannot be mapped is named", "[io][cpu]") {
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
   CHECK_THROWS_WITH(MappedSafetensors(path), Contains(path.string()) && Contains("truncated"));
 }
+
+TEST_CASE("Mapped tensors are those that were written, and keep the file mapped", "[io][cpu]") {
+  const test::TemporaryFolder folder;
+  const auto path = folder / "weights.safetensors";
+  // The byte before the floats leaves them at an odd place.
+  const TensorMap written{{"a", at::arange(3, at::kByte)},         {"b", at::randn({2, 3})},
+                          {"c", at::randn({5}).to(at::kBFloat16)}, {"d", at::arange(4, at::kLong)},
+                          {"e", at::arange(4, at::kLong).ne(2)},   {"f", at::zeros({0, 4})},
+                          {"g", at::full({}, 0.5, at::kDouble)}};
+  write_safetensors(path, written);
+  const auto mapped = map_safetensors(path);
+  std::filesystem::remove(path);
+  REQUIRE(mapped.size() == written.size());
+  for (const auto& [name, tensor] : written) {
+    CAPTURE(name);
+    CHECK(mapped.at(name).scalar_type() == tensor.scalar_type());
+    CHECK(at::equal(mapped.at(name), tensor));
+  }
+  write_file_atomically(path, "short");
+  CHECK_THROWS(map_safetensors(path));
+}

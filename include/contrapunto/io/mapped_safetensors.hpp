@@ -2,23 +2,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/ScalarType.h>
 #include <c10/util/Exception.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "contrapunto/core/state.hpp"
 #include "contrapunto/io/atomic_file.hpp"
 #include "contrapunto/io/safetensors.hpp"
 
@@ -65,6 +71,9 @@ class MappedSafetensors {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
+  /// All tensors, by name.
+  [[nodiscard]] const std::map<std::string, View>& views() const { return views_; }
+
   /// Returns the tensor `name`. Raises if it is missing or if its type or shape is another one.
   [[nodiscard]] const View& at(const std::string& name, at::ScalarType type,
                                const std::vector<std::int64_t>& shape) const {
@@ -85,5 +94,30 @@ class MappedSafetensors {
   std::map<std::string, View> views_;
   std::map<std::string, std::string> metadata_;
 };
+
+/// Returns all tensors of a safetensors file, which is mapped and not read, as long as one of them
+/// exists: memory holds only what is used, and the system may drop it. They must not be written to,
+/// and the file must not change; see MappedSafetensors. Tensors of bools, and those that do not
+/// begin at a multiple of the size of their numbers, are copied. Raises as MappedSafetensors does.
+[[nodiscard]] inline TensorMap map_safetensors(const std::filesystem::path& path) {
+  const auto file = std::make_shared<MappedSafetensors>(path);
+  TensorMap tensors;
+  for (const auto& [name, view] : file->views()) {
+    const bool is_bool = view.type == at::kBool;
+    const auto type = is_bool ? at::kByte : view.type;
+    const auto aligned =
+        reinterpret_cast<std::uintptr_t>(view.bytes.data()) % c10::elementSize(type) == 0;
+    if (view.bytes.empty() || !aligned) {
+      auto tensor = at::empty(view.shape, type);
+      std::copy(view.bytes.begin(), view.bytes.end(), static_cast<char*>(tensor.data_ptr()));
+      tensors.emplace(name, is_bool ? tensor.ne(0) : tensor);
+      continue;
+    }
+    const auto tensor = at::from_blob(
+        const_cast<char*>(view.bytes.data()), view.shape, [file](void*) {}, type);
+    tensors.emplace(name, is_bool ? tensor.ne(0) : tensor);
+  }
+  return tensors;
+}
 
 }  // namespace contrapunto

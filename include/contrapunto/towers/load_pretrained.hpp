@@ -40,7 +40,7 @@ struct PretrainedModel {
   TORCH_CHECK(!weights.empty() && fs::exists(weights), "load_pretrained: there are no weights at '",
               weights, "'; give a file, or a folder of OpenCLIP, transformers or a run");
   PretrainedModel loaded{.config = find_model_config(model.empty() ? weights : model)};
-  auto state = read_weights(weights);
+  auto state = read_weights(weights, WeightsAccess::kMapped);
   auto& text = loaded.config.text;
   for (const auto& [name, tensor] : state)
     if (name.ends_with("token_embedding.weight")) text.vocab_size = tensor.size(0);
