@@ -61,10 +61,11 @@ def measured(command):
         ended, status, usage = os.wait4(child.pid, os.WNOHANG)
         if ended:
             break
-        for line in pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key in peak:
-                peak[key] = max(peak[key], int(value.split()[0]))
+        status_lines = pathlib.Path(f"/proc/{child.pid}/status").read_text().splitlines()
+        facts = dict(line.split(":", 1) for line in status_lines if ":" in line)
+        if facts["Name"].strip() == "export_model":  # Before that it is a copy of this process.
+            for key in peak:
+                peak[key] = max(peak[key], int(facts.get(key, "0").split()[0]))
         time.sleep(0.01)
     if status:
         sys.exit(f"{command} failed")
