@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -1091,6 +1092,20 @@ def mistakes(build, work):
     check("--train-data" in run(train, "--help"), "--help lists the flags")
 
 
+def paths(build, work):
+    """The first command of each reader in docs/guides/paths.md, each for a few steps."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    for name in ("examples", "scripts"):
+        (work / name).symlink_to(root / name)
+    text = re.sub(r"\\\n *", "", (root / "docs/guides/paths.md").read_text())
+    commands = [line.split() for block in re.findall(r"^## I .*?^```sh\n(.*?)^```", text, re.S | re.M) for line in block.splitlines()]
+    check(len(commands) == 6, f"each path has one command: {commands}")
+    for words in commands:
+        short = ["--stop-after", 2] if any(word.startswith("train_") for word in words) else []
+        words = [str(build / word) if (build / word).is_file() else word for word in words]
+        run(pathlib.Path(words[0]), *words[1:], *short)
+
+
 def jobs(build, work):
     """The job files start ranks with the losses of one process, and start them again when one of them is killed."""
     train, folder = build / "train_clip", pathlib.Path(__file__).resolve().parents[2] / "examples" / "jobs"
@@ -1141,7 +1156,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "export", "search", "sources", "large_batches", "optimizers", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "phases",
-                                         "jobs", "mistakes", "folders", "recipes"])
+                                         "paths", "jobs", "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)
