@@ -60,6 +60,7 @@ cp::MeasuredImportance measure(const Settings& s, const cp::ModelConfig& config,
       {.batch_size = std::min(s.batch_size, s.samples),
        .seed = s.seed,
        .pad_text_to = trims ? 0 : config.text.context_length});
+  // snippet: measure_importance
   return cp::measure_importance(config, weights, [&](cp::DualEncoder& model) {
     loader.start_epoch(0);
     for (std::int64_t seen = 0; seen < s.samples;) {
@@ -71,6 +72,7 @@ cp::MeasuredImportance measure(const Settings& s, const cp::ModelConfig& config,
       seen += batch->size();
     }
   });
+  // snippet end
 }
 
 void inherit(const Settings& s) {

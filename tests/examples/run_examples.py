@@ -7,7 +7,10 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -1089,13 +1092,71 @@ def mistakes(build, work):
     check("--train-data" in run(train, "--help"), "--help lists the flags")
 
 
+def paths(build, work):
+    """The first command of each reader in docs/guides/paths.md, each for a few steps."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    for name in ("examples", "scripts"):
+        (work / name).symlink_to(root / name)
+    text = re.sub(r"\\\n *", "", (root / "docs/guides/paths.md").read_text())
+    commands = [line.split() for block in re.findall(r"^## I .*?^```sh\n(.*?)^```", text, re.S | re.M) for line in block.splitlines()]
+    check(len(commands) == 6, f"each path has one command: {commands}")
+    for words in commands:
+        short = ["--stop-after", 2] if any(word.startswith("train_") for word in words) else []
+        words = [str(build / word) if (build / word).is_file() else word for word in words]
+        run(pathlib.Path(words[0]), *words[1:], *short)
+
+
+def jobs(build, work):
+    """The job files start ranks with the losses of one process, and start them again when one of them is killed."""
+    train, folder = build / "train_clip", pathlib.Path(__file__).resolve().parents[2] / "examples" / "jobs"
+    settings = work / "tiny.toml"
+    settings.write_text(f'model = "{tiny_model(work)}"\nbatch-size = 256\nepochs = 1\nlr = 1e-3\nlog-every = 1\nthreads = 1\n')
+    run(train, "--config", settings, "--device", "cpu", "--stop-after", 8, "--output", work / "whole")
+    whole = losses(work / "whole")
+    common = {"PROGRAM": train, "CONFIG": settings, "DEVICE": "cpu", "RANKS": 2, "SAVE_EVERY": 3, "OMPI_ALLOW_RUN_AS_ROOT": 1,
+              "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": 1, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def ranks_of(output):
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[0] == bytes(train) and bytes(output) in words:
+                found.append(int(entry.name))
+        return sorted(found)
+
+    for job, needs in (("torchrun.sh", "torchrun"), ("mpirun.sh", "mpirun")):
+        if not shutil.which(needs, path=common["PATH"]):
+            print(f"{job} is not run, because {needs} is missing")
+            continue
+        output = work / job
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        variables = {**common, "OUTPUT": output, "NAME": job, "PORT": port}
+        with open(work / f"{job}.txt", "w+") as said:
+            started = subprocess.Popen([folder / job, "--stop-after", "8"], stdout=said, stderr=subprocess.STDOUT,
+                                       env={**os.environ, **{name: str(value) for name, value in variables.items()}})
+            while started.poll() is None and not list(output.glob("step-*")):
+                time.sleep(0.05)
+            for rank in ranks_of(output)[-1:]:
+                os.kill(rank, signal.SIGKILL)
+            code = started.wait()
+            said.seek(0)
+            text = said.read()
+        check(code == 0 and "resumed from" in text, f"{job} starts the ranks again; it ended with {code} and said\n{text}")
+        check(close(losses(output), whole, 1e-4), f"{job}: {losses(output)} is one process {whole}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("case", choices=["quickstart", "resume", "interchange", "export", "search", "sources", "large_batches", "optimizers", "text_pairs",
                                          "distillation", "stored_teachers", "image_cache", "mixtures", "tinyclip", "images", "vit", "phases",
-                                         "mistakes", "folders", "recipes"])
+                                         "paths", "jobs", "mistakes", "folders", "recipes"])
     a = parser.parse_args()
     shutil.rmtree(a.work, ignore_errors=True)
     a.work.mkdir(parents=True)

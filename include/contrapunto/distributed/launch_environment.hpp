@@ -95,7 +95,7 @@ inline std::optional<std::int64_t> slurm_tasks_of_node(const std::string& tasks,
 /// Reads the variables that torchrun (or scripts/launch), Open MPI's or MPICH's mpirun, or Slurm's
 /// srun set, in this order. Without any of them there is one rank. A program that a Slurm batch
 /// script runs without srun is also one rank. `lookup` returns the value of a variable or null;
-/// pass `::getenv`. MASTER_ADDR and MASTER_PORT always take precedence. Without them, the ranks of
+/// pass `getenv`. MASTER_ADDR and MASTER_PORT always take precedence. Without them, the ranks of
 /// Slurm connect to the first node of the step at a port derived from the job id, and the ranks on
 /// one machine connect to 127.0.0.1:29500. Raises for values that are not numbers or contradict
 /// each other, and if MASTER_ADDR is missing for ranks that may be on several machines.
