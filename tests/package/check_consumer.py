@@ -26,7 +26,7 @@ def install(arguments):
 def consume(arguments):
     build = arguments.work / arguments.name
     shutil.rmtree(build, ignore_errors=True)
-    prefixes = [str(arguments.work / "prefix"), *([arguments.torch] if arguments.torch else [])]
+    prefixes = [str(arguments.prefix or arguments.work / "prefix"), *([arguments.torch] if arguments.torch else [])]
     command = [arguments.cmake, "-S", arguments.source, "-B", build, f"-DCMAKE_PREFIX_PATH={';'.join(prefixes)}",
                *(f"-D{setting}" for setting in arguments.set), *arguments.cmake_arguments]
     configured = run(*command, check=False)
@@ -55,6 +55,7 @@ def main():
     consuming.add_argument("--cmake", required=True)
     consuming.add_argument("--name", required=True)
     consuming.add_argument("--source", required=True)
+    consuming.add_argument("--prefix", type=pathlib.Path, help="where the package is (default: where install has put it)")
     consuming.add_argument("--torch", help="folder of LibTorch")
     consuming.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     consuming.add_argument("--refused", help="configuring must fail and say this")

@@ -1,0 +1,73 @@
+# Runs the vcpkg port without vcpkg: cmake -DSOURCE=... -DWORK=... [-DGENERATOR=...] -P run_port.cmake. The functions below do for
+# this port what those of vcpkg do, and refuse arguments that they do not know. WORK/packages is then the installed package.
+cmake_minimum_required(VERSION 3.25)
+set(PORT contrapunto)
+set(CURRENT_PACKAGES_DIR "${WORK}/packages")
+set(port_dir "${SOURCE}/packaging/vcpkg/ports/${PORT}")
+set(build "${WORK}/build")
+file(REMOVE_RECURSE "${WORK}")
+file(READ "${port_dir}/vcpkg.json" manifest)
+string(JSON VERSION GET "${manifest}" version)
+
+macro(parse_arguments function one several)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "${one}" "${several}")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "${function}: '${arg_UNPARSED_ARGUMENTS}' is not known")
+  endif()
+endmacro()
+
+function(run)
+  execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+function(vcpkg_from_github)
+  parse_arguments(vcpkg_from_github "OUT_SOURCE_PATH;REPO;REF;SHA512;HEAD_REF" "")
+  if(NOT arg_REF STREQUAL "v${VERSION}")
+    message(FATAL_ERROR "vcpkg_from_github: REF is ${arg_REF}, and the version is ${VERSION}")
+  endif()
+  set(${arg_OUT_SOURCE_PATH} "${SOURCE}" PARENT_SCOPE)
+endfunction()
+
+function(vcpkg_cmake_configure)
+  parse_arguments(vcpkg_cmake_configure "SOURCE_PATH" "OPTIONS")
+  run("${CMAKE_COMMAND}" -S "${arg_SOURCE_PATH}" -B "${build}" -G "${GENERATOR}" ${arg_OPTIONS} -DCMAKE_BUILD_TYPE=Release
+    "-DCMAKE_INSTALL_PREFIX=${CURRENT_PACKAGES_DIR}")
+endfunction()
+
+function(vcpkg_cmake_install)
+  parse_arguments(vcpkg_cmake_install "" "")
+  run("${CMAKE_COMMAND}" --build "${build}" --target install)
+endfunction()
+
+function(vcpkg_cmake_config_fixup)
+  parse_arguments(vcpkg_cmake_config_fixup "CONFIG_PATH" "")
+  file(RENAME "${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH}" "${CURRENT_PACKAGES_DIR}/share/${PORT}")
+  file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/share/cmake")
+  file(GLOB configs "${CURRENT_PACKAGES_DIR}/share/${PORT}/*.cmake")
+  foreach(config IN LISTS configs)
+    file(READ "${config}" text)
+    string(REPLACE "{CMAKE_CURRENT_LIST_DIR}/../../../" "{CMAKE_CURRENT_LIST_DIR}/../../" text "${text}")
+    file(WRITE "${config}" "${text}")
+  endforeach()
+endfunction()
+
+function(vcpkg_install_copyright)
+  parse_arguments(vcpkg_install_copyright "" "FILE_LIST")
+  foreach(file IN LISTS arg_FILE_LIST)
+    file(READ "${file}" text)
+    file(APPEND "${CURRENT_PACKAGES_DIR}/share/${PORT}/copyright" "${text}")
+  endforeach()
+endfunction()
+
+include("${port_dir}/portfile.cmake")
+
+# What vcpkg refuses in a package.
+file(GLOB places RELATIVE "${CURRENT_PACKAGES_DIR}" "${CURRENT_PACKAGES_DIR}/*" "${CURRENT_PACKAGES_DIR}/share/*")
+if(NOT places STREQUAL "include;share;share/${PORT}")
+  message(FATAL_ERROR "the port installs ${places}")
+endif()
+foreach(file copyright usage sbom.cdx.json ContrapuntoConfig.cmake)
+  if(NOT EXISTS "${CURRENT_PACKAGES_DIR}/share/${PORT}/${file}")
+    message(FATAL_ERROR "the port does not install share/${PORT}/${file}")
+  endif()
+endforeach()
