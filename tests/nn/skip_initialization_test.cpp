@@ -17,9 +17,7 @@ TEST_CASE("Random weights are not drawn while initialization is skipped", "[nn][
     const SkipInitialization skip;
     const Linear skipped(options);
     CHECK(skipped->weight.sizes() == usual->weight.sizes());
-    {
-      const SkipInitialization inner;
-    }
+    { const SkipInitialization inner; }
     const Linear other(options);  // The inner scope ended, but not the outer one.
   }
   const Linear again(options);  // The first draws since the seed.

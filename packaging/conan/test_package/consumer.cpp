@@ -8,8 +8,10 @@
 #include "contrapunto/version.hpp"
 
 int main() {
-  const contrapunto::Embeddings embeddings{.x = at::eye(4), .y = at::eye(4), .scale = at::full({}, 20.0)};
+  const contrapunto::Embeddings embeddings{
+      .x = at::eye(4), .y = at::eye(4), .scale = at::full({}, 20.0)};
   const auto loss = contrapunto::InfoNce()(embeddings).item<double>();
-  std::cout << "contrapunto " << contrapunto::kVersion << ": the loss of four pairs is " << loss << '\n';
+  std::cout << "contrapunto " << contrapunto::kVersion << ": the loss of four pairs is " << loss
+            << '\n';
   return loss < 1e-6 ? 0 : 1;
 }
